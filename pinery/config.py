@@ -1,0 +1,193 @@
+"""The settings of one corpus: pydantic models over YAML; the keys are a contract."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Clouds = Literal["aws", "gcp", "azure"]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceBase(Settings):
+    """What every source kind takes."""
+
+    metadata: str | None = Field(None, description="A regex over the key with named groups, or `parent`.")
+    sidecar: str | None = Field(None, description="A CSV or Parquet file with an `id` column and metadata columns.")
+    ids: Literal["key", "md5-path"] = "key"
+
+    @field_validator("metadata")
+    @classmethod
+    def _metadata_is_parent_or_regex(cls, value: str | None) -> str | None:
+        if value is None or value == "parent":
+            return value
+        try:
+            groups = re.compile(value).groupindex
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error}); allowed: `parent` or a regex") from None
+        if not groups:
+            raise ValueError("the regex has no named group; write it as (?P<label>...)")
+        return value
+
+
+class FolderSource(SourceBase):
+    """A folder, read recursively."""
+
+    kind: Literal["folder"]
+    path: str
+    version: Literal["stat", "content"] = "stat"
+
+
+class TorchvisionSource(SourceBase):
+    """One or more torchvision datasets with `(image, label)` rows."""
+
+    kind: Literal["torchvision"]
+    datasets: list[str] = Field(min_length=1)
+    split: str = "train"
+    root: str = Field("../data/torchvision", description="Where archives are downloaded to and unpacked.")
+    download: bool = True
+
+
+class S3Source(SourceBase):
+    """Objects under an S3 prefix."""
+
+    kind: Literal["s3"]
+    uri: str
+    suffixes: list[str] = Field(default=[".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"])
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+
+    @field_validator("uri")
+    @classmethod
+    def _is_s3(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme != "s3" or not parts.netloc:
+            raise ValueError("must be s3://bucket or s3://bucket/prefix")
+        return value
+
+
+Source = Annotated[FolderSource | TorchvisionSource | S3Source, Field(discriminator="kind")]
+
+
+class ModelSettings(Settings):
+    """A model reference and how to load it."""
+
+    name: str
+    weights: str | None = Field(None, description="A path, s3:// or https:// address of a weights file.")
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    decode: Literal["auto", "exact"] = "auto"
+    batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    device: str = "auto"
+
+    @model_validator(mode="after")
+    def _weights_come_with_a_sum(self) -> ModelSettings:
+        if self.weights is not None and self.sha256 is None:
+            raise ValueError("`weights` needs the expected `sha256` beside it")
+        return self
+
+
+class LanceSettings(Settings):
+    """The embedded index: LanceDB in a folder of the state."""
+
+    kind: Literal["lance"] = "lance"
+    metric: Literal["cosine", "dotproduct", "euclidean"] = "cosine"
+    prefix: str = Field("pinery", pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=20)
+    name: str | None = Field(None, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=45)
+
+
+class PineconeSettings(LanceSettings):
+    """A serverless Pinecone index; key and host come from the environment, as Pinecone's SDK takes them."""
+
+    kind: Literal["pinecone"]  # type: ignore[assignment]  # narrows the discriminator of the shared settings
+    cloud: Clouds = "aws"
+    region: str = "us-east-1"
+    deletion_protection: bool = False
+    ready_timeout: float = Field(300, gt=0, description="Seconds to wait for a new index to become ready.")
+
+
+IndexSettings = Annotated[LanceSettings | PineconeSettings, Field(discriminator="kind")]
+
+
+class RunSettings(Settings):
+    """Part size and guards."""
+
+    part_rows: int = Field(16384, ge=1, le=1_000_000)
+    delete_guard: float = Field(0.2, ge=0, le=1)
+    change_guard: float = Field(0.5, ge=0, le=1)
+    quarantine_guard: float = Field(0.05, ge=0, le=1)
+    max_pixels: int = Field(64_000_000, ge=1)
+    max_bytes: int = Field(64 * 1024 * 1024, ge=1)
+    fetch_threads: int = Field(16, ge=1, le=256)
+    lease_ttl: float = Field(120, ge=1, description="Seconds after which a silent holder on another host is dead.")
+    stall_timeout: float = Field(1800, gt=0, description="Seconds without progress after which a run fails itself.")
+
+
+class UpsertSettings(Settings):
+    """How hard the index is driven, and how long an outage is waited out."""
+
+    max_concurrency: int = Field(16, ge=1, le=64)
+    outage_patience: float = Field(900, ge=0, description="Seconds.")
+    load: Literal["auto", "upsert"] = "auto"
+
+
+class RunnerSettings(Settings):
+    """Where parts are embedded."""
+
+    kind: Literal["auto", "threads"] = "auto"
+
+
+class S3StateSettings(Settings):
+    """How the S3 API that holds the state is reached, where the environment doesn't say it all."""
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+
+
+class Config(Settings):
+    """One corpus: its source, model, index and state. Paths are absolute once loaded."""
+
+    corpus: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+    namespace: str = Field("", max_length=512)
+    source: Source
+    model: ModelSettings
+    index: IndexSettings = LanceSettings(kind="lance")
+    state: str
+    state_s3: S3StateSettings = S3StateSettings()
+    run: RunSettings = RunSettings()
+    upsert: UpsertSettings = UpsertSettings()
+    runner: RunnerSettings = RunnerSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            data = dict(data)
+            if isinstance(data.get("model"), str):
+                data["model"] = {"name": data["model"]}
+            if data.get("namespace") in (None, "") and isinstance(data.get("corpus"), str):
+                data["namespace"] = data["corpus"]
+        return data
+
+    @property
+    def is_s3_state(self) -> bool:
+        """Whether the state root is an S3 prefix."""
+        return self.state.startswith("s3://")
+
+
+def absolute(path: str, base: Path) -> str:
+    """`path` as an absolute path against `base`; URLs stay as they are."""
+    if "://" in path:
+        return path
+    return str((base / Path(path).expanduser()).resolve())

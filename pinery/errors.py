@@ -1,0 +1,65 @@
+"""Every error that Pinery raises on purpose; the type decides who retries and how a command exits."""
+
+from __future__ import annotations
+
+
+class PineryError(Exception):
+    """Base of all errors with a message meant for the user: what happened, the value, what to do next."""
+
+    exit_code = 1
+
+
+class ConfigError(PineryError):
+    """The configuration or the command line can't be used as given; nothing was started."""
+
+    exit_code = 2
+
+
+class RefusedError(PineryError):
+    """A guard or a held lease refused the run before it changed anything."""
+
+    exit_code = 3
+
+
+class LeaseHeldError(RefusedError):
+    """Another live run holds the lease of this corpus and model."""
+
+
+class IndexMismatchError(ConfigError):
+    """The index exists but is not the one to write: other dimension, metric, owner or model."""
+
+
+class TerminalError(PineryError):
+    """A retry can't help: the run fails, and what is published stays."""
+
+
+class AccessDeniedError(TerminalError):
+    """Credentials are missing, wrong or not sufficient."""
+
+
+class LeaseLostError(TerminalError):
+    """This run no longer holds its lease, so it must not write."""
+
+
+class StoppedError(TerminalError):
+    """The run was asked to stop (a signal); published work is kept."""
+
+
+class TransientError(PineryError):
+    """A fault that a later attempt may not meet: a timeout, a reset, a 5xx."""
+
+
+class BadImageError(PineryError):
+    """A verdict on an item's bytes: they can't be embedded. The message is the reason shown to the user."""
+
+
+class MovedError(PineryError):
+    """The item vanished or changed since it was listed; the next listing will see it as it is."""
+
+
+class RequestTooLargeError(PineryError):
+    """The index refused a request for its size; halves of it may pass."""
+
+
+class RowsRefusedError(PineryError):
+    """The index refused a request for something in its rows; the message carries the index's own words."""

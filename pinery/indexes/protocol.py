@@ -1,0 +1,71 @@
+"""What Pinery asks of an index; `pinecone` and `lance` are the two kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from pinery.records import Identity, Match, Stored
+
+ROWS_SCHEMA = pa.schema([("id", pa.string()), ("values", pa.list_(pa.float32())), ("metadata", pa.string())])
+"""Rows of one upsert request; `metadata` is JSON text, sent exactly as it stands (`{}` for none)."""
+
+
+class Index(Protocol):
+    """One namespace of one index.
+
+    Every method may raise `TransientError` (try the same call again later), `AccessDeniedError` or another
+    `TerminalError` (never try again).
+    """
+
+    kind: str
+    name: str
+    namespace: str
+
+    @property
+    def max_request_rows(self) -> int:
+        """The most rows that one `upsert` or `delete` takes."""
+
+    @property
+    def max_request_bytes(self) -> int:
+        """The most encoded bytes that one `upsert` takes."""
+
+    @property
+    def max_concurrency(self) -> int:
+        """How many `upsert` calls may be in flight at once; 1 means none beside another."""
+
+    def describe(self) -> Identity | None:
+        """The index's identity, or None where no such index exists.
+
+        Raises IndexMismatchError where it exists with another dimension or metric, or is not empty and without tags.
+        """
+
+    def ensure(self, identity: Identity) -> Identity:
+        """Create the index with `identity` if absent and wait until it is ready; return the identity found."""
+
+    def upsert(self, rows: pa.RecordBatch) -> None:
+        """Write `rows` (ROWS_SCHEMA) in one request; returns only when every row is acknowledged.
+
+        Raises RequestTooLargeError where the request must be split, RowsRefusedError where the index refused
+        something in it for its content.
+        """
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete ids in one request; unknown ids are no error."""
+
+    def settle(self, timeout: float) -> None:
+        """Wait until every write acknowledged to this object is visible to reads; TransientError after `timeout` s."""
+
+    def fetch(self, ids: Sequence[str]) -> dict[str, Stored]:
+        """Fetch vectors and metadata by id; missing ids are absent."""
+
+    def list_ids(self) -> Iterator[list[str]]:
+        """All ids of the namespace, in pages."""
+
+    def count(self) -> int:
+        """Vectors in the namespace, 0 where it doesn't exist."""
+
+    def query(self, vector: Sequence[float], top_k: int, filter: Mapping[str, Any] | None = None) -> list[Match]:
+        """The `top_k` nearest vectors that pass `filter` (Pinecone's filter language), best first."""

@@ -1,0 +1,154 @@
+"""The words of ARCHITECTURE.md as frozen types; every stage speaks in these."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+MODEL_KEY_LENGTH = 10
+
+LISTING_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("metadata", pa.string(), nullable=False),
+    ]
+)
+PART_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("sha256", pa.string()),
+        pa.field("values", pa.list_(pa.field("element", pa.float32()))),
+        pa.field("error", pa.string()),
+    ]
+)
+LEDGER_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("version", pa.string()),
+        pa.field("metadata_hash", pa.string()),
+        pa.field("deleted", pa.bool_(), nullable=False),
+    ]
+)
+REJECTED_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("metadata_hash", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image of a corpus, as listed.
+
+    `version` changes when the image's bytes change. `bytes` is the encoded size, -1 where the listing doesn't tell.
+    `metadata` is JSON text, already cleaned to what an index takes.
+    """
+
+    id: str
+    uri: str
+    version: str
+    bytes: int
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """Everything that decides a vector's value."""
+
+    name: str
+    """The canonical reference, e.g. `torchvision:squeezenet1_1@IMAGENET1K_V1`."""
+    weights: str
+    """SHA-256 of the weights file, or `none` for a model without weights."""
+    revision: str
+    """The Hub commit, or an empty string."""
+    layer: str
+    """Which output is the vector, e.g. `logits`."""
+    preprocessing: str
+    """A canonical text of the preprocessing and its parameters."""
+    decoder: str
+    """How bytes become pixels: `exact` is Pillow."""
+    precision: str
+    """`fp32`, `bf16` or `fp16`."""
+    normalise: bool
+    """Whether vectors are scaled to length 1."""
+    dimension: int
+
+    @property
+    def key(self) -> str:
+        """The model key: a short hash of the whole card."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:MODEL_KEY_LENGTH]
+
+    @property
+    def slug(self) -> str:
+        """The name in lowercase letters, digits and single hyphens."""
+        letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in self.name.lower())
+        return "-".join(word for word in letters.split("-") if word)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which index this is: the owning state root's id and the index's own incarnation."""
+
+    state: str
+    incarnation: str
+    model_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One hit of a query; `score` is the cosine (or the index's own metric), higher is nearer."""
+
+    id: str
+    score: float
+    metadata: Mapping[str, Any]
+    uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One vector as an index returns it: `values` in float32 precision, metadata as a mapping."""
+
+    values: tuple[float, ...]
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PartReport:
+    """What embedding one part did."""
+
+    part: str
+    rows: int
+    embedded: int
+    reused: int
+    quarantined: int
+    moved: int
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Quarantine reasons and how often each was met."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertReport:
+    """What bringing rows to an index did."""
+
+    upserted: int
+    rejected: int
+    seconds: float
+
+
+def metadata_hash(metadata: str) -> str:
+    """The hash that a ledger keeps of the metadata JSON exactly as sent."""
+    return hashlib.sha256(metadata.encode()).hexdigest()[:16]
