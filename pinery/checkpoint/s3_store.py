@@ -1,0 +1,222 @@
+"""State under an S3 prefix: conditional writes, ranged reads, and a local cache of immutable files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+from pinery.checkpoint.store import ConflictError
+from pinery.config import S3StateSettings
+from pinery.errors import AccessDeniedError, ConfigError, TerminalError, TransientError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+DENIED = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "AllAccessDisabled"}
+MISSING = {"404", "NoSuchKey", "NotFound"}
+CONFLICT = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+READ_AHEAD = 1 << 20
+MULTIPART_BYTES = 4 << 30
+WRITER_KEY = "pinery-write"
+
+
+class S3Store:
+    """State under `s3://bucket/prefix`."""
+
+    def __init__(self, root: str, settings: S3StateSettings, cache: Path) -> None:
+        import boto3
+        import botocore.exceptions
+        from botocore.config import Config as ClientConfig
+
+        parts = urlsplit(root)
+        self.root = root.rstrip("/")
+        self._bucket = parts.netloc
+        self._prefix = parts.path.strip("/")
+        self._cache = cache
+        try:
+            session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
+        except botocore.exceptions.ProfileNotFound as error:
+            raise ConfigError(f"state {root}: {error}; set state_s3.profile to one in the AWS config") from error
+        retries = cast(Any, {"mode": "standard", "max_attempts": 5})
+        self._s3 = session.client(
+            "s3",
+            endpoint_url=settings.endpoint_url,
+            config=ClientConfig(connect_timeout=5, read_timeout=30, retries=retries, max_pool_connections=32),
+        )
+
+    def read(self, name: str) -> tuple[bytes, str] | None:
+        """See Store."""
+        with self._errors(name, missing=True) as outcome:
+            answer = self._s3.get_object(Bucket=self._bucket, Key=self._key(name))
+            outcome["value"] = (answer["Body"].read(), answer["ETag"])
+        return cast("tuple[bytes, str] | None", outcome.get("value"))
+
+    def replace(self, name: str, data: bytes, tag: str | None) -> str:
+        """See Store."""
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        return self._put(name, data, condition)
+
+    def write(self, name: str, data: bytes) -> None:
+        """See Store."""
+        self._put(name, data, {})
+
+    def publish(self, name: str, path: Path) -> None:
+        """See Store."""
+        if path.stat().st_size > MULTIPART_BYTES:
+            raise TerminalError(f"{path.name} is over 4 GiB; set run.part_rows lower")
+        with path.open("rb") as body:
+            self._put(name, body, {"IfNoneMatch": "*"})
+        path.unlink()
+
+    def names(self, folder: str) -> list[str]:
+        """See Store."""
+        prefix = self._key(folder) + "/"
+        found: list[str] = []
+        with self._errors(folder):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+            for page in pages:
+                found += [entry["Key"].removeprefix(prefix) for entry in page.get("Contents", [])]
+        return sorted(name for name in found if name)
+
+    def delete(self, name: str) -> None:
+        """See Store."""
+        with self._errors(name):
+            self._s3.delete_object(Bucket=self._bucket, Key=self._key(name))
+
+    def open(self, name: str) -> BinaryIO:
+        """See Store."""
+        with self._errors(name):
+            head = self._s3.head_object(Bucket=self._bucket, Key=self._key(name))
+        return io.BufferedReader(_Ranges(self, name, head["ContentLength"]), READ_AHEAD)
+
+    def local(self, name: str) -> Path:
+        """See Store."""
+        path = self._cache / "files" / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+            with self._errors(name), temporary.open("wb") as handle:
+                self._s3.download_fileobj(self._bucket, self._key(name), handle)
+            temporary.replace(path)
+        return path
+
+    def scratch(self, name: str) -> Path:
+        """See Store."""
+        return _made(self._cache / "scratch" / name)
+
+    def cache(self, name: str) -> Path:
+        """See Store."""
+        return _made(self._cache / "derived" / name)
+
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """Bytes `start` to `stop` (exclusive) of a file."""
+        with self._errors(name) as outcome:
+            answer = self._s3.get_object(Bucket=self._bucket, Key=self._key(name), Range=f"bytes={start}-{stop - 1}")
+            outcome["value"] = answer["Body"].read()
+        return cast(bytes, outcome["value"])
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}".lstrip("/")
+
+    def _put(self, name: str, body: bytes | BinaryIO, condition: dict[str, str]) -> str:
+        # The SDK retries a PUT whose answer was lost; the first attempt may have been the one that wrote.
+        # Our own mark on the object tells that case from another writer's.
+        mark = uuid.uuid4().hex
+        try:
+            with self._errors(name) as outcome:
+                answer = self._s3.put_object(
+                    Bucket=self._bucket, Key=self._key(name), Body=body, Metadata={WRITER_KEY: mark}, **cast(Any, condition)
+                )
+                outcome["value"] = answer["ETag"]
+        except ConflictError:
+            with self._errors(name, missing=True) as outcome:
+                head = self._s3.head_object(Bucket=self._bucket, Key=self._key(name))
+                if head["Metadata"].get(WRITER_KEY) == mark:
+                    outcome["value"] = head["ETag"]
+            if "value" not in outcome:
+                raise
+        return cast(str, outcome["value"])
+
+    @contextlib.contextmanager
+    def _errors(self, name: str, missing: bool = False) -> Iterator[dict[str, Any]]:
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+        from boto3.exceptions import Boto3Error
+
+        outcome: dict[str, Any] = {}
+        try:
+            yield outcome
+        except ClientError as error:
+            if missing and _code(error) in MISSING:
+                return
+            raise self._translate(name, error) from error
+        except NoCredentialsError as error:
+            raise AccessDeniedError(f"no AWS credentials for {self.root}; set AWS_ACCESS_KEY_ID or a profile") from error
+        except (BotoCoreError, Boto3Error) as error:
+            raise TransientError(f"{self.root}/{name}: {error}") from error
+
+    def _translate(self, name: str, error: ClientError) -> Exception:
+        code = _code(error)
+        where = f"{self.root}/{name}"
+        if code == "NoSuchBucket":
+            return ConfigError(f"the bucket of state {self.root} does not exist; create it or correct `state`")
+        if code in DENIED:
+            return AccessDeniedError(f"access to {where} is denied ({code}); check the credentials and the bucket's policy")
+        if code in CONFLICT:
+            return ConflictError(f"{where} was written by another run")
+        if code in MISSING:
+            return TerminalError(f"{where} does not exist")
+        return TransientError(f"{where}: S3 answered {code}")
+
+
+class _Ranges(io.RawIOBase):
+    """An S3 object as a seekable file, one ranged GET a read."""
+
+    def __init__(self, store: S3Store, name: str, size: int) -> None:
+        self._store, self._name, self._size, self._at = store, name, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + (0 if whence == os.SEEK_SET else self._at if whence == os.SEEK_CUR else self._size)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        stop = min(self._at + len(buffer), self._size)
+        if stop <= self._at:
+            return 0
+        data = self._store.read_range(self._name, self._at, stop)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def cache_root() -> Path:
+    """Where copies of remote immutable files are kept: `$XDG_CACHE_HOME/pinery`, by default `~/.cache/pinery`."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "pinery"
+    except RuntimeError:  # no home folder, as in some containers
+        return Path(tempfile.gettempdir()) / "pinery"
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))

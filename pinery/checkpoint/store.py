@@ -1,0 +1,191 @@
+"""Where state lives: one small Protocol, and the local folder; `s3_store` is the other kind."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from pinery.errors import AccessDeniedError, PineryError, TerminalError
+
+
+class ConflictError(PineryError):
+    """The file exists already, or is no longer the one that was read: another run wrote it."""
+
+
+class Store(Protocol):
+    """Named immutable files, and a few small ones that are replaced by compare-and-swap.
+
+    A write is atomic and durable when the call returns, or it didn't happen. Methods raise `TransientError`,
+    `AccessDeniedError` or `TerminalError` for what the storage answers.
+    """
+
+    root: str
+
+    def read(self, name: str) -> tuple[bytes, str] | None:
+        """A small file's bytes and its tag (which changes with every write), or None."""
+
+    def replace(self, name: str, data: bytes, tag: str | None) -> str:
+        """Write a small file if it still has `tag` (None: if it doesn't exist); return the new tag, else ConflictError."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a small file, whatever was there."""
+
+    def publish(self, name: str, path: Path) -> None:
+        """Make the finished local file `path` appear under `name`; ConflictError where the name is taken."""
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files directly in `folder`, sorted; empty where it doesn't exist."""
+
+    def delete(self, name: str) -> None:
+        """Remove a file; a missing one is no error."""
+
+    def open(self, name: str) -> BinaryIO:
+        """An immutable file for random access."""
+
+    def local(self, name: str) -> Path:
+        """A local path to an immutable file, copied into the cache folder once where the store is remote."""
+
+    def scratch(self, name: str) -> Path:
+        """A local folder for files in the making, created."""
+
+    def cache(self, name: str) -> Path:
+        """A local folder for what can be derived again, created."""
+
+
+class LocalStore:
+    """State in a local folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root)
+        self._root = root
+
+    def read(self, name: str) -> tuple[bytes, str] | None:
+        """See Store."""
+        try:
+            data = (self._root / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return data, hashlib.sha256(data).hexdigest()
+
+    def replace(self, name: str, data: bytes, tag: str | None) -> str:
+        """See Store."""
+        path = self._root / name
+        with self._writing(path), _locked(path.with_name(f".{path.name}.lock")):
+            current = self.read(name)
+            if (current[1] if current else None) != tag:
+                raise ConflictError(f"{path} was written by another run")
+            _write_atomically(path, data)
+        return hashlib.sha256(data).hexdigest()
+
+    def write(self, name: str, data: bytes) -> None:
+        """See Store."""
+        path = self._root / name
+        with self._writing(path):
+            _write_atomically(path, data)
+
+    def publish(self, name: str, path: Path) -> None:
+        """See Store."""
+        target = self._root / name
+        with self._writing(target):
+            _sync(path)
+            try:
+                os.link(path, target)
+            except FileExistsError:
+                raise ConflictError(f"{target} exists already") from None
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK):
+                    raise
+                _copy_atomically(path, target)
+            path.unlink()
+            _sync(target.parent)
+
+    def names(self, folder: str) -> list[str]:
+        """See Store."""
+        try:
+            entries = list(os.scandir(self._root / folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith("."))
+
+    def delete(self, name: str) -> None:
+        """See Store."""
+        (self._root / name).unlink(missing_ok=True)
+
+    def open(self, name: str) -> BinaryIO:
+        """See Store."""
+        return (self._root / name).open("rb")
+
+    def local(self, name: str) -> Path:
+        """See Store."""
+        return self._root / name
+
+    def scratch(self, name: str) -> Path:
+        """See Store."""
+        return self._made(self._root / ".scratch" / name)
+
+    def cache(self, name: str) -> Path:
+        """See Store."""
+        return self._made(self._root / ".cache" / name)
+
+    def _made(self, path: Path) -> Path:
+        with self._writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @contextlib.contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield
+        except PermissionError as error:
+            raise AccessDeniedError(f"can't write {path}: {error.strerror}; check the owner of the state folder") from error
+        except OSError as error:
+            raise TerminalError(f"can't write {path}: {error.strerror}; nothing of it was published") from error
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(data)
+        _sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _copy_atomically(path: Path, target: Path) -> None:
+    # The filesystem has no hard links (or the scratch folder is on another one): one writer holds the lease,
+    # so the check and the rename need not be one step.
+    if target.exists():
+        raise ConflictError(f"{target} exists already")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        shutil.copyfile(path, temporary)
+        _sync(temporary)
+        temporary.rename(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("wb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
