@@ -1,0 +1,75 @@
+"""The alias: which index of a corpus is live, and what was live before."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+
+from pinery.checkpoint.store import Store
+from pinery.records import ModelCard
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """One index of a corpus and the card of the model that filled it."""
+
+    kind: str
+    name: str
+    namespace: str
+    card: ModelCard
+
+    def same_place(self, other: IndexEntry) -> bool:
+        """Whether both name one (index, namespace)."""
+        return (self.kind, self.name, self.namespace) == (other.kind, other.name, other.namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the alias' history; `at` is ISO 8601 in UTC."""
+
+    at: str
+    run: str
+    live: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Which index is live, which are kept true beside it, which are retired."""
+
+    live: IndexEntry | None = None
+    kept: list[IndexEntry] = field(default_factory=list)
+    retired: list[IndexEntry] = field(default_factory=list)
+    history: list[Change] = field(default_factory=list)
+
+    def with_live(self, entry: IndexEntry, at: str, run: str) -> Alias:
+        """The alias after `entry` went live."""
+        if self.live == entry:
+            return self
+        retired = [old for old in self.retired if not old.same_place(entry)]
+        if self.live is not None and not self.live.same_place(entry):
+            retired.append(self.live)
+        kept = [old for old in self.kept if not old.same_place(entry)]
+        return replace(self, live=entry, kept=kept, retired=retired, history=[*self.history, Change(at, run, entry.name)])
+
+
+def read_alias(store: Store, name: str) -> tuple[Alias, str | None]:
+    """The alias and its tag; an empty alias where none was written."""
+    found = store.read(name)
+    if found is None:
+        return Alias(), None
+    data = json.loads(found[0])
+    return Alias(
+        live=_entry(data["live"]) if data["live"] else None,
+        kept=[_entry(entry) for entry in data["kept"]],
+        retired=[_entry(entry) for entry in data["retired"]],
+        history=[Change(**change) for change in data["history"]],
+    ), found[1]
+
+
+def write_alias(store: Store, name: str, alias: Alias, tag: str | None) -> None:
+    """Replace the alias read with `tag`; ConflictError where it changed since."""
+    store.replace(name, json.dumps(asdict(alias), indent=2).encode(), tag)
+
+
+def _entry(data: dict[str, object]) -> IndexEntry:
+    return IndexEntry(**{**data, "card": ModelCard(**data["card"])})  # type: ignore[arg-type]  # JSON of asdict()

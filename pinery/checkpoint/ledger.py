@@ -1,0 +1,86 @@
+"""The ledger: what an index holds, as acknowledged; entries are appended, snapshots replace them."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pinery.checkpoint.parquet import TableWriter
+from pinery.checkpoint.root import IndexPaths
+from pinery.checkpoint.store import Store
+from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA
+
+SNAPSHOT = "snapshot-"
+SNAPSHOT_SHARE = 10
+SNAPSHOT_FILES = 64
+
+
+class Ledger:
+    """The ledger of one (index, namespace), written under one lease epoch.
+
+    Entries older than `first_epoch` belong to an index that is gone and are ignored.
+    """
+
+    def __init__(self, store: Store, paths: IndexPaths, epoch: int, first_epoch: int) -> None:
+        self._store, self._paths, self._epoch, self._first = store, paths, epoch, first_epoch
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+
+    def files(self) -> list[Path]:
+        """Local copies of the newest snapshot and the entries after it, oldest first."""
+        return [self._store.local(f"{self._paths.ledger}/{name}") for name in self._current()]
+
+    def rejected_files(self) -> list[Path]:
+        """Local copies of what the index rejected, oldest first."""
+        names = [name for name in self._store.names(self._paths.rejected) if _epoch(name) >= self._first]
+        return [self._store.local(f"{self._paths.rejected}/{name}") for name in names]
+
+    def enter(self, rows: pa.Table, scratch: Path) -> None:
+        """Enter acknowledged rows (LEDGER_SCHEMA), all at once."""
+        self._append(self._paths.ledger, rows.cast(LEDGER_SCHEMA), scratch)
+
+    def reject(self, rows: pa.Table, scratch: Path) -> None:
+        """Record rows (REJECTED_SCHEMA) that the index refused."""
+        self._append(self._paths.rejected, rows.cast(REJECTED_SCHEMA), scratch)
+
+    def wants_snapshot(self) -> bool:
+        """Whether the entries since the last snapshot have grown past a tenth of it."""
+        names = self._current()
+        rows = [pq.read_metadata(self._store.local(f"{self._paths.ledger}/{name}")).num_rows for name in names]
+        held = rows[0] if names and names[0].startswith(SNAPSHOT) else 0
+        entries = sum(rows) - held
+        count = len(names) - (1 if held else 0)
+        return count > 1 and (entries * SNAPSHOT_SHARE > held or count > SNAPSHOT_FILES)
+
+    def publish_snapshot(self, path: Path) -> None:
+        """Publish the local file `path` (LEDGER_SCHEMA, one row an id, nothing deleted), then remove what it replaces."""
+        replaced = self._current()
+        newest = replaced[-1].removeprefix(SNAPSHOT)
+        self._store.publish(f"{self._paths.ledger}/{SNAPSHOT}{newest}", path)
+        for name in replaced:
+            self._store.delete(f"{self._paths.ledger}/{name}")
+
+    def _current(self) -> list[str]:
+        names = self._store.names(self._paths.ledger)
+        names = [name for name in names if _epoch(name) >= self._first]
+        snapshots = [name for name in names if name.startswith(SNAPSHOT)]
+        newest = snapshots[-1] if snapshots else ""
+        entries = [name for name in names if not name.startswith(SNAPSHOT) and name > newest.removeprefix(SNAPSHOT)]
+        return ([newest] if newest else []) + entries
+
+    def _append(self, folder: str, rows: pa.Table, scratch: Path) -> None:
+        with self._lock:
+            name = f"{self._epoch:08d}-{next(self._numbers):08d}.parquet"
+            path = scratch / f"entry-{name}"
+            with TableWriter(path, rows.schema) as writer:
+                for batch in rows.to_batches():
+                    writer.append(batch)
+            self._store.publish(f"{folder}/{name}", path)
+
+
+def _epoch(name: str) -> int:
+    return int(name.removeprefix(SNAPSHOT).split("-")[0])

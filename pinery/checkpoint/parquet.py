@@ -1,0 +1,84 @@
+"""How Pinery writes and reads its Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# Measured in benchmarks/codec.py: for vectors, BYTE_STREAM_SPLIT before zstd is the smallest at full speed.
+VECTOR_COLUMN = "values.list.element"
+COMPRESSION = "zstd"
+ROW_GROUP_BYTES = 4 << 20
+ROW_GROUP_ROWS = 16384
+
+
+class TableWriter:
+    """Writes batches of one schema to a local Parquet file; the file is whole only after a clean exit."""
+
+    def __init__(self, path: Path, schema: pa.Schema, row_group_rows: int = ROW_GROUP_ROWS) -> None:
+        self.path, self.schema, self.rows = path, schema, 0
+        self._row_group_rows = row_group_rows
+        vectors = [VECTOR_COLUMN] if "values" in schema.names else []
+        self._writer = pq.ParquetWriter(
+            path,
+            schema,
+            compression=COMPRESSION,
+            use_dictionary=[name for name in schema.names if name in ("error", "reason")],
+            use_byte_stream_split=vectors or False,
+            write_statistics=True,
+        )
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Add rows; they reach the disk a row group at a time."""
+        self._pending.append(batch.cast(self.schema) if batch.schema != self.schema else batch)
+        self._pending_rows += batch.num_rows
+        self.rows += batch.num_rows
+        if self._pending_rows >= self._row_group_rows:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._writer.write_table(pa.Table.from_batches(self._pending), row_group_size=self._row_group_rows)
+            self._pending, self._pending_rows = [], 0
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._flush()
+        self._writer.close()
+
+
+def vector_row_group(dimension: int) -> int:
+    """Rows of a row group of vectors, so that one stays near 4 MiB and a reader can stream."""
+    return max(64, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (4 * max(dimension, 1))))
+
+
+def stream(source: Path | BinaryIO, columns: list[str] | None = None, batch_rows: int = 4096) -> Iterator[pa.RecordBatch]:
+    """The batches of a Parquet file, a row group in memory at a time."""
+    with pq.ParquetFile(source, pre_buffer=False) as file:
+        yield from file.iter_batches(batch_size=batch_rows, columns=columns)
+
+
+def read_rows(path: Path, start: int, stop: int) -> pa.Table:
+    """Rows `start` to `stop` (exclusive) of a local Parquet file, reading only the row groups they lie in."""
+    with pq.ParquetFile(path) as file:
+        first, groups, before = 0, [], None
+        for group in range(file.metadata.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if first < stop and first + rows > start:
+                groups.append(group)
+                before = first if before is None else before
+            first += rows
+        table = file.read_row_groups(groups)
+    return table.slice(start - (before or 0), stop - start)

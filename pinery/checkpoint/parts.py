@@ -1,0 +1,83 @@
+"""The checkpoint: parts of one corpus for one model key, published whole and never changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pinery.checkpoint.parquet import TableWriter, stream, vector_row_group
+from pinery.checkpoint.store import Store
+from pinery.records import PART_SCHEMA
+
+KEY_COLUMNS = ["id", "version", "sha256", "error"]
+
+
+class Checkpoint:
+    """All parts under one folder of a store."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self.store, self.folder = store, folder
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """The published parts' names, in the order of their making."""
+        return [name.removesuffix(".parquet") for name in self.store.names(self.folder) if name.endswith(".parquet")]
+
+    def next_number(self) -> int:
+        """The number of the next part."""
+        names = self.names()
+        return int(names[-1].removeprefix("part-")) + 1 if names else 0
+
+    def writer(self, path: Path, dimension: int) -> TableWriter:
+        """A writer of one part into the local file `path`."""
+        return TableWriter(path, PART_SCHEMA, vector_row_group(dimension))
+
+    def publish(self, part: str, path: Path) -> None:
+        """Publish the finished local file as `part`; ConflictError where another run made that part."""
+        self.store.publish(self._name(part), path)
+
+    def key_file(self, part: str) -> Path:
+        """A local Parquet file with at least the columns id, version, sha256 and error of `part`."""
+        if self.store.root.startswith("s3://"):
+            return self._narrow_copy(part)
+        return self.store.local(self._name(part))
+
+    def batches(self, part: str, columns: list[str], batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
+        """Row batches of `part`, streamed."""
+        with self.store.open(self._name(part)) as source:
+            yield from stream(source, columns, batch_rows)
+
+    def values(self, part: str, row: int) -> pa.Array:
+        """The vector in row `row` of `part`: float32, of the model's dimension."""
+        with self.store.open(self._name(part)) as source, pq.ParquetFile(source, pre_buffer=False) as file:
+            first = 0
+            for group in range(file.metadata.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if row < first + rows:
+                    return file.read_row_group(group, columns=["values"])["values"][row - first].values
+                first += rows
+        raise IndexError(f"part {part} has no row {row}")
+
+    def _name(self, part: str) -> str:
+        return f"{self.folder}/{part}.parquet"
+
+    def _narrow_copy(self, part: str) -> Path:
+        path = self.store.cache(self.folder) / f"{part}.keys.parquet"
+        with self._lock:
+            if not path.exists():
+                temporary = path.with_suffix(".making")
+                schema = pa.schema([PART_SCHEMA.field(name) for name in KEY_COLUMNS])
+                with TableWriter(temporary, schema) as writer:
+                    for batch in self.batches(part, KEY_COLUMNS, 16384):
+                        writer.append(batch)
+                temporary.replace(path)
+        return path
+
+
+def part_name(number: int) -> str:
+    """The name of the part made as number `number`; names sort as numbers do."""
+    return f"part-{number:08d}"

@@ -1,0 +1,34 @@
+"""Guards: which plans are refused before anything is embedded, and which runs are stopped."""
+
+from __future__ import annotations
+
+from pinery.planning.plan import PlanCounts
+
+CHANGES_ALWAYS_ALLOWED = 1000
+QUARANTINES_ALWAYS_ALLOWED = 100
+
+
+def judge_plan(
+    counts: PlanCounts, *, delete_guard: float, change_guard: float, allow_deletes: bool, allow_changes: bool
+) -> list[str]:
+    """Why the plan is refused, each with the counts and the flag that allows it; empty where it may go on.
+
+    The guards are shares (0 to 1) of what the index holds.
+    """
+    reasons = []
+    if not allow_deletes and counts.deleted > delete_guard * counts.held:
+        reasons.append(
+            f"{counts.deleted} of the {counts.held} rows that the index holds would be deleted, over the"
+            f" delete_guard of {delete_guard:.0%}; is the source complete? --allow-deletes lets it pass"
+        )
+    if not allow_changes and counts.changed > max(change_guard * counts.held, CHANGES_ALWAYS_ALLOWED):
+        reasons.append(
+            f"{counts.changed} of the {counts.held} rows that the index holds have changed, over the"
+            f" change_guard of {change_guard:.0%}; were all files rewritten? --allow-changes lets it pass"
+        )
+    return reasons
+
+
+def too_many_quarantined(quarantined: int, attempted: int, guard: float) -> bool:
+    """Whether so many attempts ended in quarantine that something other than the images must be wrong."""
+    return quarantined > QUARANTINES_ALWAYS_ALLOWED and quarantined > guard * attempted

@@ -1,0 +1,133 @@
+"""Desired − recorded = plan: pure SQL over tables; no clock, no network, no environment.
+
+The tables that it takes, as DuckDB relations:
+`listing` (id, uri, version, bytes, metadata, position), `checkpoint` (part, id, version, error),
+`ledger` (id, version, metadata_hash), `rejected` (id, version, metadata_hash).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+# Must equal records.metadata_hash.
+HASHED = "substr(sha256(metadata), 1, 16)"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCounts:
+    """What a run would do, counted in ids."""
+
+    listed: int
+    new: int
+    changed: int
+    relabelled: int
+    unchanged: int
+    deleted: int
+    """In the ledger, not in the listing."""
+    quarantined: int
+    """Listed with a verdict already recorded for this version."""
+    rejected: int
+    """Listed, embedded and refused by the index as they stand."""
+    to_embed: int
+    to_upsert: int
+    """Checkpointed already and not in the ledger as they should be."""
+    held: int
+    """What the ledger says the index holds."""
+
+
+def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quarantined: bool) -> None:
+    """Define the views `winner`, `desired`, `state`, `to_embed`, `to_upsert` and `to_delete` over the four tables.
+
+    `limit` restricts the work to the first items of the listing, per dataset where the uri names one, and then nothing
+    is deleted. `retry_quarantined` embeds again what has an error for its version.
+    """
+    con.execute("""
+        CREATE OR REPLACE TABLE winner AS
+        SELECT id, version,
+               coalesce(min(part) FILTER (error IS NULL), min(part)) AS part,
+               CASE WHEN bool_and(error IS NOT NULL) THEN arg_max(error, part) END AS error
+        FROM checkpoint SEMI JOIN listing USING (id, version)
+        GROUP BY id, version
+    """)
+    con.execute(f"""
+        CREATE OR REPLACE VIEW desired AS
+        SELECT l.*, {HASHED.replace("metadata", "l.metadata")} AS metadata_hash, w.part, w.error,
+               row_number() OVER (PARTITION BY {_DATASET} ORDER BY l.position) AS place
+        FROM listing l LEFT JOIN winner w USING (id, version)
+    """)
+    con.execute("""
+        CREATE OR REPLACE TABLE state AS
+        SELECT d.id, d.version, d.position, d.part, d.place, d.metadata_hash,
+               d.error IS NOT NULL AS bad,
+               g.id IS NULL AS absent, g.version IS DISTINCT FROM d.version AS other_version,
+               g.metadata_hash IS DISTINCT FROM d.metadata_hash AS other_metadata,
+               r.id IS NOT NULL AS refused
+        FROM desired d LEFT JOIN ledger g USING (id)
+        LEFT JOIN (SELECT DISTINCT id, version, metadata_hash FROM rejected) r USING (id, version, metadata_hash)
+    """)
+    within = "true" if limit is None else f"place <= {int(limit)}"
+    missing = "part IS NULL OR bad" if retry_quarantined else "part IS NULL"
+    con.execute(f"CREATE OR REPLACE VIEW to_embed AS SELECT * FROM state WHERE ({missing}) AND {within}")
+    con.execute(f"""
+        CREATE OR REPLACE VIEW to_upsert AS
+        SELECT * FROM state WHERE part IS NOT NULL AND NOT bad AND NOT refused
+        AND (absent OR other_version OR other_metadata) AND {within}
+    """)
+    # An id whose listed version has no vector (quarantined, moved, refused) must not keep its old one.
+    con.execute(f"""
+        CREATE OR REPLACE VIEW to_delete AS
+        SELECT g.id FROM ledger g LEFT JOIN state s USING (id)
+        WHERE ({"true" if limit is None else "false"}) AND (s.id IS NULL OR (s.other_version AND (s.bad OR s.part IS NULL))
+              OR (s.refused AND (s.other_version OR s.other_metadata)))
+    """)
+
+
+_DATASET = "regexp_extract(l.uri, '^torchvision://[^/]+/')"
+
+
+def dataset_sizes(con: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
+    """How many items the listing has, per dataset (one unnamed where the uris name none)."""
+    return con.execute(f"SELECT {_DATASET} AS dataset, count(*) FROM listing l GROUP BY dataset ORDER BY dataset").fetchall()
+
+
+def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
+    """Count what the views of `define_plan` hold."""
+    row = con.execute("""
+        SELECT count(*),
+               count(*) FILTER (absent AND NOT bad AND NOT refused),
+               count(*) FILTER (NOT absent AND other_version AND NOT bad AND NOT refused),
+               count(*) FILTER (NOT absent AND NOT other_version AND other_metadata AND NOT refused),
+               count(*) FILTER (NOT absent AND NOT other_version AND NOT other_metadata),
+               (SELECT count(*) FROM ledger ANTI JOIN listing USING (id)),
+               count(*) FILTER (bad), count(*) FILTER (refused AND NOT bad),
+               (SELECT count(*) FROM to_embed), (SELECT count(*) FROM to_upsert), (SELECT count(*) FROM ledger)
+        FROM state
+    """).fetchone()
+    assert row is not None
+    return PlanCounts(*row)
+
+
+def duplicate_ids(con: duckdb.DuckDBPyConnection) -> tuple[str, str, str] | None:
+    """An id that two items of the listing share, with both uris; None where ids are distinct."""
+    row = con.execute(
+        "SELECT id, min(uri), max(uri) FROM listing GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"
+    ).fetchone()
+    return (row[0], row[1], row[2]) if row else None
+
+
+def fold_ledger(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
+    """Define the table `ledger` from entry files, oldest first: the last entry of an id wins; deleted ids are gone."""
+    con.execute("CREATE OR REPLACE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR)")
+    if files:
+        con.execute(
+            """
+            INSERT INTO ledger SELECT id, e.version, e.metadata_hash FROM (
+                SELECT id, max_by({version: version, metadata_hash: metadata_hash, deleted: deleted},
+                                  (list_position($files, filename), file_row_number)) AS e
+                FROM read_parquet($files, filename = true, file_row_number = true) GROUP BY id
+            ) WHERE NOT e.deleted
+            """,
+            {"files": files},
+        )
