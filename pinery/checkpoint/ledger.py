@@ -26,7 +26,7 @@ class Ledger:
     """
 
     def __init__(self, store: Store, paths: IndexPaths, epoch: int, first_epoch: int) -> None:
-        self._store, self._paths, self._epoch, self._first = store, paths, epoch, first_epoch
+        self._store, self._paths, self._epoch, self.first_epoch = store, paths, epoch, first_epoch
         self._numbers = itertools.count()
         self._lock = threading.Lock()
 
@@ -36,7 +36,7 @@ class Ledger:
 
     def rejected_files(self) -> list[Path]:
         """Local copies of what the index rejected, oldest first."""
-        names = [name for name in self._store.names(self._paths.rejected) if _epoch(name) >= self._first]
+        names = [name for name in self._store.names(self._paths.rejected) if _epoch(name) >= self.first_epoch]
         return [self._store.local(f"{self._paths.rejected}/{name}") for name in names]
 
     def enter(self, rows: pa.Table, scratch: Path) -> None:
@@ -66,7 +66,7 @@ class Ledger:
 
     def _current(self) -> list[str]:
         names = self._store.names(self._paths.ledger)
-        names = [name for name in names if _epoch(name) >= self._first]
+        names = [name for name in names if _epoch(name) >= self.first_epoch]
         snapshots = [name for name in names if name.startswith(SNAPSHOT)]
         newest = snapshots[-1] if snapshots else ""
         entries = [name for name in names if not name.startswith(SNAPSHOT) and name > newest.removeprefix(SNAPSHOT)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,14 +47,18 @@ class Checkpoint:
             return self._narrow_copy(part)
         return self.store.local(self._name(part))
 
+    def open(self, part: str) -> BinaryIO:
+        """The file of `part`, for random access."""
+        return self.store.open(self._name(part))
+
     def batches(self, part: str, columns: list[str], batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
         """Row batches of `part`, streamed."""
-        with self.store.open(self._name(part)) as source:
+        with self.open(part) as source:
             yield from stream(source, columns, batch_rows)
 
     def values(self, part: str, row: int) -> pa.Array:
         """The vector in row `row` of `part`: float32, of the model's dimension."""
-        with self.store.open(self._name(part)) as source, pq.ParquetFile(source, pre_buffer=False) as file:
+        with self.open(part) as source, pq.ParquetFile(source, pre_buffer=False) as file:
             first = 0
             for group in range(file.metadata.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows

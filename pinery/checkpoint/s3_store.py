@@ -205,7 +205,9 @@ class _Ranges(io.RawIOBase):
 
 
 def cache_root() -> Path:
-    """Where copies of remote immutable files are kept: `$XDG_CACHE_HOME/pinery`, by default `~/.cache/pinery`."""
+    """Where what can be made again is kept: `$PINERY_CACHE`, else `$XDG_CACHE_HOME/pinery`, else `~/.cache/pinery`."""
+    if own := os.environ.get("PINERY_CACHE"):
+        return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
     try:
         return (Path(base) if base else Path.home() / ".cache") / "pinery"

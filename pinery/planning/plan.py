@@ -33,6 +33,8 @@ class PlanCounts:
     to_embed: int
     to_upsert: int
     """Checkpointed already and not in the ledger as they should be."""
+    to_delete: int
+    """In the ledger, and not live as things stand (what is still to embed counts as not live)."""
     held: int
     """What the ledger says the index holds."""
 
@@ -64,8 +66,9 @@ def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quar
                g.id IS NULL AS absent, g.version IS DISTINCT FROM d.version AS other_version,
                g.metadata_hash IS DISTINCT FROM d.metadata_hash AS other_metadata,
                r.id IS NOT NULL AS refused
-        FROM desired d LEFT JOIN ledger g USING (id)
-        LEFT JOIN (SELECT DISTINCT id, version, metadata_hash FROM rejected) r USING (id, version, metadata_hash)
+        FROM desired d LEFT JOIN ledger g ON g.id = d.id
+        LEFT JOIN (SELECT DISTINCT id, version, metadata_hash FROM rejected) r
+               ON r.id = d.id AND r.version = d.version AND r.metadata_hash = d.metadata_hash
     """)
     within = "true" if limit is None else f"place <= {int(limit)}"
     missing = "part IS NULL OR bad" if retry_quarantined else "part IS NULL"
@@ -102,7 +105,8 @@ def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
                count(*) FILTER (NOT absent AND NOT other_version AND NOT other_metadata),
                (SELECT count(*) FROM ledger ANTI JOIN listing USING (id)),
                count(*) FILTER (bad), count(*) FILTER (refused AND NOT bad),
-               (SELECT count(*) FROM to_embed), (SELECT count(*) FROM to_upsert), (SELECT count(*) FROM ledger)
+               (SELECT count(*) FROM to_embed), (SELECT count(*) FROM to_upsert),
+               (SELECT count(*) FROM to_delete), (SELECT count(*) FROM ledger)
         FROM state
     """).fetchone()
     assert row is not None

@@ -1,0 +1,32 @@
+"""Where corpora live: each kind of source lists its items and fetches an item's bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pinery.config import FolderSource, S3Source, TorchvisionSource
+from pinery.sources.protocol import Source
+
+__all__ = ["Source", "open_source"]
+
+
+def open_source(settings: FolderSource | TorchvisionSource | S3Source, cache: Path | None = None) -> Source:
+    """The source that `settings` describe; `cache` is a local folder for what a source remembers between listings.
+
+    Nothing is listed, downloaded or reached yet, except for a sidecar.
+    Raises ConfigError where the settings can't work.
+    """
+    # Imported here, so that a corpus in a folder pays for neither boto3 nor torchvision.
+    match settings:
+        case FolderSource():
+            from pinery.sources.folder import Folder
+
+            return Folder(settings, cache)
+        case TorchvisionSource():
+            from pinery.sources.torchvision import TorchvisionDatasets
+
+            return TorchvisionDatasets(settings)
+        case S3Source():
+            from pinery.sources.s3 import S3Prefix
+
+            return S3Prefix(settings)

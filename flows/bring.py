@@ -1,0 +1,81 @@
+"""What `reindex` and `upsert` share: from a plan to a verified index and its report."""
+
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, wait
+from typing import Any
+
+from prefect.futures import PrefectConcurrentFuture
+
+from pinery.records import PartReport, UpsertReport
+from pinery.steps.embed_part import refuse_nothing_but_failures
+from pinery.steps.make_plan import Plan
+from pinery.steps.report import fail_report, open_report
+from pinery.steps.run import Run
+from tasks.delete_rows import delete_rows
+from tasks.embed_part import embed_part
+from tasks.ensure_index import ensure_index
+from tasks.publish_report import publish_report
+from tasks.upsert_part import upsert_part
+from tasks.verify import verify
+
+LANES = 2
+"""One part is embedded while another is upserted."""
+
+
+def bring_index(run: Run, plan: Plan, limit: int | None) -> dict[str, Any]:
+    """Do what the plan says and return the report; on failure the report says why."""
+    report = open_report(run, plan, limit)
+    try:
+        ensure_index(run)
+        parts, upserts = embed_and_upsert(run, plan)
+        refuse_nothing_but_failures(run)
+        deleted = delete_rows(run, plan.listing) if needs_deletes(plan, limit) else 0
+        counts = verify(run, plan.listing, limit)
+        return publish_report(run, report, parts, upserts, deleted, counts)
+    except BaseException as error:
+        fail_report(run, report, error)
+        raise
+
+
+def needs_deletes(plan: Plan, limit: int | None) -> bool:
+    """Whether anything may be in the index that is no live row; a limited run deletes nothing."""
+    return limit is None and plan.counts.held > 0 and bool(plan.counts.to_delete or plan.embed)
+
+
+def embed_and_upsert(run: Run, plan: Plan) -> tuple[list[PartReport], list[UpsertReport]]:
+    """Embed the plan's parts, and upsert each as it appears beside what was checkpointed before."""
+    to_embed, to_upsert = deque(plan.embed), deque(plan.upsert)
+    parts: list[PartReport] = []
+    upserts: list[UpsertReport] = []
+    embedding: PrefectConcurrentFuture | None = None
+    upserting: PrefectConcurrentFuture | None = None
+    with run.stage("embed", sum(work.rows for work in plan.embed)), run.stage(
+        "upsert", sum(work.rows for work in (*plan.embed, *plan.upsert))
+    ):
+        try:
+            while to_embed or to_upsert or embedding or upserting:
+                if embedding is None and to_embed:
+                    embedding = embed_part.submit(run, to_embed[0])
+                if upserting is None and to_upsert:
+                    upserting = upsert_part.submit(run, to_upsert.popleft())
+                wait_for_one(embedding, upserting)
+                if embedding is not None and embedding.wrapped_future.done():
+                    parts.append(embedding.result())
+                    if parts[-1].rows:
+                        to_upsert.append(to_embed[0])
+                    to_embed.popleft()
+                    embedding = None
+                if upserting is not None and upserting.wrapped_future.done():
+                    upserts.append(upserting.result())
+                    upserting = None
+        except BaseException:
+            # The lease may be let go of only when nothing is in flight any more.
+            run.stop()
+            wait([one.wrapped_future for one in (embedding, upserting) if one is not None])
+            raise
+    return parts, upserts
+
+
+def wait_for_one(*futures: PrefectConcurrentFuture | None) -> None:
+    """Return as soon as one of the futures is done."""
+    wait([future.wrapped_future for future in futures if future is not None], return_when=FIRST_COMPLETED)

@@ -1,0 +1,49 @@
+"""The flow `reindex`: list, plan, embed, upsert, delete, verify. The main job.
+
+This module must not import annotations from __future__: Prefect resolves a served flow's parameters at run time.
+"""
+
+from typing import Any
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.bring import LANES, bring_index
+from flows.progress import current_progress
+from pinery.config_file import load_config
+from pinery.steps.corpus import Corpus
+from pinery.steps.make_plan import PlanOptions
+from pinery.steps.run import open_run
+from tasks.find_index import find_index
+from tasks.list_items import list_items
+from tasks.make_plan import make_plan
+
+
+@flow(name="reindex", task_runner=ThreadPoolTaskRunner(max_workers=LANES), persist_result=False)
+def reindex(
+    config: str | dict[str, Any],
+    limit: int | None = None,
+    allow_deletes: bool = False,
+    allow_changes: bool = False,
+    retry_quarantined: bool = False,
+    wait: bool = False,
+) -> dict[str, Any]:
+    """Bring the index of one corpus to the state of its source.
+
+    Args:
+        config: The path of a config file, or an inline config with absolute paths.
+        limit: Embed and upsert only the first items, per dataset for torchvision; nothing is deleted.
+        allow_deletes: Let a plan pass that deletes more than the delete_guard.
+        allow_changes: Let a plan pass that changes more than the change_guard.
+        retry_quarantined: Try again what could not be embedded.
+        wait: Wait for another run of the corpus to end, instead of refusing.
+
+    Returns:
+        The run's report.
+    """
+    options = PlanOptions(limit, allow_deletes, allow_changes, retry_quarantined)
+    with open_run(Corpus(load_config(config)), wait=wait, progress=current_progress()) as run:
+        find_index(run)
+        listing = list_items(run)
+        plan = make_plan(run, listing, options)
+        return bring_index(run, plan, limit)

@@ -1,0 +1,163 @@
+"""Encoded bytes to upright RGB pixels, and the verdict on bytes that can't be one."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+
+from pinery.errors import BadImageError
+
+# The plugins' own names: importing them here keeps Pillow from loading all its plugins at the first TIFF or WebP.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format, TiffImagePlugin.TiffImageFile.format)
+SIGNATURES = (
+    (re.compile(rb"\xff\xd8"), "JPEG"),
+    (re.compile(rb"\x89PNG"), "PNG"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "WebP"),
+    (re.compile(rb"GIF8"), "GIF"),
+    (re.compile(rb"BM"), "BMP"),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), "TIFF"),
+)
+UNREAD_KINDS = (
+    (re.compile(rb"....ftyp(hei|hev|mif|msf)", re.DOTALL), "a HEIC image"),
+    (re.compile(rb"....ftypavi[fs]", re.DOTALL), "an AVIF image"),
+    (re.compile(rb"....ftyp", re.DOTALL), "a video"),
+    (re.compile(rb"%PDF"), "a PDF document"),
+    (re.compile(rb"8BPS"), "a Photoshop document"),
+    (re.compile(rb"PK\x03\x04"), "a ZIP archive"),
+    (re.compile(rb"\s*(<\?xml[^>]*>\s*)?<svg", re.IGNORECASE), "an SVG drawing"),
+    (re.compile(rb"\s*<(!doctype html|html)", re.IGNORECASE), "an HTML page"),
+)
+ORIENTATION, PHOTOMETRIC, BITS_PER_SAMPLE = 0x0112, 262, 258
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+MAX_REASON = 160
+
+# Pillow warns of oddities in metadata; the verdict on the pixels is ours, and a run of millions must stay readable.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+def decode(data: bytes, max_pixels: int = 64_000_000) -> Image.Image:
+    """The picture in `data`: mode RGB, 8 bits per channel, upright as its EXIF orientation says.
+
+    JPEG, PNG, WebP, GIF, BMP and TIFF; of an animation the first frame. Transparency lies on white, 16-bit grey is
+    scaled to 8 bits, wider integers and floats are stretched from their own minimum to their maximum. Colour profiles
+    are not applied. `max_pixels` (width x height) is checked from the header, before any pixel is decoded.
+
+    Raises:
+        BadImageError: for everything else; the message is a reason fit for a list of quarantined items.
+    """
+    if not data:
+        raise BadImageError("the file is empty")
+    kind = _kind(data)
+    _allow(max_pixels)
+    try:
+        return _pixels(data, max_pixels)
+    except BadImageError:
+        raise
+    except Image.DecompressionBombError:
+        raise BadImageError(f"the {kind} has more than {max_pixels:,} pixels") from None
+    except Exception as error:  # Pillow's plugins throw nearly every built-in type on damaged bytes
+        raise BadImageError(_reason(kind, data, error)) from error
+
+
+def _kind(data: bytes) -> str:
+    for signature, kind in SIGNATURES:
+        if signature.match(data):
+            return kind
+    for signature, kind in UNREAD_KINDS:
+        if signature.match(data):
+            raise BadImageError(f"{kind}, which can't be read; supported are JPEG, PNG, WebP, GIF, BMP and TIFF")
+    if not data.strip(b"\0"):
+        raise BadImageError("the file holds only zero bytes")
+    raise BadImageError(f"not an image that can be read (starts with {data[:12]!r})")
+
+
+def _allow(max_pixels: int) -> None:
+    # Pillow's limit is one per process; it only ever has to give way to a caller's larger one.
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = max_pixels
+
+
+def _pixels(data: bytes, max_pixels: int) -> Image.Image:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise BadImageError(f"{width} x {height} pixels are more than the {max_pixels:,} allowed")
+        image.load()
+        picture = _grey(image) if image.mode in DEEP_MODES else _rgb(image)
+        # Asked for after loading: a PNG may carry its EXIF behind the pixels, a TIFF has been turned by then.
+        turn = UPRIGHT.get(_orientation(image))
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # noqa: BLE001  damaged EXIF beside sound pixels: the picture counts
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, layer).convert("RGB")
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    inverted = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == 0
+    if image.mode in ("I", "F"):
+        grey = _stretched(values)
+        grey = 255 - grey if inverted else grey
+    else:
+        table = np.rint(np.arange(65536) * (255 / _white(image))).clip(0, 255).astype(np.uint8)
+        table = 255 - table if inverted else table
+        clear = image.info.get("transparency")
+        if isinstance(clear, int):
+            table[clear] = 255
+        grey = table[values]
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _white(image: Image.Image) -> int:
+    bits = image.tag_v2.get(BITS_PER_SAMPLE) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+    depth = bits[0] if isinstance(bits, tuple) and bits else 16
+    return int(2 ** min(max(int(depth), 9), 16) - 1)
+
+
+def _stretched(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if not np.isfinite(values).all():
+        raise BadImageError("has pixel values that are not finite numbers")
+    low, high = float(values.min()), float(values.max())
+    if high == low:
+        return np.full(values.shape, 127, np.uint8)
+    return np.rint((values - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
+
+
+def _reason(kind: str, data: bytes, error: Exception) -> str:
+    message = " ".join(str(error).split())
+    short_webp = kind == "WebP" and len(data) < int.from_bytes(data[4:8], "little") + 8
+    if isinstance(error, EOFError) or "truncated" in message.lower() or short_webp:
+        return f"the {kind} is truncated"
+    if isinstance(error, UnidentifiedImageError):
+        return f"the {kind}'s header is damaged or cut short"
+    if isinstance(error, MemoryError):
+        return f"the {kind} needs more memory than there is"
+    return f"the {kind} is damaged ({type(error).__name__}: {message})"[:MAX_REASON]

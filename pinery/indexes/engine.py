@@ -1,0 +1,107 @@
+"""The upsert engine: requests in a bounded window, each retried, split or bisected until its rows are settled.
+
+It owns the minutes: the SDK beneath retries for seconds, and nothing above retries at all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pyarrow as pa
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from pinery.errors import RequestTooLargeError, RowsRefusedError, TerminalError, TransientError
+from pinery.indexes.protocol import Index
+from pinery.planning.packing import pack
+
+LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How an outage is met: `check` raises to stop, `pause` waits some seconds, `note` tells what is waited for."""
+
+    seconds: float
+    check: Callable[[], None]
+    pause: Callable[[float], None]
+    note: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Rows of one request that are done with: acknowledged, or refused (row number and the index's words)."""
+
+    rows: pa.RecordBatch
+    refused: dict[int, str]
+
+
+def upsert_rows(index: Index, batches: Iterable[pa.RecordBatch], dimension: int, patience: Patience) -> Iterator[Settled]:
+    """Upsert batches (ROWS_SCHEMA) and yield what is settled, in the order sent.
+
+    At most `index.max_concurrency` requests are in flight and as many wait, whatever the number of batches. Raises
+    TransientError once an outage has lasted `patience.seconds`, and TerminalError at once; what was yielded is
+    acknowledged.
+    """
+    window = index.max_concurrency
+    pending: deque[Future[Settled]] = deque()
+    pool = ThreadPoolExecutor(window, thread_name_prefix="upsert")
+    try:
+        for request in _requests(index, batches, dimension):
+            while len(pending) >= 2 * window:
+                yield pending.popleft().result()
+            pending.append(pool.submit(_settle, index, request, patience))
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def with_patience(action: Callable[[], None], what: str, patience: Patience) -> None:
+    """Do `action`, and again with growing pauses while it raises TransientError, for `patience.seconds` at most."""
+
+    def waiting(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        patience.note(f"{what}: {error}; next try in {seconds:.0f} s")
+
+    for attempt in Retrying(
+        retry=retry_if_exception_type(TransientError),
+        stop=stop_after_delay(patience.seconds),
+        wait=wait_random_exponential(multiplier=1, max=LONGEST_PAUSE),
+        sleep=patience.pause,
+        before_sleep=waiting,
+        reraise=True,
+    ):
+        with attempt:
+            patience.check()
+            action()
+
+
+def _requests(index: Index, batches: Iterable[pa.RecordBatch], dimension: int) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        sizes = [[len(text.encode()) for text in batch[name].to_pylist()] for name in ("id", "metadata")]
+        for start, stop in pack(*sizes, dimension, index.max_request_rows, index.max_request_bytes):
+            yield batch.slice(start, stop - start)
+
+
+def _settle(index: Index, rows: pa.RecordBatch, patience: Patience) -> Settled:
+    refused: dict[int, str] = {}
+    _send(index, rows, 0, refused, patience)
+    if rows.num_rows > 1 and len(refused) == rows.num_rows and len(set(refused.values())) == 1:
+        raise TerminalError(f"index {index.name} refused every row of a request: {refused[0]}")
+    return Settled(rows, refused)
+
+
+def _send(index: Index, rows: pa.RecordBatch, offset: int, refused: dict[int, str], patience: Patience) -> None:
+    try:
+        with_patience(lambda: index.upsert(rows), f"upsert to {index.name}", patience)
+    except (RequestTooLargeError, RowsRefusedError) as error:
+        if rows.num_rows == 1:
+            refused[offset] = str(error)
+            return
+        half = rows.num_rows // 2
+        _send(index, rows.slice(0, half), offset, refused, patience)
+        _send(index, rows.slice(half), offset + half, refused, patience)

@@ -1,0 +1,175 @@
+"""The embedded index: one LanceDB folder an index, one table a namespace."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pinery.config import LanceSettings
+from pinery.errors import IndexMismatchError, RowsRefusedError, TerminalError
+from pinery.indexes.lance_filter import to_sql
+from pinery.records import Identity, Match, Stored
+
+EXACT_BELOW_ROWS = 50_000
+DISTANCES = {"cosine": "cosine", "dotproduct": "dot", "euclidean": "l2"}
+IDENTITY_FILE = "pinery.json"
+
+
+class LanceIndex:
+    """One namespace of an embedded index in the local folder `folder`; see Index."""
+
+    kind = "lance"
+    max_request_rows = 4096
+    max_request_bytes = 1 << 30
+    max_concurrency = 1
+
+    def __init__(self, settings: LanceSettings, folder: Path, name: str, namespace: str, dimension: int) -> None:
+        self.name, self.namespace = name, namespace
+        self._folder, self._dimension, self._metric = folder, dimension, settings.metric
+        self._table_name = _table_name(namespace)
+        self._opened: Any = None
+
+    def describe(self) -> Identity | None:
+        """See Index."""
+        try:
+            found = json.loads((self._folder / IDENTITY_FILE).read_text())
+        except FileNotFoundError:
+            if self._folder.exists() and any(self._folder.glob("*.lance")):
+                raise IndexMismatchError(
+                    f"{self._folder} holds Lance tables but no {IDENTITY_FILE}, so another program made it;"
+                    " set index.name to another name"
+                ) from None
+            return None
+        if (found["dimension"], found["metric"]) != (self._dimension, self._metric):
+            raise IndexMismatchError(
+                f"index {self.name} has dimension {found['dimension']} and metric {found['metric']};"
+                f" the config needs {self._dimension} and {self._metric}: set index.name to another name"
+            )
+        return Identity(found["state"], found["incarnation"], found["model_key"])
+
+    def ensure(self, identity: Identity) -> Identity:
+        """See Index."""
+        found = self.describe()
+        if found is not None:
+            return found
+        self._folder.mkdir(parents=True, exist_ok=True)
+        record = {
+            "state": identity.state,
+            "incarnation": identity.incarnation,
+            "model_key": identity.model_key,
+            "dimension": self._dimension,
+            "metric": self._metric,
+        }
+        temporary = self._folder / f".{IDENTITY_FILE}.{uuid.uuid4().hex}"
+        temporary.write_text(json.dumps(record))
+        temporary.rename(self._folder / IDENTITY_FILE)
+        return identity
+
+    def upsert(self, rows: pa.RecordBatch) -> None:
+        """See Index."""
+        try:
+            table = pa.table(
+                [
+                    rows["id"],
+                    pa.FixedSizeListArray.from_arrays(rows["values"].flatten(), self._dimension),
+                    pa.ExtensionArray.from_storage(pa.json_(), rows["metadata"].cast(pa.string())),
+                ],
+                schema=self._schema,
+            )
+        except pa.ArrowInvalid as error:
+            raise RowsRefusedError(f"rows don't fit the index: {error}") from error
+        merge = self._table(create=True).merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+        merge.execute(table)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """See Index."""
+        table = self._table()
+        if table is not None and ids:
+            table.delete(_among(ids))
+
+    def settle(self, timeout: float) -> None:  # noqa: ARG002  # a Lance write is visible when it returns
+        """Compact what the run wrote, and index the vectors once there are too many to scan."""
+        table = self._table()
+        if table is None:
+            return
+        table.optimize(cleanup_older_than=timedelta(minutes=10))
+        indexed = any("vector" in index.columns for index in table.list_indices())
+        if not indexed and table.count_rows() >= EXACT_BELOW_ROWS:
+            table.create_index(metric=DISTANCES[self._metric], vector_column_name="vector", index_type="IVF_FLAT")
+
+    def fetch(self, ids: Sequence[str]) -> dict[str, Stored]:
+        """See Index."""
+        table = self._table()
+        if table is None or not ids:
+            return {}
+        found = table.search().where(_among(ids)).limit(len(ids)).to_arrow()
+        return {
+            row["id"]: Stored(tuple(row["vector"]), json.loads(row["metadata"]))
+            for row in found.select(["id", "vector", "metadata"]).to_pylist()
+        }
+
+    def list_ids(self) -> Iterator[list[str]]:
+        """See Index."""
+        table = self._table()
+        if table is not None:
+            for batch in table.search().select(["id"]).limit(table.count_rows() or 1).to_batches():
+                yield batch.column("id").to_pylist()
+
+    def count(self) -> int:
+        """See Index."""
+        table = self._table()
+        return 0 if table is None else int(table.count_rows())
+
+    def query(self, vector: Sequence[float], top_k: int, filter: Mapping[str, Any] | None = None) -> list[Match]:
+        """See Index."""
+        table = self._table()
+        if table is None:
+            return []
+        search = table.search(np.asarray(vector, dtype=np.float32)).distance_type(DISTANCES[self._metric]).limit(top_k)
+        if table.list_indices():
+            search = search.nprobes(64)
+        if filter:
+            search = search.where(to_sql(filter), prefilter=True)
+        rows = search.to_arrow().select(["id", "metadata", "_distance"]).to_pylist()
+        return [Match(row["id"], self._score(row["_distance"]), json.loads(row["metadata"])) for row in rows]
+
+    def _score(self, distance: float) -> float:
+        return distance if self._metric == "euclidean" else 1.0 - distance
+
+    @property
+    def _schema(self) -> pa.Schema:
+        vector = pa.list_(pa.float32(), self._dimension)
+        return pa.schema([("id", pa.string()), ("vector", vector), ("metadata", pa.json_())])
+
+    def _table(self, create: bool = False) -> Any:
+        import lancedb
+
+        if self._opened is None:
+            if not create and not (self._folder / f"{self._table_name}.lance").exists():
+                return None
+            try:
+                database = lancedb.connect(self._folder)
+                self._opened = database.create_table(self._table_name, schema=self._schema, exist_ok=True)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise TerminalError(f"can't open the index in {self._folder}: {error}") from error
+        return self._opened
+
+
+def _table_name(namespace: str) -> str:
+    # Lance takes letters, digits, `_`, `-` and `.` in a table's name.
+    if re.fullmatch("[A-Za-z0-9-]{1,100}", namespace):
+        return f"ns-{namespace}"
+    return "nx-" + hashlib.sha256(namespace.encode()).hexdigest()[:32]
+
+
+def _among(ids: Sequence[str]) -> str:
+    return "id IN (" + ", ".join("'" + one.replace("'", "''") + "'" for one in ids) + ")"

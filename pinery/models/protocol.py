@@ -1,0 +1,46 @@
+"""What every model family offers; the runner and the search page know no more than this."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from pinery.records import ModelCard
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+    from PIL import Image
+
+
+class Model(Protocol):
+    """A loaded model. `preprocess` may be called from several threads at once, the others from one at a time."""
+
+    @property
+    def card(self) -> ModelCard:
+        """Everything that decides a vector's value, with no `auto` left."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes: `cpu`, `mps`, `cuda` or `cuda:<number>`."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many images to give to one `embed`."""
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """One upright RGB image as the model takes it, on the CPU; every image gives the same shape and dtype.
+
+        Raises:
+            BadImageError: the image is too elongated to be resized.
+        """
+
+    def embed(self, batch: torch.Tensor) -> npt.NDArray[np.float32]:
+        """Vectors of shape (images, dimension), float32, of a stack of preprocessed images (images, ...)."""
+
+    def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        """Vectors of shape (texts, dimension), float32, comparable with those of images.
+
+        Raises:
+            ConfigError: the model has no text tower.
+        """

@@ -1,0 +1,146 @@
+"""The model families as rows, their references as text, and the one door to a loaded model. Imports no torch."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from dataclasses import dataclass
+from typing import cast
+
+from pinery.config import ModelSettings
+from pinery.errors import ConfigError, TerminalError
+from pinery.models.protocol import Model
+from pinery.records import ModelCard
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One row of `pinery models`."""
+
+    name: str
+    reference: str
+    """How a reference to one of its models looks."""
+    module: str
+    """The module whose `load(reference, settings, card)` builds the model."""
+    dimension: str
+    text: bool
+    """Whether texts can be embedded beside images."""
+    licence: str
+    preprocessing: str
+    download: str
+
+
+FAMILIES = (
+    Family(
+        name="descriptor",
+        reference="descriptor",
+        module="pinery.models.descriptor",
+        dimension="512",
+        text=False,
+        licence="Apache-2.0 (part of Pinery)",
+        preprocessing="resized to a fixed square",
+        download="none: colour, texture and layout, computed",
+    ),
+    Family(
+        name="torchvision",
+        reference="torchvision:<name>[@weights][#features]",
+        module="pinery.models.torchvision",
+        dimension="1000 logits; with #features the penultimate layer (512 to 4096)",
+        text=False,
+        licence="BSD-3-Clause code; weights as their training data allows (some are non-commercial)",
+        preprocessing="torchvision's transforms of those weights",
+        download="download.pytorch.org into torch's hub cache, or `weights:`",
+    ),
+    Family(
+        name="clip",
+        reference="clip:<repo or folder>",
+        module="pinery.models.clip",
+        dimension="512 for openai/clip-vit-base-patch32, 768 for openai/clip-vit-large-patch14",
+        text=True,
+        licence="as the repo says (MIT for OpenAI's)",
+        preprocessing="the repo's own image processor",
+        download="huggingface.co into its hub cache; none for a folder",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A model reference in its parts; `str()` gives the text again."""
+
+    family: str
+    name: str = ""
+    weights: str = ""
+    layer: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.family}:{self.name}" if self.name else self.family
+        text += f"@{self.weights}" if self.weights else ""
+        return text + (f"#{self.layer}" if self.layer else "")
+
+
+def parse(text: str) -> Reference:
+    """The parts of a reference such as `torchvision:resnet50@IMAGENET1K_V2#features`.
+
+    Whether the named model and weights exist is found out by `load`.
+
+    Raises:
+        ConfigError: no family takes such a reference; the message names the nearest valid one.
+    """
+    text = text.strip()
+    family, _, rest = text.partition(":")
+    family = family.lower()
+    if family == "descriptor" and not rest:
+        return Reference("descriptor")
+    if family == "clip" and rest:
+        return Reference("clip", rest)
+    match = re.fullmatch(r"([A-Za-z0-9_]+)(?:@([A-Za-z0-9_.]+))?(?:#([a-z]+))?", rest)
+    if family == "torchvision" and match:
+        name, weights, layer = match.groups(default="")
+        # `Name_Weights.ENTRY` is how torchvision prints an entry; the entry alone says the same.
+        weights, layer = weights.rpartition(".")[2], "" if layer == "logits" else layer
+        if layer in ("", "features"):
+            return Reference("torchvision", name.lower(), weights, layer)
+    raise ConfigError(f"Unknown model {text!r}; {_hint(text)}")
+
+
+def load(settings: ModelSettings, card: ModelCard | None = None) -> Model:
+    """The model that `settings` name, ready to embed.
+
+    With a stored `card`, what the settings leave open (`auto`, a Hub branch, default weights) is taken from it.
+
+    Raises:
+        ConfigError: an unknown reference or device, or weights that are not the expected ones.
+        TerminalError: weights are neither in the cache nor to be had, or the loaded model isn't the card's.
+        AccessDeniedError: the weights' address refuses the credentials.
+        TransientError: the weights' address didn't answer properly.
+    """
+    reference = parse(settings.name)
+    family = next(row for row in FAMILIES if row.name == reference.family)
+    if card is not None:
+        settings = _as_stored(settings, card)
+    model = cast(Model, importlib.import_module(family.module).load(reference, settings, card))
+    if card is not None and model.card != card:
+        raise TerminalError(f"{settings.name} is no longer the model of this checkpoint: {_changes(card, model.card)}")
+    return model
+
+
+def _as_stored(settings: ModelSettings, card: ModelCard) -> ModelSettings:
+    stored = {"precision": card.precision, "decode": card.decoder}
+    return settings.model_copy(update={key: stored[key] for key in stored if getattr(settings, key) == "auto"})
+
+
+def _changes(stored: ModelCard, loaded: ModelCard) -> str:
+    fields = [name for name in ModelCard.__slots__ if getattr(stored, name) != getattr(loaded, name)]
+    parts = [f"{name} was {getattr(stored, name)!r} and is {getattr(loaded, name)!r}" for name in fields]
+    return "; ".join(parts) + ". Restore it, or use `pinery backfill` for the new one."
+
+
+def _hint(text: str) -> str:
+    names: list[str] = importlib.import_module("pinery.models.torchvision").names()
+    name = re.split("[@#]", text.lower())[0]
+    known = ["descriptor", f"clip:{name.partition(':')[2] or '<repo or folder>'}", *(f"torchvision:{n}" for n in names)]
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    shapes = ", ".join(f"`{row.reference}`" for row in FAMILIES)
+    return (f"did you mean `{nearest[0]}`? " if nearest else "") + f"References look like {shapes}."

@@ -1,0 +1,138 @@
+"""Datasets of torchvision with `(image, label)` rows, such as CIFAR10 and CIFAR100."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import numpy as np
+from PIL import Image
+
+from pinery.config import TorchvisionSource
+from pinery.errors import ConfigError, MovedError
+from pinery.records import Item
+from pinery.sources.dataset_archive import checksum, dataset_class, load
+from pinery.sources.metadata import Describer
+from pinery.sources.protocol import check_size
+
+_LABEL_ATTRIBUTES = ("targets", "labels", "_labels")
+_PNG_MODES = {"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"}
+
+
+class TorchvisionDatasets:
+    """The rows of one or more datasets, in the order of the settings; archives are downloaded at the first use.
+
+    The key of an item is `<dataset>.<row>`; its metadata has `label`, the name of its class.
+    """
+
+    def __init__(self, settings: TorchvisionSource) -> None:
+        """Raises ConfigError where a dataset is unknown or named twice."""
+        twice = sorted({name for name in settings.datasets if settings.datasets.count(name) > 1})
+        if twice:
+            raise ConfigError(f"`source.datasets` names {', '.join(twice)} more than once")
+        self._settings = settings
+        self._classes = {name: dataset_class(name) for name in settings.datasets}
+        self._describe = Describer(settings)
+        self._loaded: dict[str, _Rows] = {}
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Load every dataset. Raises ConfigError, or TransientError where a download failed."""
+        for name in self._classes:
+            self._rows(name)
+
+    def list_items(self) -> Iterator[Item]:
+        """Every row of every dataset. Raises as `check` does."""
+        for name in self._classes:
+            rows = self._rows(name)
+            for row in range(len(rows)):
+                id, metadata = self._describe(f"{name}.{row}", {"label": rows.label(row)})
+                uri = f"torchvision://{name}/{quote(self._settings.split, safe='')}/{row}"
+                yield Item(id, uri, rows.version(row), -1, metadata)
+
+    def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
+        """The row as a PNG without loss, the same bytes every time; see `Source.fetch`."""
+        parts = urlsplit(uri)
+        split, _, row = unquote(parts.path).lstrip("/").rpartition("/")
+        if parts.netloc not in self._classes or split != self._settings.split:
+            raise MovedError(f"{uri} is none of this corpus' datasets")
+        data = self._rows(parts.netloc).png(int(row), version)
+        check_size(len(data), max_bytes)
+        return data
+
+    def _rows(self, name: str) -> _Rows:
+        with self._lock:
+            if name not in self._loaded:
+                settings = self._settings
+                dataset = load(self._classes[name], settings.root, settings.split, settings.download)
+                self._loaded[name] = _Rows(name, dataset, settings.split, checksum(dataset))
+            return self._loaded[name]
+
+
+class _Rows:
+    """One loaded dataset as rows."""
+
+    def __init__(self, name: str, dataset: Any, split: str, archive: str | None) -> None:
+        self._name = name
+        self._dataset = dataset
+        self._split = split
+        self._archive = archive
+        self._labels = _labels(dataset)
+        self._names: Sequence[Any] = getattr(dataset, "classes", ())
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def label(self, row: int) -> str:
+        label = self._labels[row] if self._labels is not None else self._dataset[row][1]
+        try:
+            number = int(label)
+        except (TypeError, ValueError):
+            return str(label)
+        if not 0 <= number < len(self._names):
+            return str(number)
+        name = self._names[number]
+        return name if isinstance(name, str) else ", ".join(name)
+
+    def version(self, row: int) -> str:
+        return f"{self._archive}-{self._split}-{row}" if self._archive else _pixel_version(self._image(row))
+
+    def png(self, row: int, version: str) -> bytes:
+        if not 0 <= row < len(self):
+            raise MovedError(f"{self._name} has no row {row} in {self._split!r}")
+        image = self._image(row)
+        if version != (self.version(row) if self._archive else _pixel_version(image)):
+            raise MovedError(f"row {row} of {self._name} changed since it was listed")
+        file = io.BytesIO()
+        image.save(file, "PNG", compress_level=1)
+        return file.getvalue()
+
+    def _image(self, row: int) -> Image.Image:
+        image = self._dataset[row][0]
+        if not isinstance(image, Image.Image):
+            image = Image.fromarray(np.asarray(image))
+        return image if image.mode in _PNG_MODES else image.convert("RGB")
+
+
+def _labels(dataset: Any) -> Sequence[Any] | None:
+    """The labels of all rows, where the dataset has them without opening its images."""
+    for name in _LABEL_ATTRIBUTES:
+        labels = getattr(dataset, name, None)
+        if labels is not None and hasattr(labels, "__len__") and len(labels) == len(dataset):
+            return labels.tolist() if hasattr(labels, "tolist") else list(labels)
+    samples = getattr(dataset, "_samples", None)
+    if isinstance(samples, list) and len(samples) == len(dataset):
+        return [sample[1] for sample in samples]
+    return None
+
+
+def _pixel_version(image: Image.Image) -> str:
+    digest = hashlib.sha256(f"{image.mode} {image.size}".encode())
+    if image.mode == "P":
+        digest.update(bytes(image.getpalette() or ()))
+    digest.update(image.tobytes())
+    return f"sha256:{digest.hexdigest()}"

@@ -1,0 +1,157 @@
+"""One corpus as its config describes it: its state, source, model and index, each opened on first need."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+from pinery.checkpoint.alias import Alias, IndexEntry, read_alias
+from pinery.checkpoint.parts import Checkpoint
+from pinery.checkpoint.root import CorpusPaths, IndexPaths, open_store, state_id
+from pinery.checkpoint.store import ConflictError, Store
+from pinery.config import Config, PineconeSettings
+from pinery.errors import ConfigError, RefusedError, TransientError
+from pinery.indexes.protocol import Index
+from pinery.models.protocol import Model
+from pinery.models.registry import load
+from pinery.records import ModelCard
+from pinery.sources import Source, open_source
+
+NAME_LENGTH = 45
+
+
+class Corpus:
+    """What every step of a run, and every command, starts from."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.paths = CorpusPaths(config.corpus)
+        self._model: Model | None = None
+
+    @cached_property
+    def store(self) -> Store:
+        """Where the state lives."""
+        return open_store(self.config)
+
+    @cached_property
+    def source(self) -> Source:
+        """Where the images live."""
+        return open_source(self.config.source, self.store.cache(f"{self.config.corpus}/source"))
+
+    @cached_property
+    def state(self) -> str:
+        """The state root's id, made on first use."""
+        made = state_id(self.store)
+        assert made is not None
+        return made
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The parts of this corpus for the config's model."""
+        return Checkpoint(self.store, self.paths.parts(self.card.key))
+
+    @cached_property
+    def card(self) -> ModelCard:
+        """The model card of the config's reference: as stored when it was first resolved, else resolved now."""
+        return self.stored_card() or self._resolve_card()
+
+    def stored_card(self) -> ModelCard | None:
+        """The card, if the reference was ever resolved for this state; loads no model."""
+        found = self.store.read(self._reference)
+        return ModelCard(**json.loads(found[0])) if found else None
+
+    def model(self) -> Model:
+        """The model, loaded on first call. Raises ConfigError if it is no longer the one its card names."""
+        if self._model is None:
+            self._model = load(self.config.model)
+            if self._model.card != self.card:
+                changed = [
+                    f"{name}: {value!r} then, {asdict(self._model.card)[name]!r} now"
+                    for name, value in asdict(self.card).items()
+                    if asdict(self._model.card)[name] != value
+                ]
+                raise ConfigError(
+                    f"model {self.config.model.name} is not the one that this state was built with ({'; '.join(changed)});"
+                    " restore it, or give the new one a name or corpus of its own"
+                )
+        return self._model
+
+    def alias(self) -> tuple[Alias, str | None]:
+        """The alias of this corpus and its tag."""
+        return read_alias(self.store, self.paths.alias)
+
+    def refuse_another_model(self) -> None:
+        """Raise RefusedError where the live index was filled with another model than the config's."""
+        live = self.alias()[0].live
+        if live is not None and live.card.key != self.card.key:
+            raise RefusedError(
+                f"the live index {live.name} of corpus {self.config.corpus} holds vectors of {live.card.name}"
+                f" (model key {live.card.key}); the config's model is {self.card.name} ({self.card.key})."
+                " Vectors of two models are never mixed: filling a fresh index with another model is a backfill"
+                " (`pinery backfill`); until this version has it, give the new model a `corpus` of its own"
+            )
+
+    @property
+    def index_name(self) -> str:
+        """The index that the config names, or the default name."""
+        settings = self.config.index
+        if settings.name:
+            return settings.name
+        head, tail = settings.prefix, self.card.key
+        room = NAME_LENGTH - len(head) - len(tail) - 2
+        return f"{head}-{self.card.slug[:room].strip('-')}-{tail}"
+
+    @property
+    def entry(self) -> IndexEntry:
+        """The index that the config names, as the alias records it."""
+        return IndexEntry(self.config.index.kind, self.index_name, self.config.namespace, self.card)
+
+    @property
+    def index_paths(self) -> IndexPaths:
+        """Where what is recorded of that index lies."""
+        return self.paths.index(self.config.index.kind, self.index_name, self.config.namespace)
+
+    @cached_property
+    def index(self) -> Index:
+        """The index that the config names; nothing is created or reached yet."""
+        return self.open_index(self.entry)
+
+    def open_index(self, entry: IndexEntry) -> Index:
+        """The index of `entry`."""
+        settings, dimension = self.config.index, entry.card.dimension
+        if isinstance(settings, PineconeSettings):
+            from pinery.indexes.pinecone import PineconeIndex
+
+            return PineconeIndex(settings, entry.name, entry.namespace, dimension, self.config.upsert.max_concurrency)
+        from pinery.indexes.lance import LanceIndex
+
+        if self.config.is_s3_state:
+            raise ConfigError("index.kind lance needs a local `state`; with state on S3, set index.kind to pinecone")
+        return LanceIndex(settings, Path(self.config.state) / "lance" / entry.name, entry.name, entry.namespace, dimension)
+
+    def current_listing(self) -> str | None:
+        """The name of the newest listing whose plan passed the guards."""
+        names = self.store.names(self.paths.listings)
+        return f"{self.paths.listings}/{names[-1]}" if names else None
+
+    @property
+    def _reference(self) -> str:
+        settings = self.config.model
+        decisive = [settings.name, settings.sha256, settings.precision, settings.decode]
+        digest = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]
+        words = "".join(c if c.isalnum() and c.isascii() else "-" for c in settings.name)[-60:].strip("-")
+        return f"models/{words}-{digest}.json"
+
+    def _resolve_card(self) -> ModelCard:
+        self._model = load(self.config.model)
+        try:
+            self.store.replace(self._reference, json.dumps(asdict(self._model.card), indent=2).encode(), None)
+        except ConflictError:
+            stored = self.stored_card()
+            if stored is None:
+                raise TransientError(f"{self._reference} vanished while it was read; run again") from None
+            return stored
+        return self._model.card

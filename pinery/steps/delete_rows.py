@@ -1,0 +1,49 @@
+"""Delete from the index what is no live row; only after the upserts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pinery.indexes.engine import with_patience
+from pinery.planning.plan import define_plan
+from pinery.records import LEDGER_SCHEMA
+from pinery.steps.run import Run
+from pinery.steps.tables import connect, define_tables
+from pinery.steps.upsert_part import patience
+
+MAX_IDS = 1000
+
+
+def delete_rows(run: Run, listing: str) -> int:
+    """Delete every id that the ledger has and the live rows don't; return how many.
+
+    Ids go in requests of at most 1000, each entered in the ledger once acknowledged.
+    """
+    deleted = 0
+    with run.stage("delete"):
+        for batch in pq.ParquetFile(_doomed(run, listing)).iter_batches(batch_size=MAX_IDS, columns=["id"]):
+            ids = batch["id"].to_pylist()
+
+            def delete(ids: list[str] = ids) -> None:
+                run.corpus.index.delete(ids)
+
+            with_patience(delete, f"delete from {run.corpus.index_name}", patience(run))
+            run.check()
+            nothing = pa.nulls(len(ids), pa.string())
+            rows = pa.table([batch["id"], nothing, nothing, pa.array([True] * len(ids))], schema=LEDGER_SCHEMA)
+            run.open_ledger.enter(rows, run.scratch)
+            deleted += len(ids)
+            run.advance("delete", len(ids))
+    return deleted
+
+
+def _doomed(run: Run, listing: str) -> Path:
+    path = run.scratch / "delete.parquet"
+    with connect(run.scratch) as con:
+        define_tables(con, run.corpus.store.local(listing), run.corpus.checkpoint, run.open_ledger)
+        define_plan(con, limit=None, retry_quarantined=False)
+        con.execute(f"COPY (SELECT id FROM to_delete ORDER BY id) TO '{str(path).replace(chr(39), chr(39) * 2)}'")
+    return path

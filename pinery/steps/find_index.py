@@ -1,0 +1,114 @@
+"""Which index a run serves: found by identity before anything is embedded, created after the guards."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict, dataclass
+from urllib.parse import quote
+
+from pinery.checkpoint.ledger import Ledger
+from pinery.checkpoint.store import ConflictError
+from pinery.errors import IndexMismatchError
+from pinery.records import Identity
+from pinery.steps.corpus import Corpus
+from pinery.steps.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the state remembers of an index; the ledger's entries of epochs before `first_epoch` are void."""
+
+    incarnation: str
+    first_epoch: int
+
+
+def find_index(run: Run) -> None:
+    """Look the index up and decide whether the ledger speaks of it; nothing is created.
+
+    Raises IndexMismatchError where the index has another dimension, metric, owner or model, or where its namespace
+    belongs to another corpus.
+    """
+    corpus = run.corpus
+    found = corpus.index.describe()
+    refuse_foreign(corpus, found)
+    owner = _owner(corpus)
+    if owner not in (None, corpus.config.corpus):
+        raise IndexMismatchError(
+            f"namespace {corpus.config.namespace!r} of index {corpus.index_name} belongs to corpus {owner};"
+            " set `namespace` to another name"
+        )
+    run.ledger = open_ledger(corpus, found, run.lease.epoch)
+
+
+def ensure_index(run: Run) -> None:
+    """Create the index if it is absent, wait until it is ready, and remember which one it is."""
+    corpus = run.corpus
+    run.check()
+    _claim(corpus)
+    wanted = Identity(corpus.state, uuid.uuid4().hex, corpus.card.key)
+    found = corpus.index.ensure(wanted)
+    refuse_foreign(corpus, found)
+    ledger = open_ledger(corpus, found, run.lease.epoch)
+    recorded = Recorded(found.incarnation, ledger.first_epoch)
+    if recorded != read_recorded(corpus):
+        run.check()
+        corpus.store.write(corpus.index_paths.identity, json.dumps(asdict(recorded)).encode())
+    run.ledger = ledger
+
+
+def refuse_foreign(corpus: Corpus, found: Identity | None) -> None:
+    """Raise IndexMismatchError where the index belongs to another state or another model."""
+    if found is None:
+        return
+    if found.state != corpus.state:
+        raise IndexMismatchError(
+            f"index {corpus.index_name} belongs to state {found.state}; this state is {corpus.state} ({corpus.store.root})."
+            " Set index.name or index.prefix to another name"
+        )
+    if found.model_key != corpus.card.key:
+        raise IndexMismatchError(
+            f"index {corpus.index_name} holds vectors of model key {found.model_key};"
+            f" the config's model {corpus.card.name} has {corpus.card.key}. Set index.name to another name"
+        )
+
+
+def read_recorded(corpus: Corpus) -> Recorded | None:
+    """What the state remembers of the config's index."""
+    found = corpus.store.read(corpus.index_paths.identity)
+    return Recorded(**json.loads(found[0])) if found else None
+
+
+def open_ledger(corpus: Corpus, found: Identity | None, epoch: int) -> Ledger:
+    """The ledger of the config's index, to be written under lease `epoch`; empty where what was recorded is void.
+
+    It is void where the index is gone, is another incarnation, or where its namespace is empty against a full ledger.
+    """
+    recorded = read_recorded(corpus)
+    if recorded is not None and found is not None and found.incarnation == recorded.incarnation:
+        ledger = Ledger(corpus.store, corpus.index_paths, epoch, recorded.first_epoch)
+        if not ledger.files() or corpus.index.count() > 0:
+            return ledger
+    return Ledger(corpus.store, corpus.index_paths, epoch, epoch)
+
+
+def _owner_file(corpus: Corpus) -> str:
+    kind, namespace = corpus.config.index.kind, quote(corpus.config.namespace, safe="")
+    return f"owners/{kind}/{corpus.index_name}/{namespace}.json"
+
+
+def _owner(corpus: Corpus) -> str | None:
+    found = corpus.store.read(_owner_file(corpus))
+    return str(json.loads(found[0])["corpus"]) if found else None
+
+
+def _claim(corpus: Corpus) -> None:
+    if _owner(corpus) is None:
+        try:
+            corpus.store.replace(_owner_file(corpus), json.dumps({"corpus": corpus.config.corpus}).encode(), None)
+        except ConflictError:
+            owner = _owner(corpus)
+            if owner != corpus.config.corpus:
+                raise IndexMismatchError(
+                    f"namespace {corpus.config.namespace!r} of {corpus.index_name} was just taken by corpus {owner}"
+                ) from None

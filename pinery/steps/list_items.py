@@ -1,0 +1,31 @@
+"""List the corpus: every item at one moment, into a local Parquet file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pinery.checkpoint.listings import write_listing
+from pinery.errors import TerminalError
+from pinery.steps.run import Run
+
+
+def list_items(run: Run) -> Path:
+    """Write the listing (LISTING_SCHEMA, in the source's order) into the run's scratch folder.
+
+    Raises TerminalError for an empty listing, and what the source raises.
+    """
+
+    def progress(items: int) -> None:
+        run.check()
+        run.advance("list", items)
+
+    path = run.scratch / "listing.parquet"
+    with run.stage("list"):
+        run.corpus.source.check()
+        rows = write_listing(run.corpus.source.list_items(), path, progress)
+    if rows == 0:
+        raise TerminalError(
+            f"the source of corpus {run.corpus.config.corpus} lists no image; nothing was changed."
+            " Check the path or prefix in the config's `source`"
+        )
+    return path

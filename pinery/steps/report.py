@@ -1,0 +1,157 @@
+"""The report of a run, the alias, and the housekeeping at a run's end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pinery.checkpoint.alias import write_alias
+from pinery.checkpoint.parquet import TableWriter
+from pinery.checkpoint.store import Store
+from pinery.planning.plan import PlanCounts, fold_ledger
+from pinery.records import LEDGER_SCHEMA, PartReport, UpsertReport
+from pinery.steps.make_plan import Plan
+from pinery.steps.run import Run
+from pinery.steps.tables import connect
+
+KEPT_LISTINGS = 7
+KEPT_REPORTS = 90
+BUSY = 0.5
+
+
+def open_report(run: Run, plan: Plan, limit: int | None) -> dict[str, Any]:
+    """Publish the report of a run that has passed its guards, so that a crash leaves its name and its listing."""
+    corpus = run.corpus
+    report = {
+        "run": run.name,
+        "state": "running",
+        "corpus": corpus.config.corpus,
+        "model": corpus.card.name,
+        "model_key": corpus.card.key,
+        "index": corpus.index_name,
+        "kind": corpus.config.index.kind,
+        "namespace": corpus.config.namespace,
+        "listing": plan.listing,
+        "started": run.started.isoformat(timespec="seconds"),
+        "listed": plan.counts.listed,
+        "new": plan.counts.new,
+        "changed": plan.counts.changed,
+        "relabelled": plan.counts.relabelled,
+        "unchanged": plan.counts.unchanged,
+        "limited": limit,
+    }
+    _write(run, report)
+    return report
+
+
+def close_report(
+    run: Run,
+    report: dict[str, Any],
+    parts: Sequence[PartReport],
+    upserts: Sequence[UpsertReport],
+    deleted: int,
+    counts: PlanCounts,
+) -> dict[str, Any]:
+    """Make the verified index live, publish the finished report, and tidy up; return the report."""
+    _make_live(run)
+    compact_ledger(run)
+    embedded, reused = sum(part.embedded for part in parts), sum(part.reused for part in parts)
+    stages = _stage_seconds(run, parts, upserts)
+    reasons: dict[str, int] = {}
+    for part in parts:
+        for reason, times in part.reasons.items():
+            reasons[reason] = reasons.get(reason, 0) + times
+    report |= {
+        "state": "done",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "deleted": deleted,
+        "moved": sum(part.moved for part in parts),
+        "embedded": embedded,
+        "reused": reused,
+        "upserted": sum(upsert.upserted for upsert in upserts),
+        "quarantined": counts.quarantined,
+        "rejected": counts.rejected,
+        "parts": sum(1 for part in parts if part.rows),
+        "seconds": stages,
+        "images_per_second": round((embedded + reused) / stages["embed"], 1) if stages.get("embed") else 0.0,
+        "bottleneck": bottleneck(stages, run.settings.fetch_threads),
+        "reasons": reasons,
+        "held": counts.held,
+        "verified": True,
+    }
+    _write(run, report)
+    _keep_newest(run.corpus.store, run.corpus.paths.listings, KEPT_LISTINGS)
+    _keep_newest(run.corpus.store, run.corpus.paths.runs, KEPT_REPORTS)
+    return report
+
+
+def fail_report(run: Run, report: dict[str, Any], error: BaseException) -> None:
+    """Publish that the run ended early, and why."""
+    failed = report | {
+        "state": "failed",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "error": str(error) or type(error).__name__,
+        "seconds": {name: round(value, 2) for name, value in run.seconds.items()},
+        "verified": False,
+    }
+    _write(run, failed)
+
+
+def bottleneck(seconds: dict[str, float], fetch_threads: int) -> str:
+    """Which stage the run waited for: `fetch`, `decode`, `infer`, `upsert`, another stage's name, or `none`.
+
+    `fetch` and `decode` are seconds summed over threads, the others wall time.
+    """
+    embed = seconds.get("embed", 0.0)
+    stages = {name: value for name, value in seconds.items() if name not in ("fetch", "decode", "infer")}
+    slowest = max(stages, key=lambda name: stages[name], default="none")
+    if slowest != "embed" or not embed:
+        return slowest
+    if seconds.get("infer", 0.0) >= BUSY * embed:
+        return "infer"
+    ahead = {name: seconds.get(name, 0.0) / fetch_threads for name in ("fetch", "decode")}
+    return max(ahead, key=lambda name: ahead[name])
+
+
+def compact_ledger(run: Run) -> None:
+    """Replace the ledger's entries by a snapshot once they exceed a tenth of it."""
+    ledger = run.open_ledger
+    if not ledger.wants_snapshot():
+        return
+    path = run.scratch / "snapshot.parquet"
+    with connect(run.scratch) as con, TableWriter(path, LEDGER_SCHEMA) as writer:
+        fold_ledger(con, [str(file) for file in ledger.files()])
+        rows = con.execute("SELECT id, version, metadata_hash, false AS deleted FROM ledger ORDER BY id")
+        for batch in rows.to_arrow_reader(16384):
+            writer.append(batch)
+    run.check()
+    ledger.publish_snapshot(path)
+
+
+def _make_live(run: Run) -> None:
+    alias, tag = run.corpus.alias()
+    changed = alias.with_live(run.corpus.entry, datetime.now(UTC).isoformat(timespec="seconds"), run.name)
+    if changed != alias:
+        run.check()
+        write_alias(run.corpus.store, run.corpus.paths.alias, changed, tag)
+
+
+def _stage_seconds(run: Run, parts: Sequence[PartReport], upserts: Sequence[UpsertReport]) -> dict[str, float]:
+    seconds = dict(run.seconds)
+    for part in parts:
+        for name, value in part.seconds.items():
+            seconds[name] = seconds.get(name, 0.0) + value
+    if upserts:
+        seconds["upsert"] = sum(upsert.seconds for upsert in upserts)
+    return {name: round(value, 3) for name, value in seconds.items()}
+
+
+def _write(run: Run, report: dict[str, Any]) -> None:
+    run.corpus.store.write(run.corpus.paths.report(run.name), json.dumps(report, indent=2).encode())
+
+
+def _keep_newest(store: Store, folder: str, count: int) -> None:
+    for name in store.names(folder)[:-count]:
+        store.delete(f"{folder}/{name}")

@@ -1,0 +1,48 @@
+"""The tables that planning works on, as DuckDB sees them: listing, checkpoint, ledger, rejected."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from pinery.checkpoint.ledger import Ledger
+from pinery.checkpoint.parts import Checkpoint
+from pinery.planning.plan import fold_ledger
+
+MEMORY = "768MB"
+
+
+@contextlib.contextmanager
+def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection whose tables live in a file in `scratch`, and whose joins spill there."""
+    file = scratch / "plan.duckdb"
+    file.unlink(missing_ok=True)
+    with contextlib.closing(duckdb.connect(str(file))) as con:
+        con.execute(f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET enable_progress_bar = false")
+        con.execute(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}/spill'")
+        yield con
+    file.unlink(missing_ok=True)
+
+
+def define_tables(
+    con: duckdb.DuckDBPyConnection, listing: Path, checkpoint: Checkpoint | None, ledger: Ledger | None
+) -> None:
+    """Define `listing`, `checkpoint`, `ledger` and `rejected` over local files; absent ones are empty."""
+    con.read_parquet(str(listing), file_row_number=True).select("*, file_row_number AS position").create_view("listing")
+    keys = [str(checkpoint.key_file(part)) for part in checkpoint.names()] if checkpoint else []
+    _view(con, "checkpoint", keys, "regexp_extract(filename, '(part-[0-9]+)[^/]*$', 1) AS part, id, version, error",
+          "part VARCHAR, id VARCHAR, version VARCHAR, error VARCHAR")
+    fold_ledger(con, [str(path) for path in ledger.files()] if ledger else [])
+    refused = [str(path) for path in ledger.rejected_files()] if ledger else []
+    _view(con, "rejected", refused, "id, version, metadata_hash, reason",
+          "id VARCHAR, version VARCHAR, metadata_hash VARCHAR, reason VARCHAR")
+
+
+def _view(con: duckdb.DuckDBPyConnection, name: str, files: list[str], columns: str, empty: str) -> None:
+    if files:
+        con.read_parquet(files, filename=True).select(columns).create_view(name)
+    else:
+        con.execute(f"CREATE TABLE {name} ({empty})")

@@ -1,0 +1,106 @@
+"""Verify: wait until the run's writes are indexed, then compare counts and a fetched sample with the live rows."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pinery.checkpoint.parts import Checkpoint
+from pinery.errors import TerminalError
+from pinery.planning.plan import PlanCounts, count_plan, define_plan
+from pinery.records import Stored
+from pinery.steps.run import Run
+from pinery.steps.tables import connect, define_tables
+
+SAMPLED_PARTS = 4
+SAMPLED_ROWS = 25
+RELATIVE_TOLERANCE = 1e-6
+
+
+def verify(run: Run, listing: str, limit: int | None) -> PlanCounts:
+    """Compare the index with the live rows, and return the counts as they are now.
+
+    Raises TerminalError where they differ: other counts, rows left to do, or a sampled vector or metadata that is not
+    what was sent. With a `limit` only what the limit allows is expected.
+    """
+    corpus = run.corpus
+    with run.stage("verify"), connect(run.scratch) as con:
+        corpus.index.settle(corpus.config.upsert.outage_patience)
+        define_tables(con, corpus.store.local(listing), corpus.checkpoint, run.open_ledger)
+        define_plan(con, limit=limit, retry_quarantined=False)
+        counts = count_plan(con)
+        held = corpus.index.count()
+        differences = [] if held == counts.held else [f"it holds {held} rows, the ledger {counts.held}"]
+        if counts.to_upsert or counts.to_delete:
+            differences.append(f"{counts.to_upsert} rows are still to upsert and {counts.to_delete} to delete")
+        differences += _differences_of_sample(run, con)
+        if differences:
+            raise TerminalError(
+                f"index {corpus.index_name} does not hold what it should: {'; '.join(differences[:5])}."
+                " Something else may have written to it. The checkpoint is safe; `pinery upsert` into a fresh index.name"
+                " rebuilds it without embedding anything"
+            )
+    return counts
+
+
+def _differences_of_sample(run: Run, con: duckdb.DuckDBPyConnection) -> list[str]:
+    chooser = random.Random(run.name)
+    parts = [row[0] for row in con.execute("SELECT DISTINCT part FROM winner WHERE error IS NULL ORDER BY part").fetchall()]
+    differences = []
+    for part in chooser.sample(parts, min(SAMPLED_PARTS, len(parts))):
+        rows = _random_rows(run.corpus.checkpoint, part, chooser)
+        con.register("sampled", rows.select(["id", "version"]))
+        expected = con.execute(
+            """
+            SELECT s.id, l.metadata FROM sampled p JOIN state s USING (id, version) JOIN listing l USING (position)
+            WHERE s.part = $part AND NOT (s.absent OR s.other_version OR s.other_metadata)
+            """,
+            {"part": part},
+        ).fetchall()
+        con.unregister("sampled")
+        values = dict(zip(rows["id"].to_pylist(), rows["values"].to_pylist(), strict=True))
+        found = run.corpus.index.fetch([row[0] for row in expected])
+        for row_id, metadata in expected:
+            difference = compare(found.get(row_id), values[row_id], json.loads(metadata))
+            if difference:
+                differences.append(f"{row_id} {difference}")
+    return differences
+
+
+def compare(stored: Stored | None, values: list[float], metadata: Mapping[str, Any]) -> str | None:
+    """What is wrong with a stored row, in words, or None.
+
+    Values may differ by 1e-6 relative; numbers in metadata are compared as float64.
+    """
+    if stored is None:
+        return "is missing"
+    if not np.allclose(stored.values, values, rtol=RELATIVE_TOLERANCE, atol=0):
+        return "has another vector"
+    if not _same(stored.metadata, metadata):
+        return "has other metadata"
+    return None
+
+
+def _same(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    return left.keys() == right.keys() and all(_equal(left[key], right[key]) for key in left)
+
+
+def _equal(left: Any, right: Any) -> bool:
+    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (left, right))
+    return math.isclose(left, right, rel_tol=0, abs_tol=0) if numbers else type(left) is type(right) and left == right
+
+
+def _random_rows(checkpoint: Checkpoint, part: str, chooser: random.Random) -> pa.Table:
+    with checkpoint.open(part) as source, pq.ParquetFile(source, pre_buffer=False) as file:
+        group = chooser.randrange(file.metadata.num_row_groups)
+        table = file.read_row_group(group, columns=["id", "version", "values"])
+    table = table.filter(table["values"].is_valid())
+    return table.take(sorted(chooser.sample(range(table.num_rows), min(SAMPLED_ROWS, table.num_rows))))

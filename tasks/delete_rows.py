@@ -1,0 +1,8 @@
+"""The task that deletes what is no live row."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from pinery.steps import delete_rows
+
+delete_rows = task(name="delete rows", cache_policy=NO_CACHE, persist_result=False)(delete_rows.delete_rows)

@@ -1,0 +1,8 @@
+"""The task that lists the corpus."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from pinery.steps import list_items
+
+list_items = task(name="list items", cache_policy=NO_CACHE, persist_result=False)(list_items.list_items)

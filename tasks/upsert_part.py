@@ -1,0 +1,8 @@
+"""The task that brings one part to the index; the upsert engine owns its retries, so it has none."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from pinery.steps import upsert_part
+
+upsert_part = task(name="upsert part", cache_policy=NO_CACHE, persist_result=False)(upsert_part.upsert_part)

@@ -1,0 +1,128 @@
+"""The control plane: create, describe, list, configure and delete indexes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from tests.pinecone_server import limits
+from tests.pinecone_server.data import DataPlane
+from tests.pinecone_server.settings import Settings
+from tests.pinecone_server.shapes import Answer, IndexOrder, control_refusal, index_model, read_create
+
+MAX_TAGS = 20
+
+
+class HostedIndex:
+    """One index: its order, its mutable attributes and its data."""
+
+    def __init__(self, order: IndexOrder, settings: Settings) -> None:
+        self.order = order
+        self.tags = {key: value for key, value in limits.check_tags(order.tags).items() if value}
+        self.protection = order.deletion_protection
+        self.ready_at = time.monotonic() + settings.ready_after
+        self.data = DataPlane(order.dimension, order.metric, settings)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the index may be used yet."""
+        return time.monotonic() >= self.ready_at
+
+
+class ControlPlane:
+    """All indexes of the one project that this server is."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._indexes: dict[str, HostedIndex] = {}
+        self._lock = threading.Lock()
+
+    def create_index(self, body: dict[str, Any], version: str, base: str) -> Answer:
+        """POST /indexes."""
+        order = read_create(body, version)
+        _check_order(order)
+        with self._lock:
+            if order.name in self._indexes:
+                raise control_refusal("Resource  already exists", 409, "ALREADY_EXISTS")
+            self._indexes[order.name] = index = HostedIndex(order, self._settings)
+        return Answer(self._model(index, version, base), 201)
+
+    def describe_index(self, name: str, version: str, base: str) -> Answer:
+        """GET /indexes/{name}."""
+        return Answer(self._model(self.index(name), version, base))
+
+    def list_indexes(self, version: str, base: str) -> Answer:
+        """GET /indexes."""
+        with self._lock:
+            indexes = list(self._indexes.values())
+        return Answer({"indexes": [self._model(index, version, base) for index in indexes]})
+
+    def configure_index(self, name: str, body: dict[str, Any], version: str, base: str) -> Answer:
+        """PATCH /indexes/{name}."""
+        unknown = set(body) - {"tags", "deletion_protection"}
+        if unknown:
+            text = f"this local Pinecone configures tags and deletion_protection only, got {sorted(unknown)}"
+            raise control_refusal(text, 400, "INVALID_ARGUMENT")
+        index, tags = self.index(name), limits.check_tags(body.get("tags"))
+        if "deletion_protection" in body:
+            _check_protection(body["deletion_protection"])
+        with self._lock:
+            merged = {key: value for key, value in (index.tags | tags).items() if value}
+            _check_tag_count(merged)
+            index.tags = merged
+            index.protection = body.get("deletion_protection", index.protection)
+        return Answer(self._model(index, version, base), 202)
+
+    def delete_index(self, name: str) -> Answer:
+        """DELETE /indexes/{name}."""
+        index = self.index(name)
+        if index.protection == "enabled":
+            text = "Deletion protection is enabled for this index. Disable deletion protection before retrying."
+            raise control_refusal(text, 403, "FORBIDDEN")
+        with self._lock:
+            self._indexes.pop(name, None)
+        return Answer(status=202)
+
+    def index(self, name: str) -> HostedIndex:
+        """The index of that name; Refused (404) where there is none."""
+        with self._lock:
+            index = self._indexes.get(name)
+        if index is None:
+            raise control_refusal(f"Resource {name} not found", 404, "NOT_FOUND")
+        return index
+
+    @staticmethod
+    def _model(index: HostedIndex, version: str, base: str) -> dict[str, Any]:
+        return index_model(
+            index.order,
+            host=f"{base}/ix/{index.order.name}",
+            ready=index.ready,
+            tags=index.tags,
+            protection=index.protection,
+            version=version,
+        )
+
+
+def _check_order(order: IndexOrder) -> None:
+    limits.check_index_name(order.name)
+    if isinstance(order.dimension, bool) or not isinstance(order.dimension, int) or not 1 <= order.dimension <= 20_000:
+        raise control_refusal("Dimension must be between 1 and 20000.", 400, "INVALID_ARGUMENT")
+    if order.metric not in limits.METRICS:
+        text = f"Metric must be one of {', '.join(limits.METRICS)}, got {order.metric}"
+        raise control_refusal(text, 400, "INVALID_ARGUMENT")
+    if order.region not in limits.REGIONS.get(order.cloud, set()):
+        text = f"Resource cloud: {order.cloud} region: {order.region} not found"
+        raise control_refusal(text, 404, "NOT_FOUND")
+    _check_protection(order.deletion_protection)
+    _check_tag_count(limits.check_tags(order.tags))
+
+
+def _check_protection(value: Any) -> None:
+    if value not in ("enabled", "disabled"):
+        raise control_refusal("deletion_protection must be 'enabled' or 'disabled'", 400, "INVALID_ARGUMENT")
+
+
+def _check_tag_count(tags: dict[str, str]) -> None:
+    if len(tags) > MAX_TAGS:
+        raise control_refusal(f"An index has at most {MAX_TAGS} tags, got {len(tags)}", 400, "INVALID_ARGUMENT")

@@ -1,0 +1,44 @@
+"""Fixtures: import `pinecone_server` (and `pinecone_environment`) into a test module or a conftest."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.pinecone_server.server import PineconeServer
+
+_numbers = itertools.count(2)
+
+
+def isolated_server() -> PineconeServer:
+    """A started server on a loopback host that no other in this process has.
+
+    The SDK keeps its retry budget and its admission gate per process and host without the port, so faults on a
+    shared host would leak from test to test.
+    """
+    number = next(_numbers)
+    server = PineconeServer(host=f"127.0.{number // 250}.{number % 250 + 2}")
+    try:
+        server.start()
+    except OSError:  # macOS has only 127.0.0.1 on its loopback
+        server = PineconeServer()
+        server.start()
+    return server
+
+
+@pytest.fixture
+def pinecone_server() -> Iterator[PineconeServer]:
+    """A fresh local Pinecone, stopped after the test."""
+    server = isolated_server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def pinecone_environment(pinecone_server: PineconeServer, monkeypatch: pytest.MonkeyPatch) -> PineconeServer:
+    """`pinecone_server`, with the environment pointing the SDK at it."""
+    for name, value in pinecone_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return pinecone_server

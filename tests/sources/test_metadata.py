@@ -1,0 +1,139 @@
+"""Metadata: where it comes from, and that only what an index takes comes out."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from pinery.config import FolderSource
+from pinery.errors import ConfigError
+from pinery.sources.metadata import MAX_METADATA_BYTES, Describer, clean, from_parent, from_pattern
+from pinery.sources.sidecar import Sidecar
+
+
+def describer(**settings: Any) -> Describer:
+    return Describer(FolderSource(kind="folder", path="/images", **settings))
+
+
+def test_the_parent_folder_is_the_label() -> None:
+    assert from_parent("animals/cat/1.jpg") == {"label": "cat"}
+    assert from_parent("1.jpg") == {}
+
+
+def test_named_groups_are_metadata() -> None:
+    pattern = re.compile(r"^(?P<label>[^-]+)-(?P<number>\d+)(?P<side>l|r)?")
+    assert from_pattern("cat-07.jpg", pattern) == {"label": "cat", "number": "07"}
+    assert from_pattern("cat.jpg", pattern) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "json_text"),
+    [
+        ("Flabébé", '"Flabébé"'),
+        (3, "3"),
+        (2.5, "2.5"),
+        (True, "true"),
+        (np.int64(3), "3"),
+        (np.float32(0.5), "0.5"),
+        (np.bool_(False), "false"),
+        (np.str_("x"), '"x"'),
+        (["a", "b"], '["a","b"]'),
+        ([1, 2.5, True, None, "x"], '["1","2.5","true","x"]'),
+        (np.array([1, 2]), '["1","2"]'),
+        ((), "[]"),
+        (datetime.date(2024, 2, 29), '"2024-02-29"'),
+        (datetime.datetime(2024, 2, 29, 12, 30), '"2024-02-29T12:30:00"'),
+        (np.datetime64("2024-02-29"), '"2024-02-29"'),
+    ],
+)
+def test_a_value_becomes_what_an_index_takes(value: object, json_text: str) -> None:
+    assert clean({"x": value}) == f'{{"x":{json_text}}}'
+
+
+@pytest.mark.parametrize("value", [None, math.nan, np.float32("nan"), np.datetime64("NaT")])
+def test_no_value_is_left_out(value: object) -> None:
+    assert clean({"gone": value, "kept": 1}) == '{"kept":1}'
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [["a"]], b"bytes", math.inf, 2**53 + 1, "\ud800", object()])
+def test_an_unfit_value_is_named_with_its_item(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"item 'cat-1'.*shape"):
+        clean({"shape": value}, "cat-1")
+
+
+@pytest.mark.parametrize("name", ["$label", "", 7])
+def test_an_unfit_name_is_refused(name: Any) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"column {name!r}")):
+        clean({name: 1}, "cat-1")
+
+
+def test_the_limit_counts_bytes_of_utf8() -> None:
+    room = (MAX_METADATA_BYTES - len('{"x":""}')) // 2
+    assert len(clean({"x": "é" * room}).encode()) == MAX_METADATA_BYTES
+    with pytest.raises(ConfigError, match=r"'cat-1' has 40,962 bytes.*40,960"):
+        clean({"x": "é" * (room + 1)}, "cat-1")
+
+
+@given(st.dictionaries(st.text("abcd", min_size=1), st.text(st.characters(exclude_categories=["Cs"])) | st.booleans()))
+def test_the_text_is_canonical(metadata: dict[str, Any]) -> None:
+    text = clean(metadata)
+    assert json.loads(text) == metadata
+    assert text == clean(dict(reversed(metadata.items())))
+
+
+def test_a_csv_sidecar_is_joined_by_id(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("id,label,width,when,code\n007,cat,3,2024-01-02,NA\nb.jpg,,,,\n")
+    sidecar = Sidecar(path)
+    assert sidecar.get("007") == {"label": "cat", "width": 3, "when": "2024-01-02", "code": "NA"}
+    assert clean(sidecar.get("b.jpg")) == "{}"
+    assert sidecar.get("c.jpg") == {}
+
+
+def test_a_parquet_sidecar_keeps_its_types(tmp_path: Path) -> None:
+    table = pa.table({"id": [1, 2], "tags": [["a", "b"], None], "score": [0.5, math.nan], "on": [True, None]})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    sidecar = Sidecar(tmp_path / "x.parquet")
+    assert clean(sidecar.get("1")) == '{"on":true,"score":0.5,"tags":["a","b"]}'
+    assert clean(sidecar.get("2")) == "{}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("a.csv", "name,label\nx,y\n", "no column `id`; it has: name, label"),
+        ("a.csv", "id,label\nx,y\nx,z\n", "the id 'x' more than once"),
+        ("a.csv", "id,label\nx,y\n,z\n", "without an id: row 2"),
+        ("a.csv", "id,label\nx,y,z\n", "can't be read"),
+        ("a.parquet", "no parquet", "can't be read"),
+        ("a.json", "{}", "neither a .csv nor a .parquet"),
+        ("a.csv", None, "does not exist"),
+    ],
+)
+def test_an_unusable_sidecar_is_refused(tmp_path: Path, name: str, text: str | None, complaint: str) -> None:
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=f"{re.escape(str(path))}.*{re.escape(complaint)}"):
+        Sidecar(path)
+
+
+def test_the_sidecar_goes_over_the_key_and_the_key_over_the_known(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("id,label\na/1.jpg,from sidecar\n")
+    describe = describer(metadata="parent", sidecar=str(tmp_path / "s.csv"))
+    known = {"label": "known", "more": 1}
+    assert describe("a/1.jpg", known) == ("a/1.jpg", '{"label":"from sidecar","more":1}')
+    assert describe("a/2.jpg", known) == ("a/2.jpg", '{"label":"a","more":1}')
+    assert describe("2.jpg", known) == ("2.jpg", '{"label":"known","more":1}')
+    assert describer()("2.jpg") == ("2.jpg", "{}")

@@ -1,0 +1,221 @@
+"""The S3 source against a real HTTP endpoint: listing, conditional fetches and every kind of refusal."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from pinery.config import S3Source
+from pinery.errors import AccessDeniedError, BadImageError, ConfigError, MovedError, TerminalError, TransientError
+from pinery.records import Item
+from pinery.sources import open_source
+from pinery.sources.s3 import S3Prefix
+from tests.s3_server import S3Server, shut_out_credentials
+
+LIMIT = 1_000_000
+
+
+def prefix(server: S3Server, uri: str, **settings: Any) -> S3Prefix:
+    return S3Prefix(S3Source(kind="s3", uri=uri, endpoint_url=server.endpoint_url, **settings), retries=0)
+
+
+def put(server: S3Server, bucket: str, key: str, body: bytes = b"bytes of an image") -> None:
+    server.client().put_object(Bucket=bucket, Key=key, Body=body)
+
+
+@pytest.fixture
+def listed(s3_server: S3Server) -> tuple[S3Prefix, Item, str]:
+    """A prefix with one object, its item, and the bucket."""
+    bucket = s3_server.new_bucket()
+    put(s3_server, bucket, "photos/1.jpg")
+    source = prefix(s3_server, f"s3://{bucket}/photos")
+    [item] = source.list_items()
+    return source, item, bucket
+
+
+def test_lists_what_lies_under_the_prefix(s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    odd = "Mr. Mime/ä &#?+%.PNG"
+    for key in ["photos/", "photos/cat/1.jpg", f"photos/{odd}", "photos/notes.txt", "photos2/1.jpg", "1.jpg"]:
+        put(s3_server, bucket, key)
+    source = prefix(s3_server, f"s3://{bucket}/photos", metadata="parent")
+    odd_item, cat = source.list_items()
+    assert cat == Item(
+        id="cat/1.jpg",
+        uri=f"s3://{bucket}/photos/cat/1.jpg",
+        version=hashlib.md5(b"bytes of an image").hexdigest(),
+        bytes=17,
+        metadata='{"label":"cat"}',
+    )
+    assert odd_item.id == "Mr. Mime/%C3%A4 &#?+%25.PNG"
+    assert odd_item.metadata == '{"label":"Mr. Mime"}'
+    assert [item.id for item in prefix(s3_server, f"s3://{bucket}/photos/").list_items()] == [odd_item.id, cat.id]
+    assert len(list(prefix(s3_server, f"s3://{bucket}").list_items())) == 4
+    assert [i.id for i in prefix(s3_server, f"s3://{bucket}/photos", suffixes=[".TXT"]).list_items()] == ["notes.txt"]
+    for item in (odd_item, cat):
+        assert source.fetch(item.uri, item.version, LIMIT) == b"bytes of an image"
+
+
+def test_a_prefix_may_hold_any_character(s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    put(s3_server, bucket, "a#b?c d/é/1.jpg")
+    source = prefix(s3_server, f"s3://{bucket}/a#b?c d/é")
+    [item] = source.list_items()
+    assert item.id == "1.jpg"
+    assert source.fetch(item.uri, item.version, LIMIT) == b"bytes of an image"
+
+
+def test_a_listing_spans_pages_and_asks_once_per_thousand_keys(s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    with ThreadPoolExecutor(8) as pool:
+        client = s3_server.client()
+        list(pool.map(lambda n: client.put_object(Bucket=bucket, Key=f"{n:04}.jpg", Body=b"x"), range(1001)))
+    s3_server.reset_counts()
+    items = prefix(s3_server, f"s3://{bucket}").list_items()
+    assert next(items).id == "0000.jpg"
+    assert s3_server.count("GET") == 1
+    assert sum(1 for _ in items) == 1000
+    assert s3_server.count() == 2
+
+
+def test_a_listing_that_breaks_off_is_an_error(listed: tuple[S3Prefix, Item, str], s3_server: S3Server) -> None:
+    s3_server.fail(503, method="GET")
+    with pytest.raises(TransientError, match="503 SlowDown"):
+        list(listed[0].list_items())
+
+
+def test_what_changed_or_vanished_has_moved(listed: tuple[S3Prefix, Item, str], s3_server: S3Server) -> None:
+    source, item, bucket = listed
+    put(s3_server, bucket, "photos/1.jpg", b"other bytes")
+    with pytest.raises(MovedError, match="changed since it was listed"):
+        source.fetch(item.uri, item.version, LIMIT)
+    s3_server.client().delete_object(Bucket=bucket, Key="photos/1.jpg")
+    with pytest.raises(MovedError, match="no longer there"):
+        source.fetch(item.uri, item.version, LIMIT)
+
+
+def test_what_is_too_large_is_a_bad_image(listed: tuple[S3Prefix, Item, str]) -> None:
+    source, item, _ = listed
+    with pytest.raises(BadImageError, match=r"17 bytes.*16"):
+        source.fetch(item.uri, item.version, 16)
+    assert len(source.fetch(item.uri, item.version, 17)) == 17
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (403, "AccessDenied", AccessDeniedError),
+        (403, "InvalidObjectState", AccessDeniedError),
+        (400, "ExpiredToken", AccessDeniedError),
+        (500, "InternalError", TransientError),
+        (503, "SlowDown", TransientError),
+        (429, "TooManyRequests", TransientError),
+        (400, "RequestTimeout", TransientError),
+        (404, "NoSuchBucket", ConfigError),
+        (400, "InvalidRequest", TerminalError),
+    ],
+)
+def test_a_refused_fetch_says_who_may_retry(
+    listed: tuple[S3Prefix, Item, str], s3_server: S3Server, status: int, code: str, kind: type[Exception]
+) -> None:
+    source, item, bucket = listed
+    s3_server.fail(status, key="photos/1.jpg", code=code)
+    with pytest.raises(kind, match=rf"{bucket}.*{s3_server.endpoint_url}") as caught:
+        source.fetch(item.uri, item.version, LIMIT)
+    assert caught.type is kind
+    assert source.fetch(item.uri, item.version, LIMIT) == b"bytes of an image"
+
+
+def test_a_body_cut_short_is_transient(listed: tuple[S3Prefix, Item, str], s3_server: S3Server) -> None:
+    source, item, _ = listed
+    s3_server.cut(key="photos/1.jpg")
+    with pytest.raises(TransientError, match="the connection failed"):
+        source.fetch(item.uri, item.version, LIMIT)
+    assert source.fetch(item.uri, item.version, LIMIT) == b"bytes of an image"
+
+
+def test_the_sdk_retries_a_passing_fault(s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    put(s3_server, bucket, "1.jpg")
+    s3_server.fail(500, method="GET")
+    source = open_source(S3Source(kind="s3", uri=f"s3://{bucket}", endpoint_url=s3_server.endpoint_url))
+    assert [item.id for item in source.list_items()] == ["1.jpg"]
+
+
+def test_fetches_run_beside_each_other(listed: tuple[S3Prefix, Item, str]) -> None:
+    source, item, _ = listed
+    with ThreadPoolExecutor(8) as pool:
+        fetched = pool.map(lambda _: source.fetch(item.uri, item.version, LIMIT), range(40))
+        assert set(fetched) == {b"bytes of an image"}
+
+
+def test_a_missing_bucket_is_named(s3_server: S3Server) -> None:
+    source = prefix(s3_server, "s3://nowhere/photos")
+    for attempt in (source.check, lambda: list(source.list_items())):
+        with pytest.raises(ConfigError, match=rf"'nowhere' at {s3_server.endpoint_url} does not exist"):
+            attempt()
+
+
+def test_denied_access_names_bucket_endpoint_and_rights(s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    s3_server.fail(403, method="GET")
+    with pytest.raises(AccessDeniedError, match=rf"{bucket}.*{s3_server.endpoint_url}.*s3:ListBucket"):
+        prefix(s3_server, f"s3://{bucket}").check()
+
+
+def test_missing_credentials_are_said(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    shut_out_credentials(monkeypatch)
+    with pytest.raises(AccessDeniedError, match=r"'some-bucket'.*NoCredentialsError.*AWS_ACCESS_KEY_ID"):
+        prefix(s3_server, "s3://some-bucket").check()
+
+
+def test_an_unknown_profile_is_named(s3_server: S3Server) -> None:
+    with pytest.raises(ConfigError, match=r"'some-bucket'.*no AWS profile 'nobody'"):
+        prefix(s3_server, "s3://some-bucket", profile="nobody")
+
+
+@pytest.mark.parametrize("uri", ["s3://Not_a bucket!/x"])
+def test_an_impossible_bucket_name_is_refused(s3_server: S3Server, uri: str) -> None:
+    with pytest.raises(ConfigError, match="no such bucket name"):
+        prefix(s3_server, uri).check()
+
+
+def test_an_unreachable_endpoint_is_transient_and_shows_no_password(s3_server: S3Server) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://user:hunter2@127.0.0.1:{taken.getsockname()[1]}"
+        source = S3Prefix(S3Source(kind="s3", uri="s3://some-bucket", endpoint_url=url), retries=0)
+        with pytest.raises(TransientError, match=r"'some-bucket' at http://127\.0\.0\.1:\d+: the connection") as caught:
+            source.check()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_endpoint_that_is_no_url_is_refused(s3_server: S3Server) -> None:
+    with pytest.raises(ConfigError, match=r"source\.endpoint_url"):
+        S3Prefix(S3Source(kind="s3", uri="s3://some-bucket", endpoint_url="minio:9000"))
+
+
+def test_conditional_puts_to_the_server_are_atomic(s3_server: S3Server) -> None:
+    bucket, client = s3_server.new_bucket(), s3_server.client()
+
+    def create(n: int) -> bool:
+        try:
+            client.put_object(Bucket=bucket, Key="lease", Body=str(n).encode(), IfNoneMatch="*")
+        except client.exceptions.ClientError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(create, range(32))) == 1
+
+
+def test_a_lost_acknowledgement_leaves_the_object(s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    s3_server.fail(400, method="PUT", key="x", after=True)
+    with pytest.raises(s3_server.client().exceptions.ClientError):
+        put(s3_server, bucket, "x")
+    assert s3_server.client().get_object(Bucket=bucket, Key="x")["Body"].read() == b"bytes of an image"

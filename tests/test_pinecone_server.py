@@ -1,0 +1,543 @@
+"""The local Pinecone, asked through the real SDK; what the SDK can't send goes by plain HTTP."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pinecone
+import pytest
+from pinecone.errors import PayloadTooLargeError, ResponseParsingError
+
+from tests.pinecone_server import PineconeServer
+from tests.pinecone_server.fixtures import isolated_server, pinecone_environment, pinecone_server
+
+__all__ = ["pinecone_environment", "pinecone_server"]
+
+OLD = {"Api-Key": "local", "X-Pinecone-Api-Version": "2025-04"}
+NEW = {"Api-Key": "local", "X-Pinecone-Api-Version": "2026-07"}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[PineconeServer]:
+    """One server for tests that change none of its settings; each uses its own index."""
+    server = isolated_server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def client(shared: PineconeServer) -> pinecone.Pinecone:
+    return connect(shared)
+
+
+def connect(server: PineconeServer) -> pinecone.Pinecone:
+    return pinecone.Pinecone(api_key="local", host=server.url)
+
+
+def create(client: pinecone.Pinecone, name: str, dimension: int = 3, metric: str = "cosine", **options: Any) -> Any:
+    spec = pinecone.ServerlessSpec(cloud="aws", region="us-east-1")
+    client.indexes.create(name=name, dimension=dimension, metric=metric, spec=spec, **options)
+    return client.index(name=name)
+
+
+def rows(*ids: str, dimension: int = 3) -> list[tuple[str, list[float], dict[str, Any]]]:
+    return [(id, [1.0, float(row), 0.5][:dimension], {"row": row, "id": id}) for row, id in enumerate(ids)]
+
+
+def raw_upsert(server: PineconeServer, name: str, vector: dict[str, Any]) -> httpx.Response:
+    return httpx.post(f"{server.url}/ix/{name}/vectors/upsert", headers=NEW, json={"vectors": [vector]})
+
+
+def refusal(server: PineconeServer, name: str, vector: dict[str, Any]) -> str:
+    response = raw_upsert(server, name, vector)
+    assert response.status_code == 400, response.text
+    assert response.json()["code"] == 3
+    return str(response.json()["message"])
+
+
+# The control plane.
+
+
+def test_an_index_is_created_described_listed_configured_and_deleted(client: pinecone.Pinecone) -> None:
+    create(client, "life", tags={"a": "1", "b": "2"})
+    found = client.indexes.describe("life")
+    assert (found.dimension, found.metric, found.tags, found.status.ready) == (3, "cosine", {"a": "1", "b": "2"}, True)
+    assert "life" in client.list_indexes().names()
+    client.indexes.configure("life", tags={"a": "", "c": "3"}, deletion_protection="enabled")
+    found = client.indexes.describe("life")
+    assert (found.tags, found.deletion_protection) == ({"b": "2", "c": "3"}, "enabled")
+    with pytest.raises(pinecone.ForbiddenError, match="Deletion protection is enabled"):
+        client.indexes.delete("life")
+    client.indexes.configure("life", deletion_protection="disabled")
+    client.indexes.delete("life")
+    assert not client.indexes.exists("life")
+
+
+def test_a_second_index_of_one_name_and_an_unknown_region_are_refused(client: pinecone.Pinecone) -> None:
+    create(client, "twice")
+    with pytest.raises(pinecone.ConflictError):
+        create(client, "twice")
+    with pytest.raises(pinecone.NotFoundError, match="mars-1"):
+        client.indexes.create(name="far", dimension=3, spec=pinecone.ServerlessSpec(cloud="aws", region="mars-1"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": "Upper"}, {"name": "-a"}, {"name": "a" * 46}, {"dimension": 0}, {"metric": "l1"}]
+)
+def test_an_invalid_create_is_refused(shared: PineconeServer, change: dict[str, Any]) -> None:
+    body = {
+        "name": "fine",
+        "dimension": 3,
+        "metric": "cosine",
+        "spec": {"serverless": {"cloud": "aws", "region": "us-east-1"}},
+    }
+    response = httpx.post(f"{shared.url}/indexes", headers=OLD, json=body | change)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "INVALID_ARGUMENT")
+
+
+def test_the_older_shape_is_read_and_written_for_older_clients(shared: PineconeServer) -> None:
+    spec = {"serverless": {"cloud": "gcp", "region": "us-central1"}}
+    body = {"name": "old-shape", "dimension": 4, "metric": "euclidean", "spec": spec}
+    created = httpx.post(f"{shared.url}/indexes", headers=OLD, json=body)
+    assert created.status_code == 201
+    old = httpx.get(f"{shared.url}/indexes/old-shape", headers=OLD).json()
+    assert (old["dimension"], old["metric"], old["spec"], old["vector_type"]) == (4, "euclidean", spec, "dense")
+    new = httpx.get(f"{shared.url}/indexes/old-shape", headers=NEW).json()
+    assert new["schema"] == {"fields": {"_values": {"type": "dense_vector", "dimension": 4, "metric": "euclidean"}}}
+    assert new["deployment"] == {"deployment_type": "managed", "cloud": "gcp", "region": "us-central1"}
+    assert "dimension" not in new
+
+
+def test_a_create_in_the_other_shape_is_refused(shared: PineconeServer) -> None:
+    body = {"name": "mixed", "dimension": 4, "spec": {"serverless": {"cloud": "aws", "region": "us-east-1"}}}
+    assert httpx.post(f"{shared.url}/indexes", headers=NEW, json=body).status_code == 400
+    assert httpx.post(f"{shared.url}/indexes", headers=OLD, json={"name": "mixed", "schema": {}}).status_code == 422
+
+
+def test_a_new_index_is_not_ready_at_once(pinecone_server: PineconeServer) -> None:
+    pinecone_server.settings.ready_after = 3600
+    client = connect(pinecone_server)
+    client.indexes.create(name="slow", dimension=3, timeout=-1)
+    status = client.indexes.describe("slow").status
+    assert (status.ready, status.state) == (False, "Initializing")
+    url = f"{pinecone_server.url}/ix/slow/describe_index_stats"
+    assert httpx.post(url, headers=NEW, json={}).status_code == 503
+    pinecone_server.make_ready("slow")
+    assert client.indexes.describe("slow").status.ready
+    assert httpx.post(url, headers=NEW, json={}).status_code == 200
+
+
+def test_requests_without_the_right_key_are_refused_in_plain_text(pinecone_server: PineconeServer) -> None:
+    response = httpx.get(f"{pinecone_server.url}/indexes")
+    assert (response.status_code, response.headers["content-type"]) == (401, "text/plain")
+    pinecone_server.settings.api_key = "the-key"
+    with pytest.raises(pinecone.UnauthorizedError):
+        connect(pinecone_server).list_indexes()
+    assert pinecone.Pinecone(api_key="the-key", host=pinecone_server.url).list_indexes().names() == []
+
+
+def test_the_environment_alone_points_the_sdk_here(pinecone_environment: PineconeServer) -> None:
+    create(pinecone.Pinecone(), "by-environment")
+    assert pinecone_environment.log.count("create_index") == 1
+
+
+# The data plane.
+
+
+def test_vectors_are_upserted_fetched_listed_counted_and_deleted(client: pinecone.Pinecone) -> None:
+    index = create(client, "vectors")
+    assert index.upsert(vectors=rows("a", "b", "c"), namespace="n").upserted_count == 3
+    fetched = index.fetch(ids=["a", "c", "missing"], namespace="n").vectors
+    assert set(fetched) == {"a", "c"}
+    assert list(fetched["c"].values) == [1.0, 2.0, 0.5]
+    assert fetched["c"].metadata == {"row": 2.0, "id": "c"}
+    assert isinstance(fetched["c"].metadata["row"], float)
+    assert [item.id for page in index.list(namespace="n") for item in page.vectors] == ["a", "b", "c"]
+    index.upsert(vectors=rows("z"))
+    stats = index.describe_index_stats()
+    assert {name: space.vector_count for name, space in stats.namespaces.items()} == {"__default__": 1, "n": 3}
+    assert (stats.total_vector_count, stats.dimension, stats.metric) == (4, 3, "cosine")
+    index.delete(ids=["a", "never"], namespace="n")
+    index.delete(filter={"row": {"$gte": 2}}, namespace="n")
+    assert set(index.fetch(ids=["a", "b", "c"], namespace="n").vectors) == {"b"}
+    index.delete(delete_all=True, namespace="n")
+    assert list(index.list(namespace="n")) == []
+    with pytest.raises(pinecone.NotFoundError, match="Namespace not found"):
+        index.delete(ids=["a"], namespace="nowhere")
+
+
+def test_reading_an_absent_namespace_finds_nothing(client: pinecone.Pinecone) -> None:
+    index = create(client, "absent")
+    assert index.query(vector=[1.0, 0, 0], top_k=3, namespace="no").matches == []
+    assert index.fetch(ids=["a"], namespace="no").vectors == {}
+    assert list(index.list(namespace="no")) == []
+
+
+def test_odd_ids_and_namespaces_come_back_as_they_were(client: pinecone.Pinecone) -> None:
+    index, space, ids = create(client, "odd"), "ns/with space&x", ["a/b c#?&", 'quote"\\', "100%"]
+    index.upsert(vectors=rows(*ids), namespace=space)
+    assert set(index.fetch(ids=ids, namespace=space).vectors) == set(ids)
+    assert sorted(ids) == [item.id for page in index.list(namespace=space) for item in page.vectors]
+    assert index.describe_namespace(name=space).record_count == 3
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("cosine", {"x": 1.0, "far": 1.0, "y": 0.0}),
+        ("dotproduct", {"far": 10.0, "x": 2.0, "y": 0.0}),
+        ("euclidean", {"x": 1.0, "y": 5.0, "far": 9.0}),
+    ],
+)
+def test_scores_and_their_order(client: pinecone.Pinecone, metric: str, expected: dict[str, float]) -> None:
+    index = create(client, f"metric-{metric}", dimension=2, metric=metric)
+    index.upsert(vectors=[("x", [1.0, 0.0]), ("y", [0.0, 1.0]), ("far", [5.0, 0.0])])
+    matches = index.query(vector=[2.0, 0.0], top_k=10).matches
+    assert {match.id: match.score for match in matches} == pytest.approx(expected)
+    assert [match.score for match in matches] == pytest.approx(list(expected.values()))
+
+
+def test_a_query_goes_by_vector_or_id_and_returns_what_is_asked_for(client: pinecone.Pinecone) -> None:
+    index = create(client, "query")
+    index.upsert(vectors=rows("a", "b", "c"))
+    (match,) = index.query(id="b", top_k=1, include_values=True, include_metadata=True).matches
+    assert (match.id, list(match.values), match.metadata) == ("b", [1.0, 1.0, 0.5], {"row": 1.0, "id": "b"})
+    (bare,) = index.query(vector=[1.0, 1.0, 0.5], top_k=1).matches
+    assert bare.metadata is None
+    assert not bare.values
+    assert index.query(id="missing", top_k=1).matches == []
+    assert [m.id for m in index.query(vector=[1.0, 0, 0], top_k=9, filter={"row": {"$gt": 0}}).matches] == ["b", "c"]
+
+
+def test_ids_are_listed_in_pages_and_by_prefix(client: pinecone.Pinecone) -> None:
+    index = create(client, "pages")
+    index.upsert(vectors=rows(*(f"{kind}-{number:03}" for kind in "ab" for number in range(120))))
+    pages = [len(page.vectors) for page in index.list()]
+    assert pages == [100, 100, 40]
+    assert [len(page.vectors) for page in index.list(prefix="b-", limit=50)] == [50, 50, 20]
+    assert index.list_paginated(prefix="b-00", limit=100).pagination is None
+
+
+def test_vectors_are_fetched_by_metadata_in_pages(client: pinecone.Pinecone) -> None:
+    index = create(client, "by-metadata")
+    index.upsert(vectors=rows(*"abcde"))
+    first = index.fetch_by_metadata(filter={"row": {"$gte": 1}}, limit=3)
+    assert set(first.vectors) == {"b", "c", "d"}
+    second = index.fetch_by_metadata(filter={"row": {"$gte": 1}}, limit=3, pagination_token=first.pagination.next)
+    assert set(second.vectors) == {"e"}
+    assert second.pagination is None
+
+
+def test_updates_merge_metadata_and_replace_values(client: pinecone.Pinecone) -> None:
+    index = create(client, "updates")
+    index.upsert(vectors=rows("a", "b", "c"))
+    index.update(id="a", values=[9.0, 9.0, 9.0], set_metadata={"row": 7, "new": ["x"]})
+    found = index.fetch(ids=["a"]).vectors["a"]
+    assert (list(found.values), found.metadata) == ([9.0, 9.0, 9.0], {"row": 7.0, "id": "a", "new": ["x"]})
+    assert index.update(filter={"row": {"$lt": 5}}, set_metadata={"seen": True}, dry_run=True).matched_records == 2
+    assert "seen" not in index.fetch(ids=["b"]).vectors["b"].metadata
+    assert index.update(filter={"row": {"$lt": 5}}, set_metadata={"seen": True}).matched_records == 2
+    assert index.fetch(ids=["b"]).vectors["b"].metadata["seen"] is True
+    index.update(id="missing", set_metadata={"a": 1})
+    assert index.fetch(ids=["missing"]).vectors == {}
+
+
+def test_namespaces_are_created_listed_described_and_deleted(client: pinecone.Pinecone) -> None:
+    index = create(client, "spaces")
+    index.create_namespace(name="made")
+    with pytest.raises(pinecone.ConflictError):
+        index.create_namespace(name="made")
+    index.upsert(vectors=rows("a", "b"), namespace="filled")
+    assert [space.name for page in index.list_namespaces() for space in page.namespaces] == ["filled", "made"]
+    assert index.describe_namespace(name="filled").record_count == 2
+    index.delete_namespace(name="filled")
+    with pytest.raises(pinecone.NotFoundError):
+        index.describe_namespace(name="filled")
+    assert index.describe_index_stats().total_vector_count == 0
+
+
+# Filters.
+
+CREATURES = {
+    "fox": {"legs": 4, "kind": "mammal", "tags": ["red", "small"], "tame": False},
+    "dog": {"legs": 4, "kind": "mammal", "tags": ["brown"], "tame": True},
+    "hen": {"legs": 2, "kind": "bird", "tame": True},
+    "eel": {"kind": "fish", "tags": ["red"], "legs": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def creatures(client: pinecone.Pinecone) -> Any:
+    index = create(client, "creatures")
+    index.upsert(vectors=[(name, [1.0, 0.0, 0.0], metadata) for name, metadata in CREATURES.items()])
+    return index
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        ({"kind": "mammal"}, "dog fox"),
+        ({"kind": {"$eq": "mammal"}, "tame": True}, "dog"),
+        ({"kind": {"$ne": "mammal"}}, "eel hen"),
+        ({"legs": {"$gt": 0, "$lt": 4}}, "hen"),
+        ({"legs": {"$gte": 2}}, "dog fox hen"),
+        ({"legs": {"$lte": 2}}, "eel hen"),
+        ({"legs": 4}, "dog fox"),
+        ({"kind": {"$in": ["bird", "fish"]}}, "eel hen"),
+        ({"kind": {"$nin": ["bird", "fish"]}}, "dog fox"),
+        ({"tags": "red"}, "eel fox"),
+        ({"tags": {"$in": ["brown", "small"]}}, "dog fox"),
+        ({"tags": {"$ne": "red"}}, "dog"),
+        ({"tags": {"$nin": ["red"]}}, "dog"),
+        ({"tags": {"$exists": False}}, "hen"),
+        ({"tame": {"$exists": True}}, "dog fox hen"),
+        ({"tame": {"$eq": 1}}, ""),
+        ({"legs": "4"}, ""),
+        ({"kind": {"$gt": 1}}, ""),
+        ({"$or": [{"kind": "fish"}, {"$and": [{"legs": 4}, {"tame": False}]}]}, "eel fox"),
+        ({"$and": [{"tags": "red"}, {"tags": "small"}]}, "fox"),
+    ],
+    ids=str,
+)
+def test_filters(creatures: Any, filter: dict[str, Any], expected: str) -> None:
+    matches = creatures.query(vector=[1.0, 0.0, 0.0], top_k=10, filter=filter).matches
+    assert sorted(match.id for match in matches) == expected.split()
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"kind": {"$like": "m"}},
+        {"legs": {"$gt": "4"}},
+        {"kind": ["bird"]},
+        {"kind": {"$in": "bird"}},
+        {"kind": {"$eq": None}},
+        {"kind": {}},
+        {"$or": []},
+        {"$not": {"kind": "bird"}},
+        {"tags": {"$exists": 1}},
+        {"legs": {"$in": list(range(10_001))}},
+    ],
+    ids=lambda filter: str(filter)[:40],
+)
+def test_malformed_filters_are_refused(creatures: Any, filter: dict[str, Any]) -> None:
+    with pytest.raises(pinecone.ApiError, match="Invalid filter") as caught:
+        creatures.query(vector=[1.0, 0.0, 0.0], top_k=1, filter=filter)
+    assert caught.value.status_code == 400
+
+
+# Limits.
+
+
+@pytest.fixture(scope="module")
+def limited(client: pinecone.Pinecone) -> str:
+    create(client, "limited")
+    return "limited"
+
+
+GOOD = {"id": "a", "values": [1.0, 0.0, 0.0]}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"values": [1.0, 2.0]}, "Vector dimension 2 does not match the dimension of the index 3"),
+        ({"values": []}, "Vector dimension 0 does not match"),
+        ({"values": [0.0, 0.0, 0.0]}, "at least one non-zero value"),
+        ({"values": [1.0, None, 0.0]}, "not supported value type"),
+        ({"values": [1.0, True, 0.0]}, "not supported value type"),
+        ({"values": [1e39, 0.0, 0.0]}, "finite"),
+        ({"id": ""}, "non-empty"),
+        ({"id": "a" * 513}, "512"),
+        ({"id": "é"}, "ID must be ASCII, but got 'é'"),
+        ({"id": "a\x00"}, "NUL"),
+        ({"sparseValues": {"indices": [1], "values": [1.0]}}, "sparse"),
+        ({"metadata": {"a": None}}, "got 'null' for field 'a'"),
+        ({"metadata": {"a": {"b": 1}}}, "must be a string, number, boolean or list of strings, got '{\"b\":1}'"),
+        ({"metadata": {"a": [1, 2]}}, "got '[1,2]' for field 'a'"),
+        ({"metadata": {"$a": 1}}, "may not start with"),
+        ({"metadata": {"a": "x" * 40_953}}, "metadata size is 40961 bytes, which exceeds the limit of 40960 bytes"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_records_outside_the_limits_are_refused(
+    shared: PineconeServer, limited: str, change: dict[str, Any], text: str
+) -> None:
+    assert text in refusal(shared, limited, GOOD | change)
+
+
+def test_records_at_the_limits_are_taken(shared: PineconeServer, limited: str) -> None:
+    vector = GOOD | {"id": "i" * 512, "metadata": {"a": "x" * 40_952}}
+    assert raw_upsert(shared, limited, vector).json() == {"upsertedCount": 1}
+
+
+def test_requests_outside_the_limits_are_refused(shared: PineconeServer, limited: str) -> None:
+    base = f"{shared.url}/ix/{limited}"
+    posts: list[tuple[str, dict[str, Any]]] = [
+        ("vectors/upsert", {"vectors": [GOOD | {"id": str(n)} for n in range(1001)]}),
+        ("vectors/upsert", {"vectors": []}),
+        ("vectors/delete", {"ids": [str(n) for n in range(1001)]}),
+        ("vectors/delete", {"ids": ["a"], "deleteAll": True}),
+        ("query", {"vector": [1, 0, 0], "topK": 10_001}),
+        ("query", {"vector": [1, 0, 0], "id": "a", "topK": 1}),
+        ("query", {"vector": [1, 0], "topK": 1}),
+        ("describe_index_stats", {"filter": {"a": 1}}),
+        ("vectors/fetch_by_metadata", {"filter": {"a": 1}, "limit": 10_001}),
+    ]
+    for path, body in posts:
+        response = httpx.post(f"{base}/{path}", headers=NEW, json=body)
+        assert (response.status_code, response.json()["code"]) == (400, 3), path
+    ids = {"ids": [str(n) for n in range(1001)]}
+    assert httpx.get(f"{base}/vectors/fetch", headers=NEW, params=ids).status_code == 400
+    assert httpx.get(f"{base}/vectors/list", headers=NEW, params={"limit": 101}).status_code == 400
+    assert httpx.get(f"{base}/vectors/list", headers=NEW, params={"paginationToken": "é"}).status_code == 400
+    assert httpx.post(f"{base}/query", headers=NEW, content=b"{").status_code == 422
+    assert httpx.get(f"{base}/nothing", headers=NEW).status_code == 404
+
+
+def test_bodies_over_two_megabytes_are_refused_in_either_way(pinecone_server: PineconeServer) -> None:
+    index = create(connect(pinecone_server), "big", dimension=1000)
+    vectors = [(str(n), row, None) for n, row in enumerate(np.random.default_rng(0).normal(size=(120, 1000)))]
+    with pytest.raises(PayloadTooLargeError):
+        index.upsert(vectors=vectors)
+    pinecone_server.settings.oversize = "400"
+    with pytest.raises(pinecone.ApiError, match=r"message length too large: found \d+ bytes, the limit is: 2"):
+        index.upsert(vectors=vectors)
+    assert index.upsert(vectors=vectors[:90]).upserted_count == 90
+
+
+def test_null_metadata_can_be_stripped_instead(pinecone_server: PineconeServer) -> None:
+    pinecone_server.settings.null_metadata = "strip"
+    create(connect(pinecone_server), "nulls")
+    assert raw_upsert(pinecone_server, "nulls", GOOD | {"metadata": {"a": None, "b": 1}}).status_code == 200
+    assert pinecone_server.data("nulls").records("")["a"].metadata == {"b": 1.0}
+
+
+# Consistency, faults and the log.
+
+
+def test_held_writes_are_invisible_until_released(pinecone_server: PineconeServer) -> None:
+    index = create(connect(pinecone_server), "held")
+    first = index.upsert(vectors=rows("a"), namespace="n").response_info.lsn_committed
+    pinecone_server.hold()
+    second = index.upsert(vectors=rows("a", "b"), namespace="n").response_info.lsn_committed
+    assert (first, second) == (1, 2)
+    found = index.query(vector=[1.0, 0, 0], top_k=9, namespace="n")
+    assert len(found.matches) == 0
+    assert not found.response_info.is_reconciled(first)
+    assert index.fetch(ids=["a"], namespace="n").vectors == {}
+    assert list(index.list(namespace="n")) == []
+    assert index.describe_index_stats().total_vector_count == 0
+    assert len(pinecone_server.data("held").records("n")) == 2
+    pinecone_server.release()
+    found = index.query(vector=[1.0, 0, 0], top_k=9, namespace="n")
+    assert len(found.matches) == 2
+    assert found.response_info.is_reconciled(second)
+
+
+def test_lagging_writes_are_invisible_for_that_long(pinecone_server: PineconeServer) -> None:
+    pinecone_server.settings.lag = 3600
+    index = create(connect(pinecone_server), "lag")
+    index.upsert(vectors=rows("a"))
+    assert index.query(vector=[1.0, 0, 0], top_k=1).response_info.lsn_reconciled == 0
+    pinecone_server.settings.lag = 0
+    index.upsert(vectors=rows("b"))
+    assert index.fetch(ids=["a", "b"]).vectors == {}  # log order: the later write waits for the earlier
+
+
+def test_each_namespace_has_its_own_log_and_never_goes_back(pinecone_server: PineconeServer) -> None:
+    index = create(connect(pinecone_server), "logs")
+    lsns = [index.upsert(vectors=rows("a"), namespace=n).response_info.lsn_committed for n in ("x", "x", "y")]
+    assert lsns == [1, 2, 1]
+    index.delete_namespace(name="x")
+    assert index.upsert(vectors=rows("a"), namespace="x").response_info.lsn_committed > 3
+
+
+def test_answers_are_injected_and_used_up(pinecone_server: PineconeServer) -> None:
+    index = create(connect(pinecone_server), "faults")
+    pinecone_server.faults.push("upsert", 429, headers={"Retry-After": "0"})
+    pinecone_server.faults.push("query", 400, body={"code": 3, "message": "injected words"})
+    assert index.upsert(vectors=rows("a")).upserted_count == 1  # the SDK's own retry
+    assert [entry.status for entry in pinecone_server.log.entries if entry.op == "upsert"] == [429, 200]
+    with pytest.raises(pinecone.ApiError, match="injected words"):
+        index.query(vector=[1.0, 0, 0], top_k=1)
+    pinecone_server.faults.push("*", 200, body=b"not json")
+    with pytest.raises(ResponseParsingError):
+        index.query(vector=[1.0, 0, 0], top_k=1)
+    assert pinecone_server.faults.pending == 0
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before-effect", "after-effect"])
+def test_resets_come_before_or_after_the_effect(pinecone_server: PineconeServer, after: bool) -> None:
+    create(connect(pinecone_server), "resets")
+    push = pinecone_server.faults.reset_after if after else pinecone_server.faults.reset_before
+    push("upsert")
+    with pytest.raises(httpx.TransportError):
+        raw_upsert(pinecone_server, "resets", GOOD)
+    assert set(pinecone_server.data("resets").records("")) == ({"a"} if after else set())
+    assert pinecone_server.log.count("upsert", status=0) == 1
+
+
+def test_a_blocked_request_waits_at_its_gate(pinecone_server: PineconeServer) -> None:
+    index = create(connect(pinecone_server), "gates")
+    gate = pinecone_server.faults.block("upsert")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(index.upsert, vectors=rows("a"))
+        assert gate.arrived.wait(10)
+        assert pinecone_server.data("gates").records("") == {}
+        gate.release()
+        assert waiting.result(10).upserted_count == 1
+
+
+def test_the_log_counts_requests_records_and_bytes(pinecone_server: PineconeServer) -> None:
+    index = create(connect(pinecone_server), "counted")
+    index.upsert(vectors=rows("a", "b"), namespace="n")
+    index.upsert(vectors=rows("c"), namespace="n")
+    index.fetch(ids=["a", "b", "missing"], namespace="n")
+    index.delete(ids=["a", "b"], namespace="n")
+    log = pinecone_server.log
+    assert (log.count("upsert"), log.records("upsert"), log.records("fetch"), log.records("delete")) == (2, 3, 2, 2)
+    assert log.bytes("upsert") > 100
+    assert {(entry.index, entry.namespace) for entry in log.entries if entry.op == "upsert"} == {("counted", "n")}
+    assert log.peak("upsert") == 1
+    log.clear()
+    assert log.count() == 0
+
+
+def test_data_survive_an_outage(pinecone_server: PineconeServer) -> None:
+    create(connect(pinecone_server), "outage")
+    raw_upsert(pinecone_server, "outage", GOOD)
+    pinecone_server.stop()
+    with pytest.raises(httpx.ConnectError):
+        raw_upsert(pinecone_server, "outage", GOOD)
+    pinecone_server.start()
+    assert raw_upsert(pinecone_server, "outage", GOOD | {"id": "b"}).status_code == 200
+    assert set(pinecone_server.data("outage").records("")) == {"a", "b"}
+
+
+def test_by_hand_it_prints_the_environment_and_ends_on_a_signal() -> None:
+    command = [sys.executable, "-m", "tests.pinecone_server", "--port", "0", "--api-key", "k"]
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            lines = [process.stdout.readline().strip() for _ in range(2)]
+            values = dict(line.removeprefix("export ").split("=") for line in lines)
+            assert values["PINECONE_API_KEY"] == "k"
+            url = values["PINECONE_CONTROLLER_HOST"] + "/indexes"
+            assert httpx.get(url, headers=NEW | {"Api-Key": "k"}).json() == {"indexes": []}
+            os.kill(process.pid, signal.SIGTERM)
+            assert process.wait(10) == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
