@@ -62,7 +62,10 @@ class S3Source(SourceBase):
 
     kind: Literal["s3"]
     uri: str
-    suffixes: list[str] = Field(default=[".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"])
+    suffixes: list[str] = Field(
+        default=[".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"],
+        description="Endings of keys, in any case; an empty list takes every object.",
+    )
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None

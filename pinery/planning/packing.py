@@ -8,10 +8,12 @@ to length 1, 24.7 at worst. `value_bytes` bounds it from the values themselves; 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Sizes = NDArray[np.int64]
 
@@ -27,12 +29,12 @@ _LONGEST_ESCAPE = 6
 
 
 def pack(
-    id_bytes: Sizes,
-    metadata_bytes: Sizes,
+    id_bytes: ArrayLike,
+    metadata_bytes: ArrayLike,
     dimension: int,
     max_rows: int,
     max_bytes: int,
-    value_bytes: Sizes | None = None,
+    value_bytes: ArrayLike | None = None,
 ) -> list[tuple[int, int]]:
     """Slices (start, stop) over n rows, in order and without gaps, each within both limits.
 
@@ -61,19 +63,23 @@ def pack_rows(rows: pa.RecordBatch, max_rows: int, max_bytes: int) -> list[tuple
     count = rows.num_rows
     if count == 0:
         return []
-    flat = rows.column("values").flatten().to_numpy(zero_copy_only=False)
+    ids, values, metadata = (_column(rows, name) for name in ("id", "values", "metadata"))
+    flat = values.flatten().to_numpy(zero_copy_only=False)
     if flat.size % count:
         raise ValueError(f"{flat.size} values don't make {count} vectors of one length")
     matrix = flat.reshape(count, -1)
-    ids, metadata = text_bytes(rows.column("id")), _utf8_bytes(rows.column("metadata"))
-    return pack(ids, metadata, matrix.shape[1], max_rows, max_bytes, values_bytes(matrix))
+    sizes = text_bytes(ids), _utf8_bytes(metadata)
+    return pack(*sizes, matrix.shape[1], max_rows, max_bytes, values_bytes(matrix))
 
 
-def encoded_bytes(id_bytes: Sizes, metadata_bytes: Sizes, dimension: int, value_bytes: Sizes | None = None) -> Sizes:
+def encoded_bytes(
+    id_bytes: ArrayLike, metadata_bytes: ArrayLike, dimension: int, value_bytes: ArrayLike | None = None
+) -> Sizes:
     """Encoded bytes per row, shape (n,), of rows of `dimension` values; arguments as for `pack`."""
     typical = np.int64(np.ceil(TYPICAL_VALUE_BYTES * dimension))
-    values = typical if value_bytes is None else value_bytes
-    return np.asarray(id_bytes, np.int64) + np.asarray(metadata_bytes, np.int64) + values + ROW_BYTES
+    values = typical if value_bytes is None else np.asarray(value_bytes, np.int64)
+    texts: Sizes = np.asarray(id_bytes, np.int64) + np.asarray(metadata_bytes, np.int64)
+    return texts + values + ROW_BYTES
 
 
 def values_bytes(values: NDArray[np.float32]) -> Sizes:
@@ -90,11 +96,16 @@ def values_bytes(values: NDArray[np.float32]) -> Sizes:
     return np.asarray(bound, dtype=np.int64)
 
 
-def text_bytes(texts: pa.Array) -> Sizes:
+def text_bytes(texts: Any) -> Sizes:
     """At most this many bytes per text as JSON, without the quotes; shape (n,). `texts` has no nulls."""
     escaped = pc.count_substring_regex(texts, _ESCAPED).to_numpy(zero_copy_only=False)
-    return _utf8_bytes(texts) + (_LONGEST_ESCAPE - 1) * escaped.astype(np.int64)
+    extra: Sizes = (_LONGEST_ESCAPE - 1) * escaped.astype(np.int64)
+    return _utf8_bytes(texts) + extra
 
 
-def _utf8_bytes(texts: pa.Array) -> Sizes:
+def _column(rows: pa.RecordBatch, name: str) -> Any:
+    return rows.column(name)
+
+
+def _utf8_bytes(texts: pa.StringArray) -> Sizes:
     return np.asarray(pc.binary_length(texts).to_numpy(zero_copy_only=False), dtype=np.int64)

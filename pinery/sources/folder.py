@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import logging
 import os
 import stat as modes
@@ -64,7 +65,7 @@ class Folder:
                     continue  # gone since the walk saw it
                 except OSError as error:
                     _fail(error, path)
-                id, metadata = self._describe(os.path.relpath(path, self._root).replace(os.sep, "/"))
+                id, metadata = self._describe(path[len(self._root) :].replace(os.sep, "/").lstrip("/"))
                 yield Item(id, file_uri(path), version, stat.st_size, metadata)
 
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
@@ -91,10 +92,9 @@ class Folder:
             check_size(before.st_size, max_bytes)
             data = file.read(max_bytes + 1)
             after = os.fstat(file.fileno())
-            file.seek(0)
             if _stat_version(after) != _stat_version(before) or len(data) != before.st_size:
                 raise changed
-            if self._by_content and content_version(file) != version:
+            if self._by_content and content_version(io.BytesIO(data)) != version:
                 raise changed
         return data
 

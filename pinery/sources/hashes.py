@@ -29,8 +29,14 @@ class HashCache:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(folder / "hashes.sqlite", timeout=60)
-        self._db.execute("CREATE TABLE IF NOT EXISTS hashes (path BLOB PRIMARY KEY, stat TEXT, version TEXT)")
+        file = folder / "hashes.sqlite"
+        try:
+            self._db = _open(file)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise  # locked or not writable, and so not known to be broken
+            file.unlink()  # a cache that can't be read is worth no more than none
+            self._db = _open(file)
         self._fresh: list[tuple[bytes, str, str]] = []
 
     def get(self, path: str, stat: str) -> str | None:
@@ -61,3 +67,9 @@ class HashCache:
     ) -> None:
         self._write()
         self._db.close()
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(file, timeout=60)
+    db.execute("CREATE TABLE IF NOT EXISTS hashes (path BLOB PRIMARY KEY, stat TEXT, version TEXT)")
+    return db

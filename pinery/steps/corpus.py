@@ -16,7 +16,7 @@ from pinery.config import Config, PineconeSettings
 from pinery.errors import ConfigError, RefusedError, TransientError
 from pinery.indexes.protocol import Index
 from pinery.models.protocol import Model
-from pinery.models.registry import load
+from pinery.models.registry import load, parse
 from pinery.records import ModelCard
 from pinery.sources import Source, open_source
 
@@ -24,11 +24,12 @@ NAME_LENGTH = 45
 
 
 class Corpus:
-    """What every step of a run, and every command, starts from."""
+    """What every step of a run, and every command, starts from. Raises ConfigError for an unknown model reference."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.paths = CorpusPaths(config.corpus)
+        parse(config.model.name)
         self._model: Model | None = None
 
     @cached_property
@@ -64,19 +65,10 @@ class Corpus:
         return ModelCard(**json.loads(found[0])) if found else None
 
     def model(self) -> Model:
-        """The model, loaded on first call. Raises ConfigError if it is no longer the one its card names."""
+        """The model, loaded on first call. Raises TerminalError if it is no longer the one its card names."""
+        card = self.card
         if self._model is None:
-            self._model = load(self.config.model)
-            if self._model.card != self.card:
-                changed = [
-                    f"{name}: {value!r} then, {asdict(self._model.card)[name]!r} now"
-                    for name, value in asdict(self.card).items()
-                    if asdict(self._model.card)[name] != value
-                ]
-                raise ConfigError(
-                    f"model {self.config.model.name} is not the one that this state was built with ({'; '.join(changed)});"
-                    " restore it, or give the new one a name or corpus of its own"
-                )
+            self._model = load(self.config.model, card)
         return self._model
 
     def alias(self) -> tuple[Alias, str | None]:

@@ -25,6 +25,7 @@ class RequestLog:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._ended = threading.Condition(self._lock)
         self._entries: list[Entry] = []
         self._in_flight: dict[str, int] = {}
         self._peak: dict[str, int] = {}
@@ -41,6 +42,12 @@ class RequestLog:
         with self._lock:
             self._in_flight[entry.op] -= 1
             self._entries.append(entry)
+            self._ended.notify_all()
+
+    def wait_for(self, op: str, count: int, timeout: float = 10.0) -> bool:
+        """Wait until `count` requests of `op` are in the log; False after `timeout` s."""
+        with self._ended:
+            return self._ended.wait_for(lambda: sum(e.op == op for e in self._entries) >= count, timeout)
 
     @property
     def entries(self) -> list[Entry]:

@@ -80,12 +80,12 @@ def test_the_bound_holds_on_both_sides_of_every_edge(edge: float) -> None:
 def test_the_bound_on_values_is_close(scale: float) -> None:
     matrix = (np.random.default_rng(0).normal(size=(20, 1000)) * scale).astype(np.float32)
     encoded = np.array([len(orjson.dumps(row.tolist())) - 1 for row in matrix])
-    assert (values_bytes(matrix) < encoded * 1.06).all()
+    assert (values_bytes(matrix) < encoded * 1.08).all()
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
 def test_the_bound_on_texts_is_never_below_the_encoding(text: str) -> None:
-    assert text_bytes(pa.array([text]))[0] >= len(orjson.dumps(text)) - 2
+    assert text_bytes(pa.array([text], pa.string()))[0] >= len(orjson.dumps(text)) - 2
 
 
 keys = st.text(st.characters(codec="ascii", exclude_characters="\x00"), min_size=1, max_size=12)

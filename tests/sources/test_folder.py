@@ -170,6 +170,13 @@ def test_only_files_whose_stat_moved_are_hashed_anew(tmp_path: Path) -> None:
     assert second == {"moved.jpg": first["moved.jpg"], "same.jpg": "remembered"}
 
 
+def test_a_broken_cache_is_made_anew(tmp_path: Path) -> None:
+    os.utime(write(tmp_path / "root" / "1.jpg", b"one"), ns=(0, LONG_AGO))
+    write(tmp_path / "cache" / "hashes.sqlite", b"no database " * 100)
+    source = folder(tmp_path / "root", tmp_path / "cache", version="content")
+    assert list(source.list_items()) == list(source.list_items())
+
+
 def test_the_hash_of_a_file_written_just_now_is_not_remembered(tmp_path: Path) -> None:
     path = write(tmp_path / "root" / "1.jpg", b"one")
     source = folder(tmp_path / "root", tmp_path / "cache", version="content")

@@ -1,0 +1,215 @@
+"""The command line, `pinery …`: thin; each command calls one flow or one library function.
+
+Whatever is slow to import (torch, prefect, lancedb, duckdb) is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import click
+
+from pinery.errors import ConfigError, PineryError
+
+Command = Callable[..., Any]
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+class Commands(click.Group):
+    """Lists the commands in the order of a user's day, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """The commands' names."""
+        return list(self.commands)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pinery", prog_name="pinery")
+def main() -> None:
+    """Keep a Pinecone index true to an image corpus, and search it.
+
+    CONFIG is a YAML file such as configs/sample.yaml. Exit codes: 0 done, 1 failed, 2 usage or configuration,
+    3 refused by a guard or a held lease, 130 or 143 stopped by a signal (run the same command again to go on).
+    """
+
+
+def command(*options: Callable[[Command], Command]) -> Callable[[Command], click.Command]:
+    """A command over one config, with `--set` and `--json`; the function returns (what --json prints, what people see)."""
+
+    def decorate(function: Command) -> click.Command:
+        @functools.wraps(function)
+        def run(config: str, overrides: tuple[str, ...], as_json: bool, **flags: Any) -> None:
+            _end(lambda: function(config, overrides, as_json=as_json, **flags), as_json)
+
+        wrapped: Command = run
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        wrapped = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout, nothing else.")(wrapped)
+        wrapped = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a config key.")(wrapped)
+        wrapped = click.argument("config")(wrapped)
+        return main.command(name=function.__name__)(wrapped)
+
+    return decorate
+
+
+@command(
+    click.option("--limit", type=click.IntRange(min=1), help="Only the first N items (per dataset for torchvision)."),
+    click.option("--allow-deletes", is_flag=True, help="Let a plan pass that deletes more than the delete_guard."),
+    click.option("--allow-changes", is_flag=True, help="Let a plan pass that changes more than the change_guard."),
+    click.option("--retry-quarantined", is_flag=True, help="Try again what could not be embedded."),
+    click.option("--wait", is_flag=True, help="Wait for another run of the corpus instead of refusing."),
+)
+def run(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+    """List, plan, embed, upsert, delete, verify: the main job."""
+    from flows import shown
+    from flows.launch import launch
+
+    shown.report(launch("reindex", config, overrides, flags), as_json)
+
+
+@command(click.option("--limit", type=click.IntRange(min=1), help="As for run."))
+def plan(config: str, overrides: tuple[str, ...], *, as_json: bool, limit: int | None) -> None:
+    """Say what run would do; loads no model, changes nothing."""
+    from flows import shown
+    from pinery.config_file import load_config
+    from pinery.steps.corpus import Corpus
+    from pinery.steps.preview import preview
+
+    shown.preview(preview(Corpus(load_config(config, overrides)), limit), as_json)
+
+
+@command(
+    click.option("--index", help="The index to fill; created if absent. Default: the config's."),
+    click.option("--wait", is_flag=True, help="Wait for another run of the corpus instead of refusing."),
+)
+def upsert(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+    """Fill the index from listing and checkpoint alone: no model, no images."""
+    from flows import shown
+    from flows.launch import launch
+
+    shown.report(launch("upsert", config, overrides, flags), as_json)
+
+
+@command(
+    click.option("--image", metavar="PATH-OR-URL", help="Search by an image."),
+    click.option("--text", help="Search by words (models with a text tower)."),
+    click.option("--id", "item_id", metavar="ID", help="Search by an item of the corpus."),
+    click.option("--top-k", type=click.IntRange(1, 10_000), default=10, show_default=True),
+    click.option("--filter", "filter_text", metavar="JSON", help='Such as {"label": {"$eq": "seal"}}.'),
+    click.option("--grid", metavar="OUT.png", type=click.Path(dir_okay=False), help="Draw the matches as a picture."),
+)
+def search(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+    """Find the nearest images of the live index."""
+    from flows import shown
+    from pinery.config_file import load_config
+    from pinery.search.query import Query, search
+    from pinery.steps.corpus import Corpus
+
+    query = Query(
+        image=flags["image"],
+        text=flags["text"],
+        id=flags["item_id"],
+        top_k=flags["top_k"],
+        filter=_filter(flags["filter_text"]),
+        grid=flags["grid"],
+    )
+    shown.matches(search(Corpus(load_config(config, overrides)), query), as_json)
+
+
+@command()
+def status(config: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
+    """Show the last run, the live index, and what is quarantined or rejected, with reasons."""
+    from flows import shown
+    from pinery.config_file import load_config
+    from pinery.steps.corpus import Corpus
+    from pinery.steps.status import status
+
+    shown.status(status(Corpus(load_config(config, overrides))), as_json)
+
+
+@command(
+    click.option("--grid", metavar="OUT.png", type=click.Path(dir_okay=False), help="Default: show-CORPUS.png."),
+    click.option("--count", type=click.IntRange(1, 400), default=25, show_default=True),
+    click.option("--seed", type=int, default=0, show_default=True),
+)
+def show(config: str, overrides: tuple[str, ...], *, as_json: bool, grid: str | None, count: int, seed: int) -> None:
+    """Draw a random sample of the corpus as a picture."""
+    from flows import shown
+    from pinery.config_file import load_config
+    from pinery.search.show import show
+    from pinery.steps.corpus import Corpus
+
+    shown.sample(show(Corpus(load_config(config, overrides)), grid, count, seed), as_json)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout, nothing else.")
+def models(as_json: bool) -> None:
+    """List the model families."""
+
+    def work() -> None:
+        from flows import shown
+
+        shown.models(as_json)
+
+    _end(work, as_json)
+
+
+def _filter(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"--filter {text!r} is not JSON ({error}); for example '{{\"label\": {{\"$eq\": \"seal\"}}}}'") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"--filter takes a JSON object, not {text!r}")
+    return value
+
+
+def _end(work: Callable[[], None], as_json: bool) -> None:
+    """Do the work and exit as the contract says."""
+    signal.signal(signal.SIGTERM, _terminate)
+    again = f"Run the same command again to go on: pinery {' '.join(sys.argv[1:])}"
+    try:
+        work()
+    except PineryError as error:
+        _say(str(error), error.exit_code, as_json)
+    except KeyboardInterrupt:
+        _say(f"stopped by SIGINT; what is published stays. {again}", 130, as_json)
+    except click.ClickException:
+        raise
+    except BrokenPipeError:
+        os._exit(1)  # the reader of stdout has gone, and so has whom to tell
+    except BaseException as error:  # noqa: BLE001  # the last stop: no user sees a stack trace unless asked for
+        if type(error).__name__ in ("TerminationSignal", "Terminated"):
+            _say(f"stopped by SIGTERM; what is published stays. {again}", 143, as_json)
+        if isinstance(error, SystemExit) or os.environ.get("PINERY_DEBUG"):
+            raise
+        _say(f"{type(error).__name__}: {error}. This should not happen: set PINERY_DEBUG=1 to see where. {again}", 1, as_json)
+
+
+def _say(text: str, code: int, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"error": text, "exit_code": code}))
+    click.echo(f"pinery: {text}", err=True)
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a signal handler's signature
+    raise Terminated
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Starts a flow from the command line: quiet, with a Prefect API to talk to, and with progress on the terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from pinery.config_file import load_config
+
+
+def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:
+    """Run the flow `reindex` or `upsert` on a config file with overrides; return the run's report.
+
+    Raises what the flow raises; configuration errors before Prefect is even imported.
+    """
+    settings = load_config(config, overrides)
+    # Prefect logs stack traces of failures that the command line tells in one line, and much else besides.
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    from flows.progress import on_terminal
+    from flows.reindex import reindex
+    from flows.server import prefect_api
+    from flows.upsert import upsert
+
+    flow = {"reindex": reindex, "upsert": upsert}[name]
+    with prefect_api(), on_terminal():
+        return flow(settings.model_dump(mode="json"), **flags)

@@ -1,0 +1,147 @@
+"""How results look on a terminal, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pinery.search.query import Answer
+
+COUNTS = ("listed", "new", "changed", "relabelled", "unchanged", "moved", "embedded", "reused", "upserted", "deleted")
+SHOWN_ROWS = 20
+
+
+def report(data: dict[str, Any], as_json: bool) -> None:
+    """The summary of a run."""
+    if as_json:
+        return _json(data)
+    table = _table(f"run {data['run']} of corpus {data['corpus']}")
+    for name in (*COUNTS, "quarantined", "rejected"):
+        if data[name] or name in ("listed", "new", "embedded", "upserted", "quarantined"):
+            table.add_row(name, f"{data[name]:,}")
+    stages = [f"{name} {seconds:.1f}" for name, seconds in data["seconds"].items() if seconds >= 0.05]
+    table.add_row("seconds", "  ".join(stages))
+    if data["embedded"]:
+        table.add_row("images/s", f"{data['images_per_second']:,.1f}")
+        table.add_row("bottleneck", data["bottleneck"])
+    table.add_row("index", f"{data['kind']}:{data['index']} / {data['namespace']} ({data['held']:,} rows, verified)")
+    _console().print(table)
+    if not any(data[name] for name in ("embedded", "reused", "upserted", "deleted")):
+        click.echo("Nothing changed: no model was loaded and no image was read.")
+    if data["limited"]:
+        click.echo(f"Limited to the first {data['limited']} items; nothing was deleted.")
+    if data["quarantined"] or data["rejected"]:
+        warning = f"WARNING: {data['quarantined']} quarantined and {data['rejected']} rejected items are not in the index."
+        click.echo(click.style(f"{warning} `pinery status` lists them with reasons.", fg="yellow"), err=True)
+    return None
+
+
+def preview(data: dict[str, Any], as_json: bool) -> None:
+    """What a run would do."""
+    if as_json:
+        return _json(data)
+    table = _table(f"plan of corpus {data['corpus']}")
+    names = ("listed", "new", "changed", "relabelled", "deleted", "unchanged", "quarantined", "to_embed", "to_upsert")
+    for name in names:
+        table.add_row(name, f"{data[name]:,}")
+    estimate = data["estimate"]
+    if estimate["embed_seconds"] is not None:
+        table.add_row("embedding takes about", f"{estimate['embed_seconds']:,.0f} s at the last run's rate")
+    if estimate["write_units"] is not None:
+        table.add_row("write units about", f"{estimate['write_units']:,} (${estimate['dollars']:,.2f})")
+    _console().print(table)
+    for reason in data["refused"]:
+        click.echo(click.style(f"run would refuse this: {reason}", fg="yellow"), err=True)
+    return None
+
+
+def matches(answer: Answer, as_json: bool) -> None:
+    """The hits of a search."""
+    if as_json:
+        return _json(answer.to_dict())
+    table = Table(box=None, pad_edge=False)
+    for name in ("score", "label", "id", "uri"):
+        table.add_column(name, overflow="fold")
+    for match in answer.matches:
+        table.add_row(f"{match.score:.4f}", str(match.metadata.get("label", "")), match.id, match.uri)
+    _console().print(table)
+    if not answer.matches:
+        click.echo("no item matches")
+    if answer.grid:
+        click.echo(f"picture: {answer.grid}")
+    return None
+
+
+def status(data: dict[str, Any], as_json: bool) -> None:
+    """The state of a corpus."""
+    if as_json:
+        return _json(data)
+    table = _table(f"corpus {data['corpus']}")
+    last, live = data["last_run"], data["live"]
+    table.add_row("state", data["state"])
+    table.add_row("live index", f"{live['kind']}:{live['index']} / {live['namespace']}" if live else "none yet")
+    table.add_row("rows held", f"{data['held']:,}")
+    table.add_row("parts", f"{data['parts']:,}")
+    if data["running"]:
+        table.add_row("running", data["running"])
+    table.add_row("last run", f"{last['run']}: {last['state']}" if last else "none yet")
+    if last and last.get("error"):
+        table.add_row("error", last["error"])
+    _console().print(table)
+    for name in ("quarantined", "rejected"):
+        if data[name]:
+            import pandas as pd
+
+            rows = pd.DataFrame(data[name])
+            click.echo(f"\n{name}: {len(rows):,} items not in the index")
+            click.echo(rows[["id", "reason"]].head(SHOWN_ROWS).to_string(index=False, justify="left"))
+            if len(rows) > SHOWN_ROWS:
+                click.echo(f"… and {len(rows) - SHOWN_ROWS:,} more; --json lists all")
+    return None
+
+
+def sample(data: dict[str, Any], as_json: bool) -> None:
+    """Where the sample's picture lies."""
+    if as_json:
+        return _json(data)
+    click.echo(f"picture of {len(data['items'])} items: {Path(data['grid'])}")
+    return None
+
+
+def _table(title: str) -> Table:
+    click.secho(title, bold=True)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _json(data: Any) -> None:
+    click.echo(json.dumps(data, default=str))
+
+
+def models(as_json: bool) -> None:
+    """The model families."""
+    from dataclasses import asdict
+
+    from pinery.models.registry import FAMILIES
+
+    if as_json:
+        return _json({"models": [asdict(family) for family in FAMILIES]})
+    for family in FAMILIES:
+        table = _table(family.reference)
+        for name in ("dimension", "text", "licence", "preprocessing", "download"):
+            value = getattr(family, name)
+            table.add_row(name, str(value) if isinstance(value, str) else "yes" if value else "no")
+        _console().print(table)
+    return None

@@ -1,0 +1,224 @@
+"""The Pinecone index: one namespace of a serverless index, over REST with Pinecone's own SDK."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pinery.config import PineconeSettings
+from pinery.errors import ConfigError, IndexMismatchError, RowsRefusedError, TransientError
+from pinery.indexes import pinecone_control as control
+from pinery.indexes.pinecone_session import PineconeSession
+from pinery.records import Identity, Match, Stored
+
+if TYPE_CHECKING:
+    import pinecone
+    from pinecone.models.vectors.responses import FetchResponse, ListResponse
+
+FETCH_IDS = 100
+FETCH_URL_BYTES = 6000
+FETCH_RESULT_BYTES = 3_000_000
+
+
+class PineconeIndex:
+    """One namespace of the Pinecone index `name`; see Index. Threads may share it."""
+
+    kind = "pinecone"
+    max_request_rows = 1000
+    max_request_bytes = 2_000_000
+
+    def __init__(
+        self,
+        settings: PineconeSettings,
+        name: str,
+        namespace: str,
+        dimension: int,
+        *,
+        max_concurrency: int = 16,
+        api_key: str | None = None,
+    ) -> None:
+        self.name, self.namespace, self.max_concurrency = name, namespace, max_concurrency
+        self._settings, self._dimension = settings, dimension
+        self._session = PineconeSession(name, api_key, max_concurrency)
+        self._lsn_lock = threading.Lock()
+        self._written_lsn = 0
+
+    def describe(self) -> Identity | None:
+        """See Index. None also where the index is empty and without tags: `ensure` takes such a one."""
+        found = control.describe(self._session, self.name)
+        if found is None:
+            return None
+        control.check_shape(found, self._dimension, self._settings.metric)
+        identity = control.identity_of(found)
+        if identity is None and found.status.ready and self._total() > 0:
+            raise IndexMismatchError(
+                f"Pinecone index {self.name} holds vectors but no `{control.STATE_TAG}` tag, so another program filled"
+                " it: set index.name to another name, or delete that index"
+            )
+        return identity
+
+    def ensure(self, identity: Identity) -> Identity:
+        """See Index."""
+        if control.describe(self._session, self.name) is None:
+            control.create(self._session, self._settings, self.name, self._dimension, identity)
+            self._session.close()  # the host of an earlier index of this name is gone with it
+        control.wait_until_ready(self._session, self.name, self._settings.ready_timeout)
+        found = self.describe()
+        if found is not None:
+            return found
+        control.tag(self._session, self.name, identity)
+        # Another run may have tagged it in the same moment: what is there counts.
+        return self.describe() or identity
+
+    def upsert(self, rows: pa.RecordBatch) -> None:
+        """See Index."""
+        if rows.num_rows == 0:
+            return
+        vectors = self._vectors(rows)
+        response = self._session.data(
+            lambda index: index.upsert(vectors=vectors, namespace=self.namespace), RowsRefusedError
+        )
+        acknowledged = 0 if response is None else response.upserted_count
+        if response is not None and response.response_info is not None:
+            self._note_lsn(response.response_info.lsn_committed)
+        if acknowledged != len(vectors):
+            raise TransientError(f"Pinecone index {self.name} acknowledged {acknowledged} of {len(vectors)} rows")
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """See Index."""
+        if not ids:
+            return
+        from pinecone.models.response_info import ResponseInfo
+
+        body = {"namespace": self.namespace, "ids": list(ids)}
+        # The SDK's `delete` drops the response's headers, and with them the LSN that `settle` waits for.
+        response = self._session.data(lambda index: index._http.post("/vectors/delete", json=body), RowsRefusedError)
+        if response is not None:
+            self._note_lsn(ResponseInfo(raw_headers=dict(response.headers)).lsn_committed)
+
+    def settle(self, timeout: float) -> None:
+        """See Index."""
+        deadline, pause, target = time.monotonic() + timeout, 0.05, self._written_lsn
+        probe = [1.0] + [0.0] * (self._dimension - 1)
+        while target:
+            # Only queries tell how far the index is: a fetch never carries that header.
+            seen = self._session.data(lambda index: index.query(vector=probe, top_k=1, namespace=self.namespace))
+            info = None if seen is None else seen.response_info
+            if info is not None and info.is_reconciled(target):
+                return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                reached = "unknown" if info is None else info.lsn_reconciled
+                raise TransientError(
+                    f"Pinecone index {self.name}: after {timeout:g} s writes are visible up to LSN {reached},"
+                    f" not yet up to {target}"
+                )
+            time.sleep(min(pause, left))
+            pause = min(pause * 2, 5.0)
+
+    def fetch(self, ids: Sequence[str]) -> dict[str, Stored]:
+        """See Index."""
+        found: dict[str, Stored] = {}
+        for group in _fetch_groups(ids, self._dimension):
+            page = self._session.data(partial(_fetch_page, namespace=self.namespace, ids=group))
+            for id, vector in ({} if page is None else page.vectors).items():
+                values = np.asarray(vector.values, dtype=np.float32).tolist()
+                found[id] = Stored(tuple(values), vector.metadata or {})
+        return found
+
+    def list_ids(self) -> Iterator[list[str]]:
+        """See Index."""
+        token: str | None = None
+        while True:
+            page = self._session.data(partial(_list_page, namespace=self.namespace, token=token))
+            if page is None:
+                return
+            if page.vectors:
+                yield [item.id for item in page.vectors if item.id is not None]
+            token = page.pagination.next if page.pagination else None
+            if not token:
+                return
+
+    def count(self) -> int:
+        """See Index."""
+        stats = self._session.data(lambda index: index.describe_index_stats())
+        found = stats.namespaces.get(self.namespace or "__default__") if stats else None
+        return 0 if found is None else int(found.vector_count)
+
+    def query(self, vector: Sequence[float], top_k: int, filter: Mapping[str, Any] | None = None) -> list[Match]:
+        """See Index. Raises ConfigError where Pinecone refuses the vector or the filter."""
+        values = [float(value) for value in vector]
+        found = self._session.data(
+            lambda index: index.query(
+                vector=values, top_k=top_k, filter=filter or None, include_metadata=True, namespace=self.namespace
+            ),
+            ConfigError,
+        )
+        # A euclidean score is a squared distance, and matches promise that higher is nearer.
+        sign = -1.0 if self._settings.metric == "euclidean" else 1.0
+        matches = [] if found is None else found.matches
+        return [Match(match.id, sign * match.score, match.metadata or {}) for match in matches]
+
+    def close(self) -> None:
+        """Close all connections; a later call opens new ones."""
+        self._session.close()
+
+    def _total(self) -> int:
+        stats = self._session.data(lambda index: index.describe_index_stats())
+        return 0 if stats is None else int(stats.total_vector_count)
+
+    def _vectors(self, rows: pa.RecordBatch) -> list[tuple[str, list[float], dict[str, Any]]]:
+        columns: list[Any] = [rows.column(name) for name in ("id", "values", "metadata")]
+        ids, column, texts = columns
+        lengths = set(pc.list_value_length(column).to_pylist()) - {self._dimension}
+        if lengths:
+            # Pinecone's words, and without the id: the same fault in all rows must read the same.
+            wrong = min(length or 0 for length in lengths)
+            raise RowsRefusedError(
+                f"Vector dimension {wrong} does not match the dimension of the index {self._dimension}"
+            )
+        matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(rows.num_rows, self._dimension)
+        if not np.isfinite(matrix).all():
+            raise RowsRefusedError("values must be finite numbers")  # the SDK would send null
+        try:
+            metadata = [json.loads(text) for text in texts.to_pylist()]
+        except ValueError as error:
+            raise RowsRefusedError(f"metadata is not JSON: {error}") from None
+        return list(zip(ids.to_pylist(), matrix.tolist(), metadata, strict=True))
+
+    def _note_lsn(self, lsn: int | None) -> None:
+        with self._lsn_lock:
+            self._written_lsn = max(self._written_lsn, lsn or 0)
+
+
+def _fetch_page(index: pinecone.Index, ids: list[str], namespace: str) -> FetchResponse:
+    return index.fetch(ids=ids, namespace=namespace)
+
+
+def _list_page(index: pinecone.Index, namespace: str, token: str | None) -> ListResponse:
+    return index.list_paginated(namespace=namespace, pagination_token=token)
+
+
+def _fetch_groups(ids: Sequence[str], dimension: int) -> Iterator[list[str]]:
+    """Ids of one fetch each: it is a GET, so its URL is short, and its answer has at most 4 MB."""
+    most = max(1, min(FETCH_IDS, FETCH_RESULT_BYTES // (22 * dimension)))
+    group: list[str] = []
+    used = 0
+    for id in ids:
+        size = len(quote(id, safe="")) + len("&ids=")
+        if group and (len(group) == most or used + size > FETCH_URL_BYTES):
+            yield group
+            group, used = [], 0
+        group.append(id)
+        used += size
+    if group:
+        yield group

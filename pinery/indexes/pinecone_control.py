@@ -1,0 +1,109 @@
+"""Pinecone's control plane for one index: look at it, create it, wait until it is ready, read and write its tags."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pinery.config import PineconeSettings
+from pinery.errors import ConfigError, IndexMismatchError, TerminalError, TransientError
+from pinery.indexes.pinecone_session import PineconeSession
+from pinery.records import Identity
+
+if TYPE_CHECKING:
+    import pinecone
+    from pinecone.models.indexes.index import IndexModel
+
+STATE_TAG, INCARNATION_TAG, MODEL_TAG = "pinery-state", "pinery-incarnation", "pinery-model"
+FAILED_STATES = ("InitializationFailed", "Terminating", "Disabled")
+
+
+def describe(session: PineconeSession, name: str) -> IndexModel | None:
+    """The index as Pinecone describes it, None where there is none."""
+    import pinecone
+
+    def action(client: pinecone.Pinecone) -> IndexModel | None:
+        try:
+            return client.indexes.describe(name)
+        except pinecone.NotFoundError:
+            return None
+
+    return session.control(action)
+
+
+def check_shape(found: IndexModel, dimension: int, metric: str) -> None:
+    """Raise IndexMismatchError unless `found` is a classic dense index of that dimension and metric."""
+    fields = found.schema.fields
+    if "_values" not in fields:
+        raise IndexMismatchError(
+            f"Pinecone index {found.name} is no classic dense index (its fields are {', '.join(sorted(fields))});"
+            " set index.name to another name"
+        )
+    if (found.dimension, found.metric) != (dimension, metric):
+        raise IndexMismatchError(
+            f"Pinecone index {found.name} has dimension {found.dimension} and metric {found.metric};"
+            f" wanted are {dimension} and {metric}: set index.name to another name"
+        )
+
+
+def create(session: PineconeSession, settings: PineconeSettings, name: str, dimension: int, identity: Identity) -> None:
+    """Create the index with `identity` as its tags, or find that another run was faster; doesn't wait."""
+    import pinecone
+
+    place = pinecone.ServerlessSpec(cloud=settings.cloud, region=settings.region)
+
+    def action(client: pinecone.Pinecone) -> None:
+        try:
+            client.indexes.create(
+                name=name,
+                dimension=dimension,
+                metric=settings.metric,
+                spec=place,
+                deletion_protection="enabled" if settings.deletion_protection else "disabled",
+                tags=tags_of(identity),
+                timeout=-1,
+            )
+        except pinecone.ConflictError:
+            return
+        except pinecone.NotFoundError as error:
+            raise ConfigError(
+                f"Pinecone has no region {settings.region} on {settings.cloud} for index {name}:"
+                f" {session.clean(error.message)}"
+            ) from None
+
+    session.control(action)
+
+
+def wait_until_ready(session: PineconeSession, name: str, timeout: float) -> None:
+    """Return once the index is ready; TransientError after `timeout` s, TerminalError where it never will be."""
+    deadline, pause = time.monotonic() + timeout, 0.1
+    while True:
+        found = describe(session, name)
+        if found is not None and found.status.ready:
+            return
+        state = "absent" if found is None else found.status.state
+        if state in FAILED_STATES:
+            raise TerminalError(f"Pinecone index {name} is in state {state} and will not become ready")
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TransientError(f"Pinecone index {name} is still {state} after {timeout:g} s (index.ready_timeout)")
+        time.sleep(min(pause, left))
+        pause = min(pause * 2, 5.0)
+
+
+def tag(session: PineconeSession, name: str, identity: Identity) -> None:
+    """Write `identity` to the tags of an existing index."""
+    session.control(lambda client: client.indexes.configure(name, tags=tags_of(identity)))
+
+
+def identity_of(found: IndexModel) -> Identity | None:
+    """The identity in an index's tags, None where it isn't complete."""
+    tags = found.tags or {}
+    if not all(tags.get(key) for key in (STATE_TAG, INCARNATION_TAG, MODEL_TAG)):
+        return None
+    return Identity(tags[STATE_TAG], tags[INCARNATION_TAG], tags[MODEL_TAG])
+
+
+def tags_of(identity: Identity) -> dict[str, str]:
+    """The tags that carry an identity."""
+    return {STATE_TAG: identity.state, INCARNATION_TAG: identity.incarnation, MODEL_TAG: identity.model_key}

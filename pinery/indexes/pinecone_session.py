@@ -1,0 +1,137 @@
+"""One connection to Pinecone's SDK: opened at first use, its errors turned into Pinery's, the key kept out of them."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from pinery.errors import (
+    AccessDeniedError,
+    ConfigError,
+    PineryError,
+    RequestTooLargeError,
+    RowsRefusedError,
+    TerminalError,
+    TransientError,
+)
+
+if TYPE_CHECKING:
+    import pinecone
+
+T = TypeVar("T")
+
+NO_KEY = (
+    "no Pinecone API key: set the environment variable PINECONE_API_KEY (a deployment takes it from the Prefect Secret"
+    " block `pinecone-api-key`); `index: {kind: lance}` needs no key"
+)
+_SIZE_WORDS = re.compile(r"message length too large|payload too large|request (size|body).*(exceeds|too large)", re.I)
+_SHORTEST_SECRET = 8
+
+
+class PineconeSession:
+    """The SDK's clients for one index, shared by up to `concurrency` threads."""
+
+    def __init__(self, name: str, api_key: str | None, concurrency: int) -> None:
+        self._name, self._api_key, self._concurrency = name, api_key, concurrency
+        self._lock = threading.Lock()
+        self._client: pinecone.Pinecone | None = None
+        self._index: pinecone.Index | None = None
+
+    def control(self, action: Callable[[pinecone.Pinecone], T]) -> T:
+        """`action` with the control plane's client, errors mapped; a refused request is a ConfigError."""
+        client = self._connected()
+        return self._mapped(lambda: action(client), ConfigError)
+
+    def data(self, action: Callable[[pinecone.Index], T], refused: type[PineryError] = TerminalError) -> T | None:
+        """`action` with the index's client, errors mapped; None where the namespace doesn't exist.
+
+        `refused` is raised for a request that Pinecone, or the SDK before it, refuses for its content.
+        """
+        import pinecone
+
+        index = self._opened()
+
+        def attempt() -> T | None:
+            try:
+                return action(index)
+            except pinecone.NotFoundError as error:
+                if "namespace" in error.message.replace(self._name, "").lower():
+                    return None
+                raise
+
+        return self._mapped(attempt, refused)
+
+    def close(self) -> None:
+        """Close all connections; a later call opens new ones."""
+        with self._lock:
+            index, client, self._index, self._client = self._index, self._client, None, None
+        if index is not None:
+            index.close()
+        if client is not None:
+            client.close()
+
+    def clean(self, text: str) -> str:
+        """`text` without the API key."""
+        key = self._api_key or ""
+        return text.replace(key, "***") if len(key) >= _SHORTEST_SECRET else text
+
+    def _connected(self) -> pinecone.Pinecone:
+        import pinecone
+
+        with self._lock:
+            if self._client is None:
+                try:
+                    # The SDK keeps half of its pool's connections alive between requests.
+                    self._client = pinecone.Pinecone(
+                        api_key=self._api_key, connection_pool_maxsize=2 * self._concurrency + 2
+                    )
+                except pinecone.PineconeValueError as error:
+                    raise ConfigError(NO_KEY if "No API key" in error.message else error.message) from None
+                self._api_key = self._client.config.api_key
+            return self._client
+
+    def _opened(self) -> pinecone.Index:
+        client = self._connected()
+        with self._lock:
+            if self._index is None:
+                host = self._mapped(lambda: client.indexes.describe(self._name).host, ConfigError)
+                if host is None:
+                    raise TransientError(f"Pinecone index {self._name} has no host yet; it is still being created")
+                self._index = client.index(host=host)
+            return self._index
+
+    def _mapped(self, action: Callable[[], T], refused: type[PineryError]) -> T:
+        import httpx
+        import pinecone
+
+        try:
+            return action()
+        except (pinecone.PineconeError, httpx.HTTPError) as error:
+            # Not chained: the SDK's error may carry what the server echoed, and the words are in ours.
+            raise self._translated(error, refused) from None
+
+    def _translated(self, error: Exception, refused: type[PineryError]) -> PineryError:
+        import pinecone
+
+        if isinstance(error, (pinecone.PineconeValueError, pinecone.PineconeTypeError)):
+            return refused(self.clean(str(error)))
+        if not isinstance(error, pinecone.ApiError):
+            return TransientError(self.clean(f"Pinecone index {self._name}: {type(error).__name__}: {error}"))
+        words, status = self.clean(error.message), error.status_code
+        told = f"Pinecone index {self._name}: {self.clean(str(error))}"
+        if status == 413 or (status == 400 and _SIZE_WORDS.search(words)):
+            return RequestTooLargeError(told) if issubclass(refused, RowsRefusedError) else refused(told)
+        if status in (400, 422):
+            # The bare words: the same fault in every row must read the same, and a request id would differ.
+            return refused(words if issubclass(refused, RowsRefusedError) else told)
+        if status in (401, 403):
+            return AccessDeniedError(f"{told}; check PINECONE_API_KEY and the rights and quota of its project")
+        if status == 404:
+            return TerminalError(f"{told}; the index, its cloud or its region doesn't exist for this API key")
+        if status == 429 and "month" in words.lower():
+            return TerminalError(f"{told}; the monthly quota is used up: upgrade the plan or wait for the next month")
+        if status in (408, 425, 429) or status >= 500:
+            return TransientError(told)
+        return TerminalError(told)

@@ -1,0 +1,28 @@
+"""What writes to a serverless Pinecone index cost, by its published formula."""
+
+from __future__ import annotations
+
+import math
+
+FLOAT_BYTES = 4
+ID_BYTES = 40
+REQUEST_ROWS = 100
+LEAST_UNITS = 5
+DOLLARS_PER_MILLION = 4.0
+"""AWS us-east-1, Standard plan, as published in 2026; enterprise plans pay more."""
+
+
+def upsert_write_units(rows: int, dimension: int, metadata_bytes: int) -> int:
+    """Write units of upserting `rows` new vectors of `dimension` with about `metadata_bytes` of metadata each.
+
+    One unit a KB of request (1000 bytes), at least 5 a request; docs.pinecone.io, "Understanding cost".
+    """
+    row = FLOAT_BYTES * dimension + ID_BYTES + metadata_bytes
+    full, rest = divmod(rows, REQUEST_ROWS)
+    units = full * max(LEAST_UNITS, math.ceil(REQUEST_ROWS * row / 1000))
+    return units + (max(LEAST_UNITS, math.ceil(rest * row / 1000)) if rest else 0)
+
+
+def write_unit_dollars(units: int) -> float:
+    """US dollars for `units` write units."""
+    return units / 1e6 * DOLLARS_PER_MILLION

@@ -1,0 +1,188 @@
+"""Search the live index of a corpus by image, text or item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import pyarrow as pa
+from PIL import Image
+
+from pinery.checkpoint.alias import IndexEntry
+from pinery.errors import BadImageError, ConfigError, IndexMismatchError, MovedError, TransientError
+from pinery.imaging.decode import decode
+from pinery.indexes.protocol import Index
+from pinery.records import Match
+from pinery.search.grid import Tile, draw_grid
+from pinery.steps.corpus import Corpus
+from pinery.steps.stored import current_listing
+
+FETCH_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is searched for: exactly one of `image` (a path or URL), `text` and `id`."""
+
+    image: str | None = None
+    text: str | None = None
+    id: str | None = None
+    top_k: int = 10
+    filter: Mapping[str, Any] | None = None
+    grid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The matches of a query, best first, and the picture of them if one was asked for."""
+
+    matches: list[Match]
+    grid: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `search --json` prints."""
+        return {"matches": [asdict(match) for match in self.matches], "grid": str(self.grid) if self.grid else None}
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with a row a match: id, score, uri, and a column for each metadata key."""
+        import pandas as pd
+
+        rows = [{"id": m.id, "score": m.score, "uri": m.uri, **m.metadata} for m in self.matches]
+        return pd.DataFrame(rows, columns=None if rows else ["id", "score", "uri"])
+
+
+def search(corpus: Corpus, query: Query) -> Answer:
+    """Answer a query from the live index of a corpus.
+
+    Raises ConfigError for a query that can't be answered (no run yet, an unknown id, an unreadable image, no text
+    tower), IndexMismatchError where the index holds another model's vectors.
+    """
+    given = [name for name in ("image", "text", "id") if getattr(query, name) is not None]
+    if len(given) != 1:
+        raise ConfigError(f"give exactly one of --image, --text and --id, not {' and '.join(given) or 'none'}")
+    entry = live_entry(corpus)
+    index = corpus.open_index(entry)
+    vector, picture = _vector(corpus, index, query)
+    uris = Uris(corpus)
+    found = index.query(vector, query.top_k, query.filter)
+    known = uris.of([match.id for match in found])
+    matches = [replace(match, uri=known.get(match.id, "")) for match in found]
+    return Answer(matches, _grid(corpus, query, picture, matches) if query.grid else None)
+
+
+def live_entry(corpus: Corpus) -> IndexEntry:
+    """The live index. Raises ConfigError before the first verified run, IndexMismatchError for another model's."""
+    entry = corpus.alias()[0].live
+    if entry is None:
+        raise ConfigError(f"corpus {corpus.config.corpus} has no live index yet; `pinery run` makes one")
+    if entry.card.key != corpus.card.key:
+        raise IndexMismatchError(
+            f"the live index {entry.name} holds vectors of {entry.card.name}; the config's model is {corpus.card.name}."
+            " Search with the config that filled it"
+        )
+    found = corpus.open_index(entry).describe()
+    if found is None or found.model_key != entry.card.key:
+        state = "is gone" if found is None else f"now holds vectors of model key {found.model_key}"
+        raise IndexMismatchError(f"the live index {entry.name} {state}; `pinery upsert` fills it again from the checkpoint")
+    return entry
+
+
+class Uris:
+    """Looks items of the current listing up by id."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._listing = str(current_listing(corpus))
+
+    def of(self, ids: list[str]) -> dict[str, str]:
+        """The uri of each id that is listed."""
+        return {row[0]: row[1] for row in self._rows(ids)}
+
+    def item(self, item_id: str) -> tuple[str, str] | None:
+        """The uri and version of one id, or None."""
+        rows = self._rows([item_id])
+        return (rows[0][1], rows[0][2]) if rows else None
+
+    def _rows(self, ids: list[str]) -> list[tuple[str, str, str]]:
+        wanted = pa.table({"id": pa.array(ids, pa.string())})  # noqa: F841  # DuckDB finds it by name
+        with duckdb.connect() as con:
+            return con.execute(
+                "SELECT id, uri, version FROM read_parquet(?) SEMI JOIN wanted USING (id)", [self._listing]
+            ).fetchall()
+
+
+def _vector(corpus: Corpus, index: Index, query: Query) -> tuple[list[float], Image.Image | None]:
+    if query.id is not None:
+        stored = index.fetch([query.id]).get(query.id)
+        if stored is None:
+            raise ConfigError(f"the index has no item {query.id!r}; `pinery show` draws some that it has")
+        return list(stored.values), None
+    if query.text is not None:
+        return [float(x) for x in corpus.model().embed_text([query.text])[0]], None
+    picture = read_picture(query.image or "", corpus.config.run.max_bytes, corpus.config.run.max_pixels)
+    model = corpus.model()
+    vector = model.embed(model.preprocess(picture).unsqueeze(0))[0]
+    return [float(x) for x in vector], picture
+
+
+def read_picture(where: str, max_bytes: int, max_pixels: int) -> Image.Image:
+    """The upright RGB image at a path or http(s) URL. Raises ConfigError where there is none or it can't be read."""
+    try:
+        if where.startswith(("http://", "https://")):
+            data = _download(where, max_bytes)
+        else:
+            path = Path(where).expanduser()
+            if path.stat().st_size > max_bytes:
+                raise ConfigError(f"{where} is larger than run.max_bytes ({max_bytes:,})")
+            data = path.read_bytes()
+        return decode(data, max_pixels)
+    except BadImageError as error:
+        raise ConfigError(f"can't search by {where}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"can't read the image {where}: {error.strerror}") from error
+
+
+def _download(url: str, max_bytes: int) -> bytes:
+    data = bytearray()
+    try:
+        with httpx.stream("GET", url, follow_redirects=True, timeout=FETCH_SECONDS) as answer:
+            answer.raise_for_status()
+            for chunk in answer.iter_bytes():
+                data += chunk
+                if len(data) > max_bytes:
+                    raise ConfigError(f"{url} is larger than run.max_bytes ({max_bytes:,})")
+    except httpx.HTTPStatusError as error:
+        raise ConfigError(f"can't fetch {url}: the server answered {error.response.status_code}") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ConfigError(f"can't fetch {url}: {error}") from error
+    return bytes(data)
+
+
+def _grid(corpus: Corpus, query: Query, picture: Image.Image | None, matches: list[Match]) -> Path:
+    if query.id is not None:
+        item = Uris(corpus).item(query.id)
+        picture = tile(corpus, query.id, item, "").image if item else None
+    asked = Tile(picture, f"query: {query.text or query.id or Path(query.image or '').name}", "text" if query.text else "")
+    found = Uris(corpus)
+    tiles = [tile(corpus, match.id, found.item(match.id), f"{match.score:.3f}", match.metadata) for match in matches]
+    if not tiles:
+        raise ConfigError("no item matches, so there is no picture to draw; widen --filter")
+    return draw_grid(tiles, Path(query.grid or ""), query=asked)
+
+
+def tile(
+    corpus: Corpus, item_id: str, item: tuple[str, str] | None, score: str, metadata: Mapping[str, Any] | None = None
+) -> Tile:
+    """The tile of one item: its picture, or why there is none; label, score and id beneath."""
+    words = [str((metadata or {}).get("label", "")), score]
+    caption = "  ".join(word for word in words if word)
+    if item is None:
+        return Tile(None, caption or item_id, "not in the listing any more")
+    try:
+        data = corpus.source.fetch(*item, corpus.config.run.max_bytes)
+        return Tile(decode(data, corpus.config.run.max_pixels), caption or item_id, item_id if caption else "")
+    except (BadImageError, MovedError, TransientError) as error:
+        return Tile(None, caption or item_id, str(error))

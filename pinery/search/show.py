@@ -1,0 +1,29 @@
+"""A random sample of a corpus as a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pinery.search.grid import draw_grid
+from pinery.search.query import tile
+from pinery.steps.corpus import Corpus
+from pinery.steps.stored import current_listing
+
+
+def show(corpus: Corpus, grid: str | None, count: int, seed: int) -> dict[str, Any]:
+    """Draw `count` random items of the current listing; the same seed draws the same ones.
+
+    Raises ConfigError before the first run.
+    """
+    path = str(current_listing(corpus))
+    with duckdb.connect() as con:
+        rows = con.execute(
+            "SELECT id, uri, version, metadata FROM read_parquet(?) ORDER BY hash(id || ?::VARCHAR) LIMIT ?", [path, seed, count]
+        ).fetchall()
+    tiles = [tile(corpus, row[0], (row[1], row[2]), "", json.loads(row[3])) for row in rows]
+    drawn = draw_grid(tiles, Path(grid or f"show-{corpus.config.corpus}.png"))
+    return {"grid": str(drawn), "items": [{"id": row[0], "uri": row[1], "metadata": json.loads(row[3])} for row in rows]}

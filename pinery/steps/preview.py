@@ -1,0 +1,77 @@
+"""What a run would do, how long it would take and what it would cost; loads no model and changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pinery.checkpoint.listings import write_listing
+from pinery.checkpoint.parts import Checkpoint
+from pinery.checkpoint.root import state_id
+from pinery.errors import ConfigError
+from pinery.planning.cost import upsert_write_units, write_unit_dollars
+from pinery.planning.guards import judge_plan
+from pinery.steps.corpus import Corpus
+from pinery.steps.find_index import open_ledger, refuse_foreign
+from pinery.steps.make_plan import PlanOptions, count_only
+from pinery.steps.stored import last_report
+
+
+METADATA_BYTES = 100
+"""Assumed per row."""
+
+
+def preview(corpus: Corpus, limit: int | None) -> dict[str, Any]:
+    """List the corpus and count what `run` would do, with an estimate of time and, for Pinecone, of write units.
+
+    Raises ConfigError for an empty listing and what listing raises.
+    """
+    card = None if state_id(corpus.store, create=False) is None else corpus.stored_card()
+    folder = Path(tempfile.mkdtemp(prefix="pinery-plan-"))
+    try:
+        corpus.source.check()
+        listing = folder / "listing.parquet"
+        if write_listing(corpus.source.list_items(), listing, lambda _: None) == 0:
+            raise ConfigError(f"the source of corpus {corpus.config.corpus} lists no image; check the config's `source`")
+        ledger = checkpoint = None
+        if card is not None:
+            corpus.refuse_another_model()
+            found = corpus.index.describe()
+            refuse_foreign(corpus, found)
+            checkpoint = Checkpoint(corpus.store, corpus.paths.parts(card.key))
+            ledger = open_ledger(corpus, found, 1 << 30)
+        counts = count_only(folder, listing, checkpoint, ledger, PlanOptions(limit=limit))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    settings = corpus.config.run
+    refusals = [] if limit is not None else judge_plan(
+        counts, delete_guard=settings.delete_guard, change_guard=settings.change_guard, allow_deletes=False, allow_changes=False
+    )
+    last = last_report(corpus) or {}
+    rate = float(last.get("images_per_second") or 0.0)
+    upserts = counts.to_embed + counts.to_upsert
+    units = upsert_write_units(upserts, card.dimension, METADATA_BYTES) if card and corpus.config.index.kind == "pinecone" else None
+    return {
+        "corpus": corpus.config.corpus,
+        "model_key": card.key if card else None,
+        "index": corpus.index_name if card else None,
+        "listed": counts.listed,
+        "new": counts.new,
+        "changed": counts.changed,
+        "relabelled": counts.relabelled,
+        "deleted": counts.deleted,
+        "unchanged": counts.unchanged,
+        "quarantined": counts.quarantined,
+        "rejected": counts.rejected,
+        "to_embed": counts.to_embed,
+        "to_upsert": upserts,
+        "limited": limit,
+        "refused": refusals,
+        "estimate": {
+            "embed_seconds": round(counts.to_embed / rate, 1) if rate else None,
+            "write_units": units,
+            "dollars": round(write_unit_dollars(units), 2) if units is not None else None,
+        },
+    }

@@ -1,0 +1,70 @@
+"""What the state says of a corpus: last run, live index, and the rows that are not in it, with reasons."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pinery.checkpoint.lease import read_holder
+from pinery.checkpoint.ledger import Ledger
+from pinery.checkpoint.parts import Checkpoint
+from pinery.checkpoint.root import state_id
+from pinery.steps.corpus import Corpus
+from pinery.steps.find_index import read_recorded
+from pinery.planning.plan import define_plan
+from pinery.steps.stored import current_listing, last_report
+from pinery.steps.tables import connect, define_tables
+
+
+def status(corpus: Corpus) -> dict[str, Any]:
+    """The state of a corpus; loads no model, reaches no index. `quarantined` and `rejected` are lists of rows."""
+    card = None if state_id(corpus.store, create=False) is None else corpus.stored_card()
+    if card is None:
+        return {"corpus": corpus.config.corpus, "state": corpus.store.root, "last_run": None, "live": None,
+                "running": None, "quarantined": [], "rejected": [], "parts": 0, "held": 0}  # fmt: skip
+    alias, _ = corpus.alias()
+    holder = read_holder(corpus.store, corpus.paths.lease(card.key))
+    report = last_report(corpus)
+    running = holder.run if holder else None
+    if report and report["state"] == "running" and report["run"] != running:
+        report["state"] = "died"
+    checkpoint = Checkpoint(corpus.store, corpus.paths.parts(card.key))
+    result: dict[str, Any] = {
+        "corpus": corpus.config.corpus,
+        "state": corpus.store.root,
+        "model": card.name,
+        "model_key": card.key,
+        "live": None if alias.live is None else {"kind": alias.live.kind, "index": alias.live.name,
+                                                 "namespace": alias.live.namespace},
+        "running": running,
+        "last_run": report,
+        "parts": len(checkpoint.names()),
+    }  # fmt: skip
+    return result | _rows(corpus, checkpoint)
+
+
+def _rows(corpus: Corpus, checkpoint: Checkpoint) -> dict[str, Any]:
+    if corpus.current_listing() is None:
+        return {"held": 0, "quarantined": [], "rejected": []}
+    recorded = read_recorded(corpus)
+    ledger = Ledger(corpus.store, corpus.index_paths, 0, recorded.first_epoch) if recorded else None
+    scratch = Path(tempfile.mkdtemp(prefix="pinery-status-"))
+    try:
+        with connect(scratch) as con:
+            define_tables(con, current_listing(corpus), checkpoint, ledger)
+            define_plan(con, limit=None, retry_quarantined=False)
+            held = con.execute("SELECT count(*) FROM ledger").fetchone()
+            bad = con.execute(
+                "SELECT id, uri, error AS reason FROM desired WHERE error IS NOT NULL ORDER BY position"
+            ).to_arrow_table()
+            refused = con.execute("""
+                SELECT s.id, l.uri, any_value(r.reason) AS reason
+                FROM state s JOIN listing l USING (position) JOIN rejected r
+                     ON r.id = s.id AND r.version = s.version AND r.metadata_hash = s.metadata_hash
+                GROUP BY s.id, l.uri ORDER BY s.id
+            """).to_arrow_table()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return {"held": held[0] if held else 0, "quarantined": bad.to_pylist(), "rejected": refused.to_pylist()}

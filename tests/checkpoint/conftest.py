@@ -1,0 +1,25 @@
+"""Both kinds of store, over real files and real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pinery.checkpoint.s3_store import S3Store
+from pinery.checkpoint.store import LocalStore, Store
+from pinery.config import S3StateSettings
+from tests.s3_server import S3Server
+from tests.s3_server import s3_server as s3_server
+
+
+@pytest.fixture
+def s3_store(s3_server: S3Server, tmp_path: Path) -> S3Store:
+    settings = S3StateSettings(endpoint_url=s3_server.endpoint_url, region="us-east-1")
+    return S3Store(f"s3://{s3_server.new_bucket()}/some/state", settings, tmp_path / "cache")
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    yield LocalStore(tmp_path / "state") if request.param == "local" else request.getfixturevalue("s3_store")

@@ -1,0 +1,114 @@
+"""The ledger: entries add up, the last one of an id wins, and a snapshot changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinery.checkpoint.ledger import Ledger
+from pinery.checkpoint.parquet import TableWriter
+from pinery.checkpoint.root import IndexPaths
+from pinery.checkpoint.store import LocalStore, Store
+from pinery.planning.plan import fold_ledger
+from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA
+
+PATHS = IndexPaths("corpus/indexes/lance/name/ns")
+Entry = tuple[str, str | None]  # id, version; None deletes
+
+
+def rows(entries: list[Entry]) -> pa.Table:
+    columns = {
+        "id": [id for id, _ in entries],
+        "version": [version for _, version in entries],
+        "metadata_hash": [version and "hash" for _, version in entries],
+        "deleted": [version is None for _, version in entries],
+    }
+    return pa.table(columns, schema=LEDGER_SCHEMA)
+
+
+def held(ledger: Ledger) -> dict[str, str]:
+    with duckdb.connect() as con:
+        fold_ledger(con, [str(path) for path in ledger.files()])
+        return dict(con.execute("SELECT id, version FROM ledger").fetchall())
+
+
+def snapshot(ledger: Ledger, scratch: Path) -> None:
+    path = scratch / "snapshot.parquet"
+    with TableWriter(path, LEDGER_SCHEMA) as writer:
+        for batch in rows(sorted(held(ledger).items())).to_batches():
+            writer.append(batch)
+    ledger.publish_snapshot(path)
+
+
+def test_the_last_entry_of_an_id_wins_across_epochs(store: Store, tmp_path: Path) -> None:
+    first = Ledger(store, PATHS, epoch=1, first_epoch=1)
+    first.enter(rows([("a", "v1"), ("b", "v1")]), tmp_path)
+    first.enter(rows([("b", None), ("c", "v1")]), tmp_path)
+    second = Ledger(store, PATHS, epoch=2, first_epoch=1)
+    second.enter(rows([("a", "v2"), ("b", "v3")]), tmp_path)
+    assert held(second) == {"a": "v2", "b": "v3", "c": "v1"}
+
+
+def test_entries_of_an_index_that_is_gone_are_void(store: Store, tmp_path: Path) -> None:
+    Ledger(store, PATHS, epoch=1, first_epoch=1).enter(rows([("a", "v1")]), tmp_path)
+    assert held(Ledger(store, PATHS, epoch=2, first_epoch=2)) == {}
+
+
+def test_a_snapshot_replaces_what_it_contains_and_later_entries_still_count(store: Store, tmp_path: Path) -> None:
+    ledger = Ledger(store, PATHS, epoch=1, first_epoch=1)
+    assert not ledger.wants_snapshot()
+    ledger.enter(rows([("a", "v1"), ("b", "v1")]), tmp_path)
+    ledger.enter(rows([("b", None)]), tmp_path)
+    assert ledger.wants_snapshot()
+    snapshot(ledger, tmp_path)
+    assert len(ledger.files()) == 1
+    assert not ledger.wants_snapshot()
+    ledger.enter(rows([("c", "v1")]), tmp_path)
+    assert held(ledger) == {"a": "v1", "c": "v1"}
+
+
+def test_a_crash_between_snapshot_and_removal_counts_nothing_twice(tmp_path: Path) -> None:
+    class Dying(LocalStore):
+        def delete(self, name: str) -> None:
+            raise InterruptedError(name)
+
+    ledger = Ledger(Dying(tmp_path / "state"), PATHS, epoch=1, first_epoch=1)
+    ledger.enter(rows([("a", "v1"), ("b", "v1")]), tmp_path)
+    ledger.enter(rows([("b", None)]), tmp_path)
+    with pytest.raises(InterruptedError):
+        snapshot(ledger, tmp_path)
+    after = Ledger(LocalStore(tmp_path / "state"), PATHS, epoch=2, first_epoch=1)
+    assert len(after.files()) == 1
+    assert held(after) == {"a": "v1"}
+
+
+def test_rejected_rows_are_kept_apart(store: Store, tmp_path: Path) -> None:
+    ledger = Ledger(store, PATHS, epoch=1, first_epoch=1)
+    columns = {"id": ["a"], "version": ["v1"], "metadata_hash": ["h"], "reason": ["too odd"]}
+    ledger.reject(pa.table(columns, schema=REJECTED_SCHEMA), tmp_path)
+    assert held(ledger) == {}
+    with duckdb.connect() as con:
+        assert con.read_parquet(str(ledger.rejected_files()[0])).fetchall() == [("a", "v1", "h", "too odd")]
+
+
+entries = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["v1", "v2", None])), min_size=1, max_size=4, unique_by=lambda e: e[0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(entries, st.booleans()), max_size=6))
+def test_snapshots_at_any_moment_change_nothing(tmp_path_factory: pytest.TempPathFactory, history: list[tuple[list[Entry], bool]]) -> None:
+    folder = tmp_path_factory.mktemp("ledger")
+    ledger = Ledger(LocalStore(folder / "state"), PATHS, epoch=1, first_epoch=1)
+    expected: dict[str, str] = {}
+    for entered, compact in history:
+        ledger.enter(rows(entered), folder)
+        for id, version in entered:
+            expected.pop(id, None) if version is None else expected.update({id: version})
+        if compact and ledger.wants_snapshot():
+            snapshot(ledger, folder)
+    assert held(ledger) == expected

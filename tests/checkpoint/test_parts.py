@@ -1,0 +1,87 @@
+"""Parts: what is written is what is read, by batch, by row and by content; on a folder and on S3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pinery.checkpoint.known import KnownBytes
+from pinery.checkpoint.parquet import read_rows
+from pinery.checkpoint.parts import Checkpoint, part_name
+from pinery.checkpoint.store import ConflictError, Store
+from pinery.records import PART_SCHEMA
+
+DIMENSION = 8
+
+
+def sha(number: int) -> str:
+    return f"{number:064x}"
+
+
+def publish(checkpoint: Checkpoint, number: int, shas: list[int], bad: set[int] = frozenset()) -> None:  # type: ignore[assignment]
+    path = checkpoint.store.scratch("making") / "part.parquet"
+    values = [None if one in bad else np.full(DIMENSION, one, np.float32).tolist() for one in shas]
+    columns = {
+        "id": [f"i{one}" for one in shas],
+        "version": ["v"] * len(shas),
+        "sha256": [sha(one) for one in shas],
+        "values": values,
+        "error": ["broken" if one in bad else None for one in shas],
+    }
+    with checkpoint.writer(path, DIMENSION) as writer:
+        writer.append(pa.RecordBatch.from_pydict(columns, schema=PART_SCHEMA))
+    checkpoint.publish(part_name(number), path)
+
+
+def test_parts_come_back_as_written(store: Store) -> None:
+    checkpoint = Checkpoint(store, "corpus/key/parts")
+    assert checkpoint.next_number() == 0
+    publish(checkpoint, 0, [1, 2, 3], bad={2})
+    publish(checkpoint, 1, [4])
+    assert checkpoint.names() == [part_name(0), part_name(1)]
+    assert checkpoint.next_number() == 2
+    rows = [row for batch in checkpoint.batches(part_name(0), ["id", "values"]) for row in batch.to_pylist()]
+    assert rows[0] == {"id": "i1", "values": [1.0] * DIMENSION}
+    assert rows[1]["values"] is None
+    keys = pq.read_table(checkpoint.key_file(part_name(0)), columns=["id", "version", "sha256", "error"])
+    assert keys["error"].to_pylist() == [None, "broken", None]
+    with pytest.raises(ConflictError):
+        publish(checkpoint, 1, [5])
+
+
+def test_vectors_are_found_by_content_also_in_parts_published_later(store: Store) -> None:
+    checkpoint = Checkpoint(store, "corpus/key/parts")
+    publish(checkpoint, 0, list(range(1, 200)), bad={7})
+    known = KnownBytes(checkpoint)
+    known.refresh()
+    assert known.values(sha(150)).tolist() == [150.0] * DIMENSION  # type: ignore[union-attr]
+    assert known.values(sha(7)) is None, "a quarantined row has no vector to take"
+    assert known.values(sha(500)) is None
+    publish(checkpoint, 1, [500])
+    known.refresh()
+    assert known.values(sha(500)).tolist() == [500.0] * DIMENSION  # type: ignore[union-attr]
+    known.close()
+
+
+def test_a_checkpoint_made_anew_is_not_taken_for_the_old_one(store: Store) -> None:
+    checkpoint = Checkpoint(store, "corpus/key/parts")
+    publish(checkpoint, 0, [1])
+    publish(checkpoint, 1, [2])
+    known = KnownBytes(checkpoint)
+    known.refresh()
+    store.delete(f"corpus/key/parts/{part_name(1)}.parquet")
+    known.refresh()
+    assert known.values(sha(2)) is None
+    assert known.values(sha(1)) is not None
+    known.close()
+
+
+def test_a_range_of_rows_crosses_row_groups(tmp_path: Path) -> None:
+    path = tmp_path / "work.parquet"
+    pq.write_table(pa.table({"n": list(range(100))}), path, row_group_size=7)
+    for start, stop in [(0, 100), (5, 9), (6, 7), (7, 14), (93, 100)]:
+        assert read_rows(path, start, stop)["n"].to_pylist() == list(range(start, stop))

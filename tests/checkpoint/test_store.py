@@ -1,0 +1,111 @@
+"""What every store promises: atomic, never overwritten, compare-and-swap; on a folder and on S3."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from pinery.checkpoint.s3_store import S3Store
+from pinery.checkpoint.store import ConflictError, LocalStore, Store
+from pinery.config import S3StateSettings
+from pinery.errors import AccessDeniedError, ConfigError, TerminalError
+from tests.s3_server import S3Server
+
+
+def make(store: Store, text: bytes) -> Path:
+    path = store.scratch("making") / "file"
+    path.write_bytes(text)
+    return path
+
+
+def test_a_published_file_is_whole_listed_and_never_overwritten(store: Store) -> None:
+    store.publish("parts/b.parquet", make(store, b"second"))
+    store.publish("parts/a.parquet", make(store, b"first"))
+    with pytest.raises(ConflictError):
+        store.publish("parts/a.parquet", make(store, b"other"))
+    assert store.names("parts") == ["a.parquet", "b.parquet"]
+    assert store.open("parts/a.parquet").read() == b"first"
+    assert store.local("parts/b.parquet").read_bytes() == b"second"
+
+
+def test_names_are_those_of_one_folder(store: Store) -> None:
+    store.publish("parts/a", make(store, b"x"))
+    store.publish("parts/deeper/b", make(store, b"x"))
+    store.publish("parts-of-another/c", make(store, b"x"))
+    assert store.names("parts") == ["a"]
+    assert store.names("nothing/here") == []
+
+
+def test_open_reads_anywhere(store: Store) -> None:
+    data = bytes(range(256)) * 40
+    store.publish("file", make(store, data))
+    with store.open("file") as source:
+        source.seek(-4, 2)
+        assert source.read() == data[-4:]
+        source.seek(300)
+        assert source.read(5) == data[300:305]
+
+
+def test_replace_swaps_only_what_was_read(store: Store) -> None:
+    assert store.read("lease.json") is None
+    tag = store.replace("lease.json", b"one", None)
+    with pytest.raises(ConflictError):
+        store.replace("lease.json", b"intruder", None)
+    newer = store.replace("lease.json", b"two", tag)
+    with pytest.raises(ConflictError):
+        store.replace("lease.json", b"late", tag)
+    assert store.read("lease.json") == (b"two", newer)
+    store.delete("lease.json")
+    store.delete("lease.json")
+    assert store.read("lease.json") is None
+
+
+def test_one_of_many_swaps_wins(store: Store) -> None:
+    tag = store.replace("alias.json", b"start", None)
+    won: list[int] = []
+
+    def swap(number: int) -> None:
+        try:
+            store.replace("alias.json", b"%d" % number, tag)
+        except ConflictError:
+            return
+        won.append(number)
+
+    threads = [threading.Thread(target=swap, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = store.read("alias.json")
+    assert len(won) == 1
+    assert found is not None
+    assert found[0] == b"%d" % won[0]
+
+
+def test_a_put_whose_answer_was_lost_is_read_back(s3_server: S3Server, s3_store: S3Store) -> None:
+    s3_server.fail(500, method="PUT", key="some/state/part", after=True)
+    s3_store.publish("part", make(s3_store, b"vectors"))
+    assert s3_store.open("part").read() == b"vectors"
+    s3_server.fail(503, method="PUT", key="some/state/lease", after=True)
+    tag = s3_store.replace("lease", b"mine", None)
+    assert s3_store.read("lease") == (b"mine", tag)
+
+
+def test_s3_refusals_name_the_state_and_the_way_out(s3_server: S3Server, tmp_path: Path, s3_store: S3Store) -> None:
+    settings = S3StateSettings(endpoint_url=s3_server.endpoint_url, region="us-east-1")
+    with pytest.raises(ConfigError, match=r"bucket of state s3://nobody/x does not exist"):
+        S3Store("s3://nobody/x", settings, tmp_path).names("parts")
+    s3_server.fail(403, times=10, method="GET")
+    with pytest.raises(AccessDeniedError, match="denied"):
+        s3_store.read("lease.json")
+    s3_server.heal()
+    with pytest.raises(ConfigError, match="no-such-profile"):
+        S3Store("s3://b/x", S3StateSettings(profile="no-such-profile"), tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    with pytest.raises(TerminalError, match="can't write"):
+        LocalStore(tmp_path / "state").replace("alias.json", b"x", None)
