@@ -15,7 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from pinery.errors import RequestTooLargeError, RowsRefusedError, TerminalError, TransientError
 from pinery.indexes.protocol import Index
-from pinery.planning.packing import pack
+from pinery.planning.packing import pack_rows
 
 LONGEST_PAUSE = 30.0
 
@@ -38,7 +38,7 @@ class Settled:
     refused: dict[int, str]
 
 
-def upsert_rows(index: Index, batches: Iterable[pa.RecordBatch], dimension: int, patience: Patience) -> Iterator[Settled]:
+def upsert_rows(index: Index, batches: Iterable[pa.RecordBatch], patience: Patience) -> Iterator[Settled]:
     """Upsert batches (ROWS_SCHEMA) and yield what is settled, in the order sent.
 
     At most `index.max_concurrency` requests are in flight and as many wait, whatever the number of batches. Raises
@@ -49,7 +49,7 @@ def upsert_rows(index: Index, batches: Iterable[pa.RecordBatch], dimension: int,
     pending: deque[Future[Settled]] = deque()
     pool = ThreadPoolExecutor(window, thread_name_prefix="upsert")
     try:
-        for request in _requests(index, batches, dimension):
+        for request in _requests(index, batches):
             while len(pending) >= 2 * window:
                 yield pending.popleft().result()
             pending.append(pool.submit(_settle, index, request, patience))
@@ -80,10 +80,9 @@ def with_patience(action: Callable[[], None], what: str, patience: Patience) -> 
             action()
 
 
-def _requests(index: Index, batches: Iterable[pa.RecordBatch], dimension: int) -> Iterator[pa.RecordBatch]:
+def _requests(index: Index, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        sizes = [[len(text.encode()) for text in batch[name].to_pylist()] for name in ("id", "metadata")]
-        for start, stop in pack(*sizes, dimension, index.max_request_rows, index.max_request_bytes):
+        for start, stop in pack_rows(batch, index.max_request_rows, index.max_request_bytes):
             yield batch.slice(start, stop - start)
 
 

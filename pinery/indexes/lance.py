@@ -143,7 +143,7 @@ class LanceIndex:
         return [Match(row["id"], self._score(row["_distance"]), json.loads(row["metadata"])) for row in rows]
 
     def _score(self, distance: float) -> float:
-        return distance if self._metric == "euclidean" else 1.0 - distance
+        return -distance if self._metric == "euclidean" else 1.0 - distance
 
     @property
     def _schema(self) -> pa.Schema:
@@ -154,11 +154,15 @@ class LanceIndex:
         import lancedb
 
         if self._opened is None:
-            if not create and not (self._folder / f"{self._table_name}.lance").exists():
+            exists = (self._folder / f"{self._table_name}.lance").exists()
+            if not exists and not create:
                 return None
             try:
                 database = lancedb.connect(self._folder)
-                self._opened = database.create_table(self._table_name, schema=self._schema, exist_ok=True)
+                if exists:
+                    self._opened = database.open_table(self._table_name)
+                else:
+                    self._opened = database.create_table(self._table_name, schema=self._schema)
             except (OSError, RuntimeError, ValueError) as error:
                 raise TerminalError(f"can't open the index in {self._folder}: {error}") from error
         return self._opened

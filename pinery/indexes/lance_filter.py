@@ -41,9 +41,11 @@ def _comparison(key: str, operator: str, value: Any) -> str:
         if not isinstance(value, list) or not value:
             raise ConfigError(f"filter: {operator} takes a list with at least one value, not {value!r}")
         any_of = f"({' OR '.join(_equal(path, one) for one in value)})"
-        return any_of if operator == "$in" else f"NOT {any_of}"
-    if operator in ("$eq", "$ne"):
-        return f"{'NOT ' if operator == '$ne' else ''}{_equal(path, value)}"
+        return any_of if operator == "$in" else _present_and_not(path, any_of)
+    if operator == "$eq":
+        return _equal(path, value)
+    if operator == "$ne":
+        return _present_and_not(path, _equal(path, value))
     if operator in COMPARISONS:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"filter: {operator} takes a number, not {value!r}")
@@ -61,6 +63,11 @@ def _equal(path: str, value: Any) -> str:
         member = f"json_array_contains(metadata, {path}, {_quoted(value)})"
         return f"(coalesce(json_extract(metadata, {path}) = {literal}, false) OR coalesce({member}, false))"
     raise ConfigError(f"filter: {value!r} is not a string, a number or a boolean")
+
+
+def _present_and_not(path: str, clause: str) -> str:
+    # As Pinecone does: a row without the key is neither equal nor unequal.
+    return f"(json_exists(metadata, {path}) AND NOT {clause})"
 
 
 def _number(path: str) -> str:

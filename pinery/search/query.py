@@ -164,25 +164,29 @@ def _download(url: str, max_bytes: int) -> bytes:
 def _grid(corpus: Corpus, query: Query, picture: Image.Image | None, matches: list[Match]) -> Path:
     if query.id is not None:
         item = Uris(corpus).item(query.id)
-        picture = tile(corpus, query.id, item, "").image if item else None
-    asked = Tile(picture, f"query: {query.text or query.id or Path(query.image or '').name}", "text" if query.text else "")
+        picture = tile(corpus, query.id, item, {}).image if item else None
+    asked = Tile(picture, query.text or query.id or Path(query.image or "").name, "text" if query.text else "")
     found = Uris(corpus)
-    tiles = [tile(corpus, match.id, found.item(match.id), f"{match.score:.3f}", match.metadata) for match in matches]
+    tiles = [tile(corpus, match.id, found.item(match.id), match.metadata, match.score) for match in matches]
     if not tiles:
         raise ConfigError("no item matches, so there is no picture to draw; widen --filter")
     return draw_grid(tiles, Path(query.grid or ""), query=asked)
 
 
 def tile(
-    corpus: Corpus, item_id: str, item: tuple[str, str] | None, score: str, metadata: Mapping[str, Any] | None = None
+    corpus: Corpus,
+    item_id: str,
+    item: tuple[str, str] | None,
+    metadata: Mapping[str, Any],
+    score: float | None = None,
 ) -> Tile:
-    """The tile of one item: its picture, or why there is none; label, score and id beneath."""
-    words = [str((metadata or {}).get("label", "")), score]
-    caption = "  ".join(word for word in words if word)
+    """The tile of one item: its picture, or why there is none, with label, id and score."""
+    label = str(metadata.get("label", ""))
+    caption, note = (label, item_id) if label else (item_id, "")
     if item is None:
-        return Tile(None, caption or item_id, "not in the listing any more")
+        return Tile(None, caption, "not in the listing any more", score)
     try:
         data = corpus.source.fetch(*item, corpus.config.run.max_bytes)
-        return Tile(decode(data, corpus.config.run.max_pixels), caption or item_id, item_id if caption else "")
+        return Tile(decode(data, corpus.config.run.max_pixels), caption, note, score)
     except (BadImageError, MovedError, TransientError) as error:
-        return Tile(None, caption or item_id, str(error))
+        return Tile(None, caption, str(error), score)

@@ -117,7 +117,8 @@ class Corpus:
         if isinstance(settings, PineconeSettings):
             from pinery.indexes.pinecone import PineconeIndex
 
-            return PineconeIndex(settings, entry.name, entry.namespace, dimension, self.config.upsert.max_concurrency)
+            concurrency = self.config.upsert.max_concurrency
+            return PineconeIndex(settings, entry.name, entry.namespace, dimension, max_concurrency=concurrency)
         from pinery.indexes.lance import LanceIndex
 
         if self.config.is_s3_state:

@@ -28,7 +28,7 @@ def upsert_part(run: Run, work: Work) -> UpsertReport:
     rejected: list[pa.Table] = []
     batches = _batches(run, work, wanted)
     try:
-        for settled in upsert_rows(run.corpus.index, batches, run.corpus.card.dimension, patience(run)):
+        for settled in upsert_rows(run.corpus.index, batches, patience(run)):
             rows = _versions(settled, wanted)
             good = pa.array([at not in settled.refused for at in range(rows.num_rows)])
             acknowledged.append(rows.filter(good))

@@ -1,0 +1,57 @@
+# `make` lists the targets. Everything runs in .venv, made on first use; nothing is written outside this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PREFECT_POOL ?= local
+export PINERY_CACHE ?= $(CURDIR)/.pinery/cache
+# The demo and the tests use their own Prefect: a configured server elsewhere is none of their business.
+ISOLATED := env -u PREFECT_API_URL PREFECT_HOME=$(CURDIR)/.pinery/prefect
+
+.DEFAULT_GOAL := help
+.PHONY: help demo sample test lint drills bench deploy clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Pinery needs Python 3.11 or later; this is %d.%d. Set PYTHON=python3.x" % v[:2])'
+	@echo "Installing into $(VENV) (PyTorch is large: a few minutes on first use) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) sample ## environment, sample corpus, one run into the embedded index, one search
+	@$(ISOLATED) $(BIN)/pinery run configs/sample.yaml
+	@echo
+	@echo "The five nearest images to data/sample/balloons-00.jpg:"
+	@$(ISOLATED) $(BIN)/pinery search configs/sample.yaml --image data/sample/balloons-00.jpg --top-k 5 --grid demo.png
+	@echo
+	@echo "Next:"
+	@echo "  $(BIN)/pinery show configs/sample.yaml                                    a random sample as a picture"
+	@echo "  $(BIN)/pinery search configs/sample.yaml --id forest-01.jpg --filter '{\"label\": {\"\$$ne\": \"forest\"}}'"
+	@echo "  $(BIN)/pinery run configs/sample.yaml --set source.path=YOUR/FOLDER --set corpus=mine"
+
+sample: $(READY) ## paint the sample corpus, if it is not there
+	@test -d data/sample || $(BIN)/python data/generate.py
+
+test: $(READY) ## the test suite, without the slow drills
+	$(ISOLATED) $(BIN)/python -m pytest -m "not slow"
+
+drills: $(READY) ## the slow drills: processes killed, deployments run
+	$(ISOLATED) $(BIN)/python -m pytest -m slow
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## the figures of the README
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/codec.py
+
+deploy: $(READY) ## register the deployments of prefect.yaml with the Prefect server at PREFECT_API_URL
+	PINERY_HOME=$(CURDIR) $(BIN)/prefect --no-prompt deploy --all
+
+clean: ## remove the environment and all local state
+	rm -rf $(VENV) .pinery build *.egg-info
