@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -46,15 +46,19 @@ def upsert_rows(index: Index, batches: Iterable[pa.RecordBatch], patience: Patie
     acknowledged.
     """
     window = index.max_concurrency
+    patience, end = _shared(patience)
     pending: deque[Future[Settled]] = deque()
     pool = ThreadPoolExecutor(window, thread_name_prefix="upsert")
     try:
         for request in _requests(index, batches):
             while len(pending) >= 2 * window:
                 yield pending.popleft().result()
-            pending.append(pool.submit(_settle, index, request, patience))
+            pending.append(pool.submit(_settle, index, request, patience, end))
         while pending:
             yield pending.popleft().result()
+    except BaseException as error:
+        end(error)
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -86,11 +90,27 @@ def _requests(index: Index, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Re
             yield batch.slice(start, stop - start)
 
 
-def _settle(index: Index, rows: pa.RecordBatch, patience: Patience) -> Settled:
+def _shared(patience: Patience) -> tuple[Patience, Callable[[BaseException], None]]:
+    """`patience` for all requests of one call, and what to tell the first error to: it ends the waits of the others."""
+    errors: list[BaseException] = []
+
+    def check() -> None:
+        if errors:
+            raise errors[0]
+        patience.check()
+
+    return replace(patience, check=check), errors.append
+
+
+def _settle(index: Index, rows: pa.RecordBatch, patience: Patience, end: Callable[[BaseException], None]) -> Settled:
     refused: dict[int, str] = {}
-    _send(index, rows, 0, refused, patience)
-    if rows.num_rows > 1 and len(refused) == rows.num_rows and len(set(refused.values())) == 1:
-        raise TerminalError(f"index {index.name} refused every row of a request: {refused[0]}")
+    try:
+        _send(index, rows, 0, refused, patience)
+        if rows.num_rows > 1 and len(refused) == rows.num_rows and len(set(refused.values())) == 1:
+            raise TerminalError(f"index {index.name} refused every row of a request: {refused[0]}")
+    except BaseException as error:
+        end(error)
+        raise
     return Settled(rows, refused)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pinery.config import LanceSettings
 from pinery.errors import IndexMismatchError, RowsRefusedError, TerminalError
@@ -76,19 +77,12 @@ class LanceIndex:
 
     def upsert(self, rows: pa.RecordBatch) -> None:
         """See Index."""
-        try:
-            table = pa.table(
-                [
-                    rows["id"],
-                    pa.FixedSizeListArray.from_arrays(rows["values"].flatten(), self._dimension),
-                    pa.ExtensionArray.from_storage(pa.json_(), rows["metadata"].cast(pa.string())),
-                ],
-                schema=self._schema,
-            )
-        except pa.ArrowInvalid as error:
-            raise RowsRefusedError(f"rows don't fit the index: {error}") from error
+        table = pa.table([rows["id"], self._vectors(rows["values"]), _json(rows["metadata"])], schema=self._schema)
         merge = self._table(create=True).merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-        merge.execute(table)
+        try:
+            merge.execute(table)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise TerminalError(f"can't write to the index in {self._folder}: {error}") from error
 
     def delete(self, ids: Sequence[str]) -> None:
         """See Index."""
@@ -142,6 +136,18 @@ class LanceIndex:
         rows = search.to_arrow().select(["id", "metadata", "_distance"]).to_pylist()
         return [Match(row["id"], self._score(row["_distance"]), json.loads(row["metadata"])) for row in rows]
 
+    def _vectors(self, column: Any) -> Any:
+        """The column of vectors as Lance takes it; RowsRefusedError where one has another length or isn't finite."""
+        wrong = set(pc.list_value_length(column).to_pylist()) - {self._dimension}
+        if wrong:
+            raise RowsRefusedError(
+                f"Vector dimension {min(n or 0 for n in wrong)} does not match the dimension of the index {self._dimension}"
+            )
+        flat = column.flatten()
+        if not np.isfinite(flat.to_numpy(zero_copy_only=False)).all():
+            raise RowsRefusedError("values must be finite numbers")
+        return pa.FixedSizeListArray.from_arrays(flat, self._dimension)
+
     def _score(self, distance: float) -> float:
         return -distance if self._metric == "euclidean" else 1.0 - distance
 
@@ -158,7 +164,8 @@ class LanceIndex:
             if not exists and not create:
                 return None
             try:
-                database = lancedb.connect(self._folder)
+                # Reads see what other processes have written since: a search page outlives many runs.
+                database = lancedb.connect(self._folder, read_consistency_interval=timedelta(0))
                 if exists:
                     self._opened = database.open_table(self._table_name)
                 else:
@@ -169,10 +176,14 @@ class LanceIndex:
 
 
 def _table_name(namespace: str) -> str:
-    # Lance takes letters, digits, `_`, `-` and `.` in a table's name.
-    if re.fullmatch("[A-Za-z0-9-]{1,100}", namespace):
+    # Lance takes letters, digits, `_`, `-` and `.` in a table's name; some file systems take no heed of case.
+    if re.fullmatch("[a-z0-9-]{1,100}", namespace):
         return f"ns-{namespace}"
     return "nx-" + hashlib.sha256(namespace.encode()).hexdigest()[:32]
+
+
+def _json(texts: Any) -> Any:
+    return pa.ExtensionArray.from_storage(pa.json_(), texts.cast(pa.string()))
 
 
 def _among(ids: Sequence[str]) -> str:

@@ -28,6 +28,8 @@ def _clause(key: str, condition: Any) -> str:
         raise ConfigError(f"filter: unknown operator {key}; allowed: {OPERATORS}")
     if not isinstance(condition, Mapping):
         condition = {"$eq": condition}
+    if not condition:
+        raise ConfigError(f"filter: the condition on {key!r} is empty")
     return _all([_comparison(key, operator, value) for operator, value in condition.items()])
 
 
@@ -38,9 +40,9 @@ def _comparison(key: str, operator: str, value: Any) -> str:
             raise ConfigError(f"filter: $exists takes true or false, not {value!r}")
         return f"{'' if value else 'NOT '}json_exists(metadata, {path})"
     if operator in ("$in", "$nin"):
-        if not isinstance(value, list) or not value:
-            raise ConfigError(f"filter: {operator} takes a list with at least one value, not {value!r}")
-        any_of = f"({' OR '.join(_equal(path, one) for one in value)})"
+        if not isinstance(value, list):
+            raise ConfigError(f"filter: {operator} takes a list of values, not {value!r}")
+        any_of = f"({' OR '.join(_equal(path, one) for one in value)})" if value else "false"
         return any_of if operator == "$in" else _present_and_not(path, any_of)
     if operator == "$eq":
         return _equal(path, value)

@@ -97,7 +97,7 @@ def dataset_sizes(con: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
 
 def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
     """Count what the views of `define_plan` hold."""
-    row = con.execute("""
+    [row] = con.execute("""
         SELECT count(*),
                count(*) FILTER (absent AND NOT bad AND NOT refused),
                count(*) FILTER (NOT absent AND other_version AND NOT bad AND NOT refused),
@@ -108,17 +108,16 @@ def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
                (SELECT count(*) FROM to_embed), (SELECT count(*) FROM to_upsert),
                (SELECT count(*) FROM to_delete), (SELECT count(*) FROM ledger)
         FROM state
-    """).fetchone()
-    assert row is not None
+    """).fetchall()
     return PlanCounts(*row)
 
 
 def duplicate_ids(con: duckdb.DuckDBPyConnection) -> tuple[str, str, str] | None:
     """An id that two items of the listing share, with both uris; None where ids are distinct."""
-    row = con.execute(
+    rows = con.execute(
         "SELECT id, min(uri), max(uri) FROM listing GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"
-    ).fetchone()
-    return (row[0], row[1], row[2]) if row else None
+    ).fetchall()
+    return rows[0] if rows else None
 
 
 def fold_ledger(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:

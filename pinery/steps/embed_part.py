@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from pinery.checkpoint.parquet import read_rows
 from pinery.errors import RefusedError, TerminalError
-from pinery.models.runner import Outcome, embed_images
 from pinery.planning.guards import too_many_quarantined
 from pinery.records import PART_SCHEMA, PartReport
 from pinery.steps.make_plan import Work
 from pinery.steps.run import Run
+
+if TYPE_CHECKING:
+    from pinery.models.runner import Outcome
 
 MAX_REASONS = 20
 
@@ -69,7 +72,9 @@ def refuse_nothing_but_failures(run: Run) -> None:
         )
 
 
-def _outcomes(run: Run, table: pa.Table, dimension: int, seconds: dict[str, float]):  # type: ignore[no-untyped-def]
+def _outcomes(run: Run, table: pa.Table, dimension: int, seconds: dict[str, float]) -> Iterator[list[Outcome]]:
+    from pinery.models.runner import embed_images  # brings torch, which a run with nothing to embed needn't wait for
+
     uris, versions = table["uri"], table["version"]
     source, settings = run.corpus.source, run.settings
     run.known.refresh()

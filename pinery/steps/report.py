@@ -10,6 +10,7 @@ from typing import Any
 from pinery.checkpoint.alias import write_alias
 from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.store import Store
+from pinery.errors import LeaseLostError
 from pinery.planning.plan import PlanCounts, fold_ledger
 from pinery.records import LEDGER_SCHEMA, PartReport, UpsertReport
 from pinery.steps.make_plan import Plan
@@ -88,7 +89,11 @@ def close_report(
 
 
 def fail_report(run: Run, report: dict[str, Any], error: BaseException) -> None:
-    """Publish that the run ended early, and why."""
+    """Publish that the run ended early, and why; nothing where the lease is lost and with it the right to write."""
+    try:
+        run.lease.check()
+    except LeaseLostError:
+        return
     failed = report | {
         "state": "failed",
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -123,7 +128,7 @@ def compact_ledger(run: Run) -> None:
     path = run.scratch / "snapshot.parquet"
     with connect(run.scratch) as con, TableWriter(path, LEDGER_SCHEMA) as writer:
         fold_ledger(con, [str(file) for file in ledger.files()])
-        rows = con.execute("SELECT id, version, metadata_hash, false AS deleted FROM ledger ORDER BY id")
+        rows = con.sql("SELECT id, version, metadata_hash, false AS deleted FROM ledger ORDER BY id")
         for batch in rows.to_arrow_reader(16384):
             writer.append(batch)
     run.check()

@@ -157,8 +157,10 @@ def open_run(corpus: Corpus, *, wait: bool = False, progress: Progress | None = 
         threading.Thread(target=_watch, args=(run, ended), name="stall", daemon=True).start()
         try:
             yield run
-        except BaseException:
+        except BaseException as error:
             run.stop()
+            if not isinstance(error, PineryError):
+                lease.check()  # whoever took it over has tidied our files away; that, not the missing file, is the news
             raise
         finally:
             ended.set()

@@ -55,11 +55,11 @@ def _rows(corpus: Corpus, checkpoint: Checkpoint) -> dict[str, Any]:
         with connect(scratch) as con:
             define_tables(con, current_listing(corpus), checkpoint, ledger)
             define_plan(con, limit=None, retry_quarantined=False)
-            held = con.execute("SELECT count(*) FROM ledger").fetchone()
-            bad = con.execute(
+            [(held,)] = con.execute("SELECT count(*) FROM ledger").fetchall()
+            bad = con.sql(
                 "SELECT id, uri, error AS reason FROM desired WHERE error IS NOT NULL ORDER BY position"
             ).to_arrow_table()
-            refused = con.execute("""
+            refused = con.sql("""
                 SELECT s.id, l.uri, any_value(r.reason) AS reason
                 FROM state s JOIN listing l USING (position) JOIN rejected r
                      ON r.id = s.id AND r.version = s.version AND r.metadata_hash = s.metadata_hash
@@ -67,4 +67,4 @@ def _rows(corpus: Corpus, checkpoint: Checkpoint) -> dict[str, Any]:
             """).to_arrow_table()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return {"held": held[0] if held else 0, "quarantined": bad.to_pylist(), "rejected": refused.to_pylist()}
+    return {"held": held, "quarantined": bad.to_pylist(), "rejected": refused.to_pylist()}

@@ -1,0 +1,197 @@
+"""The built-in model: classical retrieval from colour, edges and layout of what stands out from the border. No weights.
+
+Joint soft colour histograms in CIELAB, compressed by a power (the idea of RootSIFT: Arandjelović and Zisserman, CVPR
+2012), weighted by how rare a pixel's colour is along the border (the boundary prior of Wei et al., ECCV 2012), and
+histograms of gradient orientation (Dalal and Triggs, CVPR 2005) on a grid that follows the object's place and size.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pinery.config import ModelSettings
+from pinery.errors import ConfigError
+from pinery.models.device import resolve_batch_size, resolve_device
+from pinery.models.registry import Reference
+from pinery.records import ModelCard
+
+SIDE = 64
+BORDER = 5
+"""Pixels on each side that count as border."""
+LIGHTNESS_BINS, COLOUR_BINS = 3, 8
+LIGHTNESS, GREEN_RED, BLUE_YELLOW = (0.0, 100.0), (-40.0, 60.0), (-50.0, 70.0)
+"""Ranges of the CIELAB axes that the bins span; what lies beyond counts in the last bin."""
+CENTRE = 0.55
+"""Width of the weight around the picture's middle; the half side is 1."""
+CORE, REACH = 0.5, 1.2
+"""Widths of the object's inner and whole weight, in standard deviations of where its pixels are."""
+GRID, GRID_SPAN, DIRECTIONS = 4, 1.5, 8
+FAINTEST_EDGE = 0.01
+"""Gradient, in hundredths of CIELAB units per pixel, that counts as none: noise must not make a vector."""
+COLOUR_POWER, EDGE_POWER = 0.4, 0.5
+SHARES = (1.0, 0.5, 1.2)
+"""How much of a cosine the object's core, its surround and its edges decide."""
+DIMENSION = 2 * LIGHTNESS_BINS * COLOUR_BINS**2 + GRID**2 * DIRECTIONS
+VERSION = "1"
+"""To be raised with every change that alters a vector."""
+
+
+def load(_reference: Reference, settings: ModelSettings, _card: ModelCard | None = None) -> Descriptor:
+    """The descriptor on the device of the settings.
+
+    Raises:
+        ConfigError: weights, or a precision other than fp32.
+    """
+    if settings.weights is not None:
+        raise ConfigError("`descriptor` has no weights; remove `weights`, or name a torchvision: or clip: model.")
+    if settings.precision not in ("auto", "fp32"):
+        raise ConfigError(f"`descriptor` computes in fp32 only, not in {settings.precision}.")
+    device = resolve_device(settings.device)
+    return Descriptor(device, resolve_batch_size(settings, device))
+
+
+class Descriptor:
+    """Vectors of 512 numbers, of length 1, all at least 0."""
+
+    card = ModelCard(
+        name="descriptor",
+        weights="none",
+        revision="",
+        layer=f"colour+edges v{VERSION}",
+        preprocessing=f"resize={SIDE}x{SIDE} interpolation=bilinear antialias",
+        decoder="exact",
+        precision="fp32",
+        normalise=True,
+        dimension=DIMENSION,
+    )
+
+    def __init__(self, device: str = "cpu", batch_size: int = 32) -> None:
+        self.device = device
+        self.batch_size = batch_size
+
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """Shape (3, 64, 64), uint8."""
+        small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        return torch.from_numpy(np.array(small)).permute(2, 0, 1).contiguous()
+
+    def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
+        """Shape (images, 512), float32, of images (images, 3, 64, 64) in uint8."""
+        with torch.inference_mode():
+            vectors: npt.NDArray[np.float32] = describe(batch.to(self.device)).cpu().numpy()
+        return vectors
+
+    def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:  # noqa: ARG002  the protocol's name
+        """Always raises ConfigError: there is no text tower."""
+        raise ConfigError("descriptor has no text tower; use --image or a clip: model.")
+
+
+def describe(images: Tensor) -> Tensor:
+    """Vectors (n, 512), float32, of length 1, of sRGB images (n, 3, 64, 64) in uint8."""
+    lab = _lab(images)
+    lightness, red, yellow = lab.flatten(2).unbind(1)
+    light = _soft_bins(lightness, LIGHTNESS_BINS, *LIGHTNESS)
+    hue = _outer(_soft_bins(red, COLOUR_BINS, *GREEN_RED), _soft_bins(yellow, COLOUR_BINS, *BLUE_YELLOW))
+    x, y = _coordinates(images.device)
+    object_weight = _stands_out(light, hue, x, y) ** 3
+    u, v = _object_frame(object_weight * _bell(x**2 + y**2, CENTRE), x, y)
+    core = _bell(u**2 + v**2, CORE)
+    surround = (1 - core) * _bell(u**2 + v**2, REACH)
+    blocks = (
+        _colours(light, hue, object_weight * core) ** COLOUR_POWER,
+        _colours(light, hue, object_weight * surround) ** COLOUR_POWER,
+        _edges(lab / 100, object_weight * _bell(x**2 + y**2, CENTRE), u, v) ** EDGE_POWER,
+    )
+    weighted = [_unit(block) * math.sqrt(share) for block, share in zip(blocks, SHARES, strict=True)]
+    return _unit(torch.cat(weighted, dim=1))
+
+
+def _lab(images: Tensor) -> Tensor:
+    """CIELAB under D65, (n, 3, 64, 64), of sRGB in uint8."""
+    srgb = images.float() / 255
+    linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    r, g, b = linear.unbind(1)
+    xyz = (
+        (0.4124564 * r + 0.3575761 * g + 0.1804375 * b) / 0.95047,
+        0.2126729 * r + 0.7151522 * g + 0.0721750 * b,
+        (0.0193339 * r + 0.1191920 * g + 0.9503041 * b) / 1.08883,
+    )
+    x, y, z = (torch.where(t > 0.008856, t.clamp_min(1e-6) ** (1 / 3), 7.787 * t + 16 / 116) for t in xyz)
+    return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), dim=1)
+
+
+def _soft_bins(values: Tensor, bins: int, low: float, high: float) -> Tensor:
+    """(..., bins): how much of each value belongs to each bin; the two nearest share it linearly."""
+    place = ((values - low) / (high - low)).clamp(0, 1) * (bins - 1)
+    return (1 - (place[..., None] - torch.arange(bins, device=values.device)).abs()).clamp_min(0)
+
+
+def _soft_directions(angles: Tensor) -> Tensor:
+    """(..., directions) of undirected angles in half turns."""
+    place = (angles % 1) * DIRECTIONS
+    distance = (place[..., None] - torch.arange(DIRECTIONS, device=angles.device)).abs()
+    return (1 - torch.minimum(distance, DIRECTIONS - distance)).clamp_min(0)
+
+
+def _outer(first: Tensor, second: Tensor) -> Tensor:
+    return (first[..., :, None] * second[..., None, :]).flatten(-2)
+
+
+def _coordinates(device: torch.device) -> tuple[Tensor, Tensor]:
+    """x and y of each pixel, each (1, pixels), from -1 to 1."""
+    axis = torch.linspace(-1, 1, SIDE, device=device)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return x.reshape(1, -1), y.reshape(1, -1)
+
+
+def _bell(squared: Tensor, width: float) -> Tensor:
+    return torch.exp(-squared / (2 * width**2))
+
+
+def _colours(light: Tensor, hue: Tensor, weight: Tensor) -> Tensor:
+    """The weighted joint histogram (n, lightness x colour bins), summing to 1."""
+    counts = torch.bmm((light * weight[..., None]).transpose(1, 2), hue).flatten(1)
+    return counts / counts.sum(dim=1, keepdim=True).clamp_min(1e-9)
+
+
+def _stands_out(light: Tensor, hue: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """(n, pixels) from 0 to 1: 0 for colours met at the border only, 1 for colours never met there."""
+    edge = 1 - 2 * BORDER / SIDE
+    border = ((x.abs() > edge) | (y.abs() > edge)).float().expand(len(light), -1)
+    here = _colours(light, hue, torch.ones_like(border))
+    rarity = (here / (here + _colours(light, hue, border) + 1e-9)).view(-1, LIGHTNESS_BINS, COLOUR_BINS**2)
+    return (light * torch.bmm(hue, rarity.transpose(1, 2))).sum(dim=2)
+
+
+def _object_frame(weight: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates (n, pixels) around the weight's centre, in its standard deviations."""
+    share = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-9)
+    frame = []
+    for axis in (x, y):
+        offset = axis - (share * axis).sum(dim=1, keepdim=True)
+        frame.append(offset / (share * offset**2).sum(dim=1, keepdim=True).sqrt().clamp_min(0.1))
+    return frame[0], frame[1]
+
+
+def _edges(lab: Tensor, weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Gradient strength by direction in each cell of the object's grid, (n, cells x directions)."""
+    padded = torch.nn.functional.pad(lab, (1, 1, 1, 1), mode="replicate")
+    across = (padded[..., 2:] - padded[..., :-2]) / 8
+    down = (padded[..., 2:, :] - padded[..., :-2, :]) / 8
+    gx = (across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]).flatten(2)
+    gy = (down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:]).flatten(2)
+    strength = ((gx**2 + gy**2).sqrt() - FAINTEST_EDGE).clamp_min(0)
+    directions = (_soft_directions(torch.atan2(gy, gx) / math.pi) * strength[..., None]).sum(dim=1)
+    cells = _outer(_soft_bins(v, GRID, -GRID_SPAN, GRID_SPAN), _soft_bins(u, GRID, -GRID_SPAN, GRID_SPAN))
+    cells = cells * weight[..., None]
+    return (torch.bmm(cells.transpose(1, 2), directions) / cells.sum(dim=1)[..., None].clamp_min(1e-6)).flatten(1)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    length = vectors.square().sum(dim=1, keepdim=True).sqrt()
+    return vectors / length.clamp_min(1e-9)

@@ -1,0 +1,98 @@
+"""A model repo of the Hugging Face Hub, or a folder like one: where its files are and which of them hold the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from pinery.errors import AccessDeniedError, ConfigError, TerminalError
+from pinery.models.weights import file_sha256
+
+SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
+PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+SMALL_FILES = ["*.json", "*.txt"]
+
+
+def repo_folder(repo: str, revision: str) -> Path:
+    """The folder of a model repo's files in the Hub's cache, downloaded if need be; its name is the commit.
+
+    Without a `revision` (a commit) it is what `main` is now, or without a network what the cache has of it.
+
+    Raises:
+        ConfigError: there is no such repo or commit, or it is private.
+        AccessDeniedError: the repo is gated.
+        TerminalError: it is neither in the cache nor to be downloaded.
+    """
+    try:
+        if revision:
+            try:
+                folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
+                if _present(folder):
+                    return folder
+            except LocalEntryNotFoundError:
+                pass
+        wanted = [*SMALL_FILES, "model*.safetensors"]
+        folder = Path(snapshot_download(repo, revision=revision or None, allow_patterns=wanted))
+        if not _present(folder):
+            wanted = [*SMALL_FILES, "pytorch_model*.bin"]
+            folder = Path(snapshot_download(repo, revision=folder.name, allow_patterns=wanted))
+    except GatedRepoError:
+        raise AccessDeniedError(
+            f"The repo {repo} is gated: accept its terms on huggingface.co and set HF_TOKEN."
+        ) from None
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        reason = type(error).__name__
+        raise ConfigError(f"huggingface.co has no {repo!r} at {revision or 'main'} for you ({reason}).") from None
+    except OSError as error:
+        raise TerminalError(_to_fetch(repo, revision)) from error
+    if not _present(folder):
+        raise TerminalError(_to_fetch(repo, revision))
+    return folder
+
+
+def _to_fetch(repo: str, revision: str) -> str:
+    command = f"hf download {repo}" + (f" --revision {revision}" if revision else "")
+    cached = f"models--{repo.replace('/', '--')}"
+    return (
+        f"The model {repo} is not (or not wholly) in {constants.HF_HUB_CACHE}, and huggingface.co can't be reached. "
+        f"Run `{command}` on a machine with a network and copy {cached} from its cache into this one, "
+        f"or save https://huggingface.co/{repo} to a folder and use `clip:<folder>`."
+    )
+
+
+def _present(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (*SAFETENSORS, *PICKLED))
+
+
+def weights_files(folder: Path) -> list[Path]:
+    """The files that transformers loads a model's weights from: safetensors, else a pickled state dict; maybe sharded.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    for whole, index in (SAFETENSORS, PICKLED):
+        if (folder / whole).is_file():
+            return [folder / whole]
+        if (folder / index).is_file():
+            names = set(json.loads((folder / index).read_text())["weight_map"].values())
+            return [folder / name for name in sorted(names)]
+    raise ConfigError(f"{folder} holds no weights; expected {SAFETENSORS[0]}.")
+
+
+def joint_sha256(files: list[Path]) -> str:
+    """The file's own SHA-256; of several files that of the lines `<sum>  <name>`, as sha256sum prints them."""
+    sums = [file_sha256(file) for file in files]
+    if len(sums) == 1:
+        return sums[0]
+    lines = "".join(f"{digest}  {file.name}\n" for digest, file in zip(sums, files, strict=True))
+    return hashlib.sha256(lines.encode()).hexdigest()

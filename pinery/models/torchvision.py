@@ -1,0 +1,223 @@
+"""Every classification model of torchvision: its logits, or with `#features` what its last layer sees."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import urllib.error
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torchvision
+from PIL import Image
+from torch import Tensor, nn
+from torch.hub import HASH_REGEX
+
+from pinery.config import ModelSettings
+from pinery.errors import ConfigError, TerminalError
+from pinery.imaging.elongation import refuse_elongated
+from pinery.models.device import computing, resolve_batch_size, resolve_device, resolve_precision
+from pinery.models.registry import Reference
+from pinery.models.weights import fetch_weights, file_sha256, read_state_dict
+from pinery.records import ModelCard
+
+AUXILIARY = re.compile(r"aux\d?\.|AuxLogits\.")
+OLD_DENSENET_KEY = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")
+NAMED_KEYS = 3
+
+
+def names() -> list[str]:
+    """The names of all classification models of the installed torchvision."""
+    return cast(list[str], torchvision.models.list_models(module=torchvision.models))
+
+
+def load(reference: Reference, settings: ModelSettings, card: ModelCard | None = None) -> TorchvisionModel:
+    """The model with its weights, on the device of the settings.
+
+    Raises:
+        ConfigError: an unknown name or weights entry, or a weights file that is not the expected one.
+        TerminalError: torchvision's weights are neither in the cache nor to be downloaded.
+        AccessDeniedError, TransientError: from fetching an own weights file.
+    """
+    entry = _entry(reference, card)
+    if settings.weights is None:
+        path, name = _cached(entry), f"torchvision:{reference.name}@{entry.name}"
+        sha256 = file_sha256(path)
+        _check_prefix(path, sha256, entry.url)
+        if settings.sha256 not in (None, sha256):
+            raise ConfigError(f"The weights of {name} have SHA-256 {sha256}, but {settings.sha256} is expected.")
+    else:
+        # Whose weights they are says the sum; the entry is in the card by its preprocessing.
+        sha256, name = settings.sha256 or "", f"torchvision:{reference.name}"
+        path = fetch_weights(settings.weights, sha256)
+    device = resolve_device(settings.device)
+    network, head = _build(reference.name, read_state_dict(path), path)
+    transforms = entry.transforms()
+    features = reference.layer == "features"
+    return TorchvisionModel(
+        network=network.eval().requires_grad_(False).to(device),
+        head=head if features else None,
+        transforms=transforms,
+        card=ModelCard(
+            name=f"{name}#features" if features else name,
+            weights=sha256,
+            revision="",
+            layer="features" if features else "logits",
+            preprocessing=_described(transforms),
+            decoder="exact",
+            precision=resolve_precision(settings),
+            normalise=False,
+            dimension=_width(network.get_submodule(head), features),
+        ),
+        device=device,
+        batch_size=resolve_batch_size(settings, device),
+    )
+
+
+class TorchvisionModel:
+    """A torchvision network and the transforms of its weights."""
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        head: str | None,
+        transforms: Any,
+        card: ModelCard,
+        device: str,
+        batch_size: int,
+    ) -> None:
+        self.card, self.device, self.batch_size = card, device, batch_size
+        self._network, self._transforms = network, transforms
+        self._seen: Tensor | None = None
+        if head is not None:
+            network.get_submodule(head).register_forward_pre_hook(self._see)
+
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """As torchvision's transforms give it, usually (3, 224, 224), float32.
+
+        Raises:
+            BadImageError: the image is too elongated.
+        """
+        refuse_elongated(image, max(self._transforms.resize_size))
+        return cast(Tensor, self._transforms(image))
+
+    def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
+        """Logits or features, (images, dimension), float32."""
+        with torch.inference_mode(), computing(self.device, self.card.precision):
+            output: Tensor = self._network(batch.to(self.device))
+            if self._seen is not None:
+                output, self._seen = self._seen, None
+                # A convolution as the last layer (SqueezeNet) sees a map; torchvision averages it after that layer.
+                output = output.mean(dim=(2, 3)) if output.ndim == 4 else output
+        return cast(npt.NDArray[np.float32], output.float().cpu().numpy())
+
+    def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:  # noqa: ARG002  the protocol's name
+        """Always raises ConfigError: there is no text tower."""
+        raise ConfigError(f"{self.card.name} has no text tower; use --image or a clip: model.")
+
+    def _see(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._seen = inputs[0]
+
+
+def _entry(reference: Reference, card: ModelCard | None) -> Any:
+    """The weights entry: as named, else the card's, else torchvision's default."""
+    if reference.name not in (known := names()):
+        nearest = difflib.get_close_matches(reference.name, known, n=1, cutoff=0)[0]
+        raise ConfigError(f"torchvision has no classification model {reference.name!r}; did you mean {nearest!r}?")
+    entries = torchvision.models.get_model_weights(reference.name)
+    stored = re.search(r"@(\w+)", card.name) if card else None
+    wanted = reference.weights or (stored.group(1) if stored else "DEFAULT")
+    match = {name.upper(): entry for name, entry in entries.__members__.items()}.get(wanted.upper())
+    if match is None:
+        raise ConfigError(f"{reference.name} has no weights {wanted!r}; it has {', '.join(entries.__members__)}.")
+    return match
+
+
+def _cached(entry: Any) -> Path:
+    path: Path = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rpartition("/")[2]
+    if path.is_file():
+        return path
+    prefix = HASH_REGEX.search(path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(entry.url, str(path), prefix.group(1) if prefix else None, progress=False)
+    except (OSError, RuntimeError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise TerminalError(
+            f"The weights {path} are missing and could not be downloaded ({reason}). Fetch {entry.url} on a machine "
+            f"with a network and put it there, or name your own copy with `weights` and `sha256`."
+        ) from error
+    return path
+
+
+def _check_prefix(path: Path, sha256: str, url: str) -> None:
+    prefix = HASH_REGEX.search(path.name)
+    if prefix and not sha256.startswith(prefix.group(1)):
+        raise TerminalError(f"{path} is damaged: its SHA-256 is {sha256}. Remove it, or fetch it anew from {url}.")
+
+
+def _build(name: str, state: dict[str, Tensor], path: Path) -> tuple[nn.Module, str]:
+    """The network with the weights of `state`, and the name of its last layer."""
+    if any(OLD_DENSENET_KEY.search(key) for key in state):
+        state = {OLD_DENSENET_KEY.sub(r"\1\2", key): tensor for key, tensor in state.items()}
+    options = _options(name, state)
+    network = torchvision.models.get_model(name, weights=None, **options)
+    head = _head(network)
+    weight = state.get(f"{head}.weight")
+    if weight is not None and len(weight) != len(network.get_submodule(head).get_parameter("weight")):
+        network = torchvision.models.get_model(name, weights=None, num_classes=len(weight), **options)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ConfigError(f"{path} does not fit {name}: {_misfits(network, state) or error}.") from None
+    return network, head
+
+
+def _options(name: str, state: dict[str, Tensor]) -> dict[str, Any]:
+    # These two are built differently around trained weights, and torchvision does so only for its own.
+    if name not in ("googlenet", "inception_v3"):
+        return {}
+    return {
+        "transform_input": True,
+        "init_weights": False,
+        "aux_logits": any(AUXILIARY.match(key) for key in state),
+    }
+
+
+def _head(network: nn.Module) -> str:
+    """The last linear layer, or in a network without any the last convolution."""
+    for kind in (nn.Linear, nn.Conv2d):
+        found: list[str] = [name for name, layer in network.named_modules() if isinstance(layer, kind)]
+        if found:
+            return found[-1]
+    raise TerminalError(f"{type(network).__name__} has neither a linear layer nor a convolution.")
+
+
+def _width(head: nn.Module, features: bool) -> int:
+    weight = head.get_parameter("weight")
+    return int(weight.shape[1] if features else weight.shape[0])
+
+
+def _misfits(network: nn.Module, state: dict[str, Tensor]) -> str:
+    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    missing = [key for key in expected if key not in state]
+    unknown = [key for key in state if key not in expected]
+    shapes = [
+        f"{key} is {tuple(state[key].shape)} instead of {shape}"
+        for key, shape in expected.items()
+        if key in state and tuple(state[key].shape) != shape
+    ]
+    found = (("missing", missing), ("unknown", unknown), ("shapes", shapes))
+    return "; ".join(f"{len(keys)} {what}: {', '.join(keys[:NAMED_KEYS])}" for what, keys in found if keys)
+
+
+def _described(transforms: Any) -> str:
+    return (
+        f"resize={transforms.resize_size} interpolation={transforms.interpolation.value} "
+        f"antialias={transforms.antialias} crop={transforms.crop_size} "
+        f"mean={transforms.mean} std={transforms.std}"
+    )

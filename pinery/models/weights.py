@@ -1,0 +1,162 @@
+"""Weights files: from a path, S3 or HTTPS to a checked local file, and from there to a state dict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import boto3
+import httpx
+import safetensors.torch
+import torch
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from pinery.errors import AccessDeniedError, ConfigError, TerminalError, TransientError
+
+CHUNK = 1 << 20
+DENIED = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
+MISSING = {"404", "410", "NoSuchKey", "NoSuchBucket"}
+
+
+def cache_folder() -> Path:
+    """Where fetched weights are kept, named by their SHA-256: `$XDG_CACHE_HOME/pinery/weights`."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "pinery" / "weights"
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch_weights(address: str, sha256: str) -> Path:
+    """A local file with the bytes at `address` (a path, s3:// or https://), whose SHA-256 is `sha256`.
+
+    What was fetched once is taken from the cache.
+
+    Raises:
+        ConfigError: nothing is there, or its SHA-256 is another.
+        AccessDeniedError: the credentials are missing or refused.
+        TransientError: the address didn't answer properly.
+    """
+    shown = _without_secrets(address)
+    if "://" not in address:
+        path = Path(address).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"The weights file {shown} does not exist.")
+        _check(shown, file_sha256(path), sha256)
+        return path
+    cached = cache_folder() / sha256
+    if cached.is_file() and file_sha256(cached) == sha256:
+        return cached
+    scheme = urlsplit(address).scheme
+    if scheme not in ("s3", "https", "http"):
+        raise ConfigError(f"Weights can't be fetched from {shown}; use a path, s3:// or https://.")
+    chunks = _s3_chunks(address, shown) if scheme == "s3" else _http_chunks(address, shown)
+    _save(chunks, cached, shown, sha256)
+    return cached
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file on the CPU: a state dict, `{"state_dict": ...}` or safetensors. Runs no code of it.
+
+    Raises:
+        ConfigError: the file is none of these.
+    """
+    try:
+        if _is_safetensors(path):
+            return safetensors.torch.load_file(path)
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch names a dozen types here, some of them its own
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{path} can't be read as weights ({type(error).__name__}: {reason}).") from error
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, dict) or not loaded or not all(isinstance(t, torch.Tensor) for t in loaded.values()):
+        raise ConfigError(f"{path} holds no state dict; save `model.state_dict()` or {{'state_dict': ...}}.")
+    return loaded
+
+
+def _is_safetensors(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if not 2 <= size <= min(path.stat().st_size - 8, 100_000_000) or file.read(1) != b"{":
+            return False
+        file.seek(8)
+        try:
+            json.loads(file.read(size))
+        except ValueError:
+            return False
+    return True
+
+
+def _check(shown: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise ConfigError(f"The weights at {shown} have SHA-256 {found}, but the settings expect {expected}.")
+
+
+def _without_secrets(address: str) -> str:
+    # Presigned addresses carry their signature in the query, some others a password before the host.
+    parts = urlsplit(address)
+    if not parts.scheme or "://" not in address:
+        return address
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _save(chunks: Iterator[bytes], target: Path, shown: str, sha256: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".fetch-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for chunk in chunks:
+                digest.update(chunk)
+                file.write(chunk)
+        _check(shown, digest.hexdigest(), sha256)
+        Path(name).replace(target)
+    except OSError as error:
+        raise TerminalError(f"{shown} can't be kept in {target.parent}: {error}.") from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _http_chunks(address: str, shown: str) -> Iterator[bytes]:
+    try:
+        with httpx.stream("GET", address, follow_redirects=True, timeout=30) as response:
+            if response.status_code != httpx.codes.OK:
+                raise _refusal(shown, str(response.status_code))
+            yield from response.iter_bytes(CHUNK)
+    except httpx.InvalidURL:
+        raise ConfigError(f"{shown} is no valid address.") from None
+    except httpx.HTTPError as error:  # its own text may hold the whole address
+        raise TransientError(f"{shown} did not deliver the weights ({type(error).__name__}); try again.") from None
+
+
+def _s3_chunks(address: str, shown: str) -> Iterator[bytes]:
+    parts = urlsplit(address)
+    try:
+        body = boto3.client("s3").get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))["Body"]
+        yield from body.iter_chunks(CHUNK)
+    except NoCredentialsError:
+        raise AccessDeniedError(f"No AWS credentials for {shown}; set them as boto3 expects.") from None
+    except ClientError as error:
+        raise _refusal(shown, str(error.response["Error"]["Code"])) from None
+    except BotoCoreError as error:
+        raise TransientError(f"{shown} did not deliver the weights ({type(error).__name__}); try again.") from None
+
+
+def _refusal(shown: str, code: str) -> Exception:
+    if code in DENIED:
+        return AccessDeniedError(f"Access to {shown} is denied ({code}).")
+    if code in MISSING:
+        return ConfigError(f"There are no weights at {shown} ({code}).")
+    if code.startswith("4") and code not in ("408", "429"):
+        return ConfigError(f"{shown} refuses the request ({code}).")
+    return TransientError(f"{shown} answered {code}; try again.")

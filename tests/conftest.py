@@ -1,0 +1,46 @@
+"""What most tests need: a Prefect API for flow tests, small corpora on disk, and a cache folder of the test's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Read by Prefect's server when it starts: without batching, back-to-back flows wait for its database.
+for _name, _value in {"BATCH_SIZE": "200", "READ_BATCH_SIZE": "200", "FLUSH_INTERVAL": "1"}.items():
+    os.environ.setdefault(f"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_{_name}", _value)
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of remote files go where no other test finds them."""
+    monkeypatch.setenv("PINERY_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def prefect_db() -> Iterator[None]:
+    """One temporary Prefect server for all flow tests of the session."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        prefect_test_harness(server_startup_timeout=120),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of twelve small JPEGs in three classes, all of different content."""
+    from tests.corpora import paint
+
+    folder = tmp_path / "images"
+    for label in ("red", "green", "blue"):
+        for number in range(4):
+            paint(folder / f"{label}-{number}.jpg", label, number)
+    return folder

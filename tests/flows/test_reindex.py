@@ -1,0 +1,282 @@
+"""The main job on real files: what changes is done, what doesn't is left alone, what is bad costs one row."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from flows.reindex import reindex
+from flows.upsert import upsert
+from pinery.config_file import load_config
+from pinery.errors import ConfigError, IndexMismatchError, RefusedError, TerminalError
+from pinery.records import Stored
+from pinery.steps.corpus import Corpus
+from pinery.steps.preview import preview
+from pinery.steps.status import status
+from tests.corpora import config, paint
+from tests.pinecone_server.server import PineconeServer
+
+COUNTS = ("new", "changed", "relabelled", "deleted", "unchanged", "embedded", "reused", "upserted")
+
+
+def counts(report: dict[str, Any]) -> dict[str, int]:
+    return {name: report[name] for name in COUNTS if report[name]}
+
+
+def held(settings: dict[str, Any]) -> dict[str, Stored]:
+    index = Corpus(load_config(settings)).index
+    return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
+
+
+def parts(state: Path) -> list[str]:
+    return sorted(path.name for path in state.glob("test/*/parts/*.parquet"))
+
+
+def test_a_first_run_embeds_everything_and_a_second_nothing(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    first = reindex(settings)
+    assert counts(first) == {"new": 12, "embedded": 12, "upserted": 12}
+    assert first["listed"] == 12
+    assert first["parts"] == 3
+    assert first["verified"]
+    assert sorted(held(settings)) == sorted(path.name for path in images.iterdir())
+    assert held(settings)["red-1.jpg"].metadata == {"label": "red"}
+    second = reindex(settings)
+    assert counts(second) == {"unchanged": 12}
+    assert second["index"] == first["index"]
+
+
+def test_one_changed_one_added_one_removed(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    before = held(settings)
+    paint(images / "red-0.jpg", "red", 100)
+    paint(images / "blue-9.jpg", "blue", 9)
+    (images / "green-3.jpg").unlink()
+    report = reindex(settings)
+    assert counts(report) == {"new": 1, "changed": 1, "deleted": 1, "unchanged": 10, "embedded": 2, "upserted": 2}
+    after = held(settings)
+    assert after.keys() == (before.keys() - {"green-3.jpg"}) | {"blue-9.jpg"}
+    assert after["red-0.jpg"].values != before["red-0.jpg"].values
+    assert after["red-1.jpg"] == before["red-1.jpg"]
+
+
+def test_new_labels_cost_no_embedding(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    vectors = {id: stored.values for id, stored in held(settings).items()}
+    settings["source"]["metadata"] = "^(?P<colour>[^-]+)-(?P<number>[0-9]+)"
+    report = reindex(settings)
+    assert counts(report) == {"relabelled": 12, "upserted": 12}
+    assert held(settings)["red-1.jpg"].metadata == {"colour": "red", "number": "1"}
+    assert {id: stored.values for id, stored in held(settings).items()} == vectors
+
+
+def test_a_renamed_file_takes_the_vector_that_its_bytes_have(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    vector = held(settings)["red-0.jpg"].values
+    (images / "red-0.jpg").rename(images / "green-7.jpg")
+    report = reindex(settings)
+    assert counts(report) == {"new": 1, "deleted": 1, "unchanged": 11, "reused": 1, "upserted": 1}
+    assert held(settings)["green-7.jpg"] == Stored(vector, {"label": "green"})
+
+
+def test_a_reverted_file_costs_nothing(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    path, kept = images / "red-0.jpg", tmp_path / "kept.jpg"
+    shutil.copy2(path, kept)
+    reindex(settings)
+    before = held(settings)
+    paint(path, "red", 100)
+    reindex(settings)
+    shutil.copy2(kept, path)
+    assert counts(reindex(settings)) == {"changed": 1, "unchanged": 11, "upserted": 1}
+    assert held(settings) == before
+
+
+def test_another_index_is_filled_from_the_checkpoint(
+    images: Path, tmp_path: Path, pinecone_environment: PineconeServer
+) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    published = parts(tmp_path / "state")
+    pinecone = settings | {"index": {"kind": "pinecone"}}
+    report = reindex(pinecone)
+    assert counts(report) == {"new": 12, "upserted": 12}
+    assert parts(tmp_path / "state") == published
+    assert held(pinecone) == held(settings)
+    assert status(Corpus(load_config(settings)))["live"]["kind"] == "pinecone"
+
+
+def test_upsert_fills_a_fresh_index_without_model_or_images(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    expected = held(settings)
+    shutil.rmtree(images)
+    report = upsert(settings, index="a-fresh-one")
+    assert counts(report) == {"new": 12, "upserted": 12}
+    assert held(settings | {"index": {"kind": "lance", "name": "a-fresh-one"}}) == expected
+
+
+def test_bad_files_cost_one_row_each_and_are_listed_with_reasons(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    whole = (images / "red-0.jpg").read_bytes()
+    (images / "red-0.jpg").write_bytes(whole[: len(whole) // 2])
+    (images / "red-1.jpg").write_bytes(b"")
+    (images / "red-2.jpg").write_text("<html>not an image</html>")
+    report = reindex(settings)
+    assert report["quarantined"] == 3
+    assert counts(report) == {"new": 12, "embedded": 9, "upserted": 9}
+    bad = {row["id"]: row["reason"] for row in status(Corpus(load_config(settings)))["quarantined"]}
+    assert bad.keys() == {"red-0.jpg", "red-1.jpg", "red-2.jpg"}
+    assert "truncated" in bad["red-0.jpg"]
+    assert "empty" in bad["red-1.jpg"]
+    assert "HTML page" in bad["red-2.jpg"]
+    assert "red-0.jpg" not in held(settings)
+    again = reindex(settings)
+    assert counts(again) == {"unchanged": 9}
+    assert again["quarantined"] == 3
+
+
+def test_a_mended_file_leaves_quarantine_and_a_broken_one_leaves_the_index(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    whole = (images / "red-0.jpg").read_bytes()
+    (images / "red-0.jpg").write_bytes(b"broken")
+    reindex(settings)
+    (images / "red-0.jpg").write_bytes(whole)
+    (images / "blue-0.jpg").write_bytes(b"broken since")
+    report = reindex(settings)
+    assert report["quarantined"] == 1
+    assert report["deleted"] == 1
+    assert "red-0.jpg" in held(settings)
+    assert "blue-0.jpg" not in held(settings), "its old vector is of bytes that are no more"
+
+
+def test_quarantined_items_are_tried_again_only_when_asked(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state", run={"part_rows": 5, "max_pixels": 100})
+    paint(images / "red-0.jpg", "red", 0)
+    with pytest.raises(TerminalError, match="all 12 images"):
+        reindex(settings)
+    settings["run"] = {"part_rows": 5}
+    assert reindex(settings)["quarantined"] == 12
+    report = reindex(settings, retry_quarantined=True)
+    assert (report["quarantined"], report["embedded"], report["upserted"]) == (0, 12, 12)
+
+
+def test_guards_refuse_before_anything_is_embedded(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    before = held(settings)
+    for number in range(3):
+        (images / f"red-{number}.jpg").unlink()
+    paint(images / "blue-9.jpg", "blue", 9)
+    with pytest.raises(RefusedError, match=r"3 of the 12 rows .* --allow-deletes"):
+        reindex(settings)
+    assert held(settings) == before
+    assert parts(tmp_path / "state") == [f"part-{n:08d}.parquet" for n in range(3)]
+    assert reindex(settings, allow_deletes=True)["deleted"] == 3
+
+
+def test_an_empty_listing_is_an_error_and_deletes_nothing(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    for path in images.iterdir():
+        path.unlink()
+    with pytest.raises(TerminalError, match="lists no image"):
+        reindex(settings, allow_deletes=True)
+    assert len(held(settings)) == 12
+
+
+def test_limit_restricts_the_work_and_deletes_nothing(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    report = reindex(settings, limit=5)
+    assert (report["listed"], report["embedded"], report["upserted"], report["limited"]) == (12, 5, 5, 5)
+    with pytest.raises(ConfigError, match="--limit 13 is above the 12 items"):
+        reindex(settings, limit=13)
+    (images / "blue-0.jpg").unlink()
+    report = reindex(settings, limit=5)
+    assert (report["deleted"], report["embedded"]) == (0, 1), "the next item has moved into the first five"
+    assert counts(reindex(settings)) == {"new": 6, "deleted": 1, "unchanged": 5, "embedded": 6, "upserted": 6}
+
+
+def test_another_model_is_refused(images: Path, tmp_path: Path) -> None:
+    from tests.models.weights import squeezenet_weights
+
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    other = settings | {"model": squeezenet_weights(tmp_path)}
+    with pytest.raises(RefusedError, match="backfill"):
+        reindex(other)
+
+
+def test_an_index_of_another_state_is_refused_with_both_names(
+    images: Path, tmp_path: Path, pinecone_environment: PineconeServer
+) -> None:
+    first = config(images, tmp_path / "one", index={"kind": "pinecone", "name": "shared"})
+    reindex(first)
+    second = config(images, tmp_path / "two", index={"kind": "pinecone", "name": "shared"})
+    with pytest.raises(IndexMismatchError, match="belongs to state"):
+        reindex(second)
+    assert parts(tmp_path / "two") == [], "refused before anything was embedded"
+
+
+def test_a_namespace_belongs_to_one_corpus(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state", namespace="shared")
+    reindex(settings)
+    with pytest.raises(IndexMismatchError, match="belongs to corpus test"):
+        reindex(settings | {"corpus": "other"})
+    assert reindex(settings | {"corpus": "other", "namespace": "own"})["upserted"] == 12
+
+
+def test_an_index_made_anew_voids_the_ledger(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    expected = held(settings)
+    shutil.rmtree(tmp_path / "state" / "lance")
+    report = reindex(settings)
+    assert counts(report) == {"new": 12, "upserted": 12}
+    assert held(settings) == expected
+
+
+def test_a_row_that_went_missing_behind_our_back_fails_the_run(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    Corpus(load_config(settings)).index.delete(["red-0.jpg"])
+    with pytest.raises(TerminalError, match="holds 11 rows, the ledger 12"):
+        reindex(settings)
+
+
+def test_plan_tells_what_run_does_and_changes_nothing(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    told = preview(Corpus(load_config(settings)), None)
+    assert (told["new"], told["to_embed"]) == (12, 12)
+    assert not (tmp_path / "state" / "state.json").exists()
+    reindex(settings)
+    paint(images / "red-0.jpg", "red", 100)
+    for path in (images / "red-1.jpg", images / "red-2.jpg", images / "red-3.jpg"):
+        path.unlink()
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in (tmp_path / "state" / "test").rglob("*"))
+    told = preview(Corpus(load_config(settings)), None)
+    assert (told["changed"], told["deleted"], told["unchanged"], told["to_embed"]) == (1, 3, 8, 1)
+    assert "--allow-deletes" in told["refused"][0]
+    assert sorted((str(path), path.stat().st_mtime_ns) for path in (tmp_path / "state" / "test").rglob("*")) == before
+
+
+def test_a_part_has_the_columns_of_the_design(images: Path, tmp_path: Path) -> None:
+    reindex(config(images, tmp_path / "state"))
+    [key_folder] = [path for path in (tmp_path / "state" / "test").iterdir() if (path / "parts").exists()]
+    schema = pq.read_schema(key_folder / "parts" / "part-00000000.parquet")
+    assert schema.names == ["id", "version", "sha256", "values", "error"]
+    assert str(schema.field("values").type) == "list<element: float>"
+
+
+def test_nothing_is_left_in_scratch(images: Path, tmp_path: Path) -> None:
+    reindex(config(images, tmp_path / "state"))
+    left = [name for _, _, names in os.walk(tmp_path / "state" / ".scratch") for name in names]
+    assert left == []

@@ -1,0 +1,104 @@
+"""One filter language: the embedded index and Pinecone give the same ids for the same filter over the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinery.config import LanceSettings, PineconeSettings
+from pinery.errors import ConfigError
+from pinery.indexes.lance import LanceIndex
+from pinery.indexes.pinecone import PineconeIndex
+from pinery.indexes.protocol import Index
+from pinery.records import Identity
+from tests.indexes.rows import batch
+from tests.pinecone_server.fixtures import isolated_server
+
+KEYS = ["a", "b", "a.b", "a b", "it's", '"', "back\\slash", "ä", "[0]", "$a"[1:] + "$", "A"]
+TEXTS = ["", "a", "A", "it's", '"', "\\", "ä", "日本", "1", "1.0", "true", "null", "a,b", "%", "\n", "🐦"]
+NUMBERS = [0, 1, -1, 2.5, -0.5, 1e-7, 1e300, 2**53, 1234567.25, 0.1]
+VALUES: list[Any] = [*TEXTS, *NUMBERS, True, False, [], ["a"], ["a", "ä"], ["1", "true"], ["it's", '"', "\\"], [""]]
+
+
+def rows() -> list[dict[str, Any]]:
+    """Every value under the first key, and every key with several of the values."""
+    single = [{KEYS[0]: value} for value in VALUES]
+    mixed = [
+        {key: VALUES[(7 * n + 3 * m) % len(VALUES)] for n, key in enumerate(KEYS) if (n + m) % 3} for m in range(24)
+    ]
+    return [{}, *single, *mixed]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Index, Index]]:
+    """Both kinds of index, holding `rows()`."""
+    folder: Path = tmp_path_factory.mktemp("index") / "things"
+    server = isolated_server()
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in server.environment.items():
+            environment.setenv(name, value)
+        indexes: tuple[Index, Index] = (
+            LanceIndex(LanceSettings(), folder, "things", "n", 2),
+            PineconeIndex(PineconeSettings(kind="pinecone"), "things", "n", 2),
+        )
+        data = rows()
+        for index in indexes:
+            index.ensure(Identity("state", "inc", "model"))
+            index.upsert(batch([f"{n:03}" for n in range(len(data))], [[1.0, 0.1 * n] for n in range(len(data))], data))
+            index.settle(10)
+        yield indexes
+    server.stop()
+
+
+def answer(index: Index, filter: dict[str, Any]) -> list[str] | str:
+    """The ids that pass, or that the filter is refused."""
+    try:
+        return sorted(match.id for match in index.query([1.0, 0.0], 1000, filter))
+    except ConfigError:
+        return "refused"
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("operator", ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$exists"])
+def test_each_operator_with_each_value_on_each_key(both: tuple[Index, Index], operator: str, key: str) -> None:
+    operands = [one for one in VALUES if key == KEYS[0] or not isinstance(one, str)] + [None, "a"]
+    for operand in operands:
+        filter = {key: {operator: operand}}
+        assert answer(both[0], filter) == answer(both[1], filter), filter
+
+
+def test_the_rows_tell_the_operators_apart(both: tuple[Index, Index]) -> None:
+    answers = [answer(both[0], {"a": {operator: 1}}) for operator in ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")]
+    assert all(isinstance(found, list) and found for found in answers)
+    assert len({tuple(found) for found in answers}) == 6
+
+
+keys = st.sampled_from(KEYS)
+scalars = st.one_of(st.sampled_from(TEXTS), st.sampled_from(NUMBERS), st.booleans())
+anything = st.one_of(scalars, st.none(), st.lists(scalars, max_size=2))
+conditions = st.one_of(
+    scalars,
+    st.fixed_dictionaries({}, optional={name: scalars for name in ("$eq", "$ne")}),
+    st.fixed_dictionaries({}, optional={name: st.sampled_from(NUMBERS) for name in ("$gt", "$gte", "$lt", "$lte")}),
+    st.fixed_dictionaries({}, optional={name: st.lists(scalars, max_size=3) for name in ("$in", "$nin")}),
+    st.fixed_dictionaries({"$exists": st.booleans()}, optional={"$ne": scalars}),
+    st.dictionaries(st.sampled_from(["$eq", "$gt", "$in", "$exists", "$like", "$not"]), anything, max_size=2),
+)
+filters = st.recursive(
+    st.dictionaries(keys, conditions, max_size=2),
+    lambda inner: st.fixed_dictionaries(
+        {}, optional={"$and": st.lists(inner, max_size=3), "$or": st.lists(inner, max_size=3), "a": conditions}
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(filters)
+def test_any_filter_gives_the_same_ids(both: tuple[Index, Index], filter: dict[str, Any]) -> None:
+    assert answer(both[0], filter) == answer(both[1], filter)
