@@ -9,7 +9,7 @@ export PINERY_CACHE ?= $(CURDIR)/.pinery/cache
 ISOLATED := env -u PREFECT_API_URL PREFECT_HOME=$(CURDIR)/.pinery/prefect
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sample test lint drills bench deploy clean
+.PHONY: help demo sample test lint drills bench deploy lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -52,6 +52,10 @@ bench: $(READY) ## the figures of the README
 
 deploy: $(READY) ## register the deployments of prefect.yaml with the Prefect server at PREFECT_API_URL
 	PINERY_HOME=$(CURDIR) $(BIN)/prefect --no-prompt deploy --all
+
+lock: $(READY) ## write the installed versions to requirements.lock
+	@echo "# Versions that the tests passed with; a constraint on every install of the Makefile. Made by: make lock" > requirements.lock
+	@$(BIN)/python -m pip freeze --exclude-editable | grep -v '@' >> requirements.lock
 
 clean: ## remove the environment and all local state
 	rm -rf $(VENV) .pinery build *.egg-info

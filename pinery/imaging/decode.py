@@ -48,6 +48,7 @@ MAX_REASON = 160
 
 # Pillow warns of oddities in metadata; the verdict on the pixels is ours, and a run of millions must stay readable.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decode(data: bytes, max_pixels: int = 64_000_000) -> Image.Image:

@@ -138,10 +138,11 @@ class LanceIndex:
 
     def _vectors(self, column: Any) -> Any:
         """The column of vectors as Lance takes it; RowsRefusedError where one has another length or isn't finite."""
-        wrong = set(pc.list_value_length(column).to_pylist()) - {self._dimension}
-        if wrong:
+        lengths = set(pc.list_value_length(column).to_pylist()) - {self._dimension}
+        if lengths:
+            wrong = min(length or 0 for length in lengths)
             raise RowsRefusedError(
-                f"Vector dimension {min(n or 0 for n in wrong)} does not match the dimension of the index {self._dimension}"
+                f"Vector dimension {wrong} does not match the dimension of the index {self._dimension}"
             )
         flat = column.flatten()
         if not np.isfinite(flat.to_numpy(zero_copy_only=False)).all():

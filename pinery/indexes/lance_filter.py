@@ -61,9 +61,10 @@ def _equal(path: str, value: Any) -> str:
     if isinstance(value, int | float):
         return f"coalesce({_number(path)} = {float(value)!r}, false)"
     if isinstance(value, str):
-        literal = _quoted(json.dumps(value, ensure_ascii=False))
-        member = f"json_array_contains(metadata, {path}, {_quoted(value)})"
-        return f"(coalesce(json_extract(metadata, {path}) = {literal}, false) OR coalesce({member}, false))"
+        text = json.dumps(value, ensure_ascii=False)
+        # Lance compares with an element as JSON, its quotes taken off but its escapes left.
+        member = f"json_array_contains(metadata, {path}, {_quoted(text[1:-1])})"
+        return f"(coalesce(json_extract(metadata, {path}) = {_quoted(text)}, false) OR coalesce({member}, false))"
     raise ConfigError(f"filter: {value!r} is not a string, a number or a boolean")
 
 

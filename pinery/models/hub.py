@@ -1,4 +1,4 @@
-"""A model repo of the Hugging Face Hub, or a folder like one: where its files are and which of them hold the weights."""
+"""A model repo of the Hugging Face Hub, or a folder like one: where its files are, and which hold the weights."""
 
 from __future__ import annotations
 

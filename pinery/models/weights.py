@@ -25,9 +25,10 @@ MISSING = {"404", "410", "NoSuchKey", "NoSuchBucket"}
 
 
 def cache_folder() -> Path:
-    """Where fetched weights are kept, named by their SHA-256: `$XDG_CACHE_HOME/pinery/weights`."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pinery" / "weights"
+    """Where fetched weights are kept: `weights` in `$PINERY_CACHE`, else in `$XDG_CACHE_HOME/pinery` or its default."""
+    own = os.environ.get("PINERY_CACHE")
+    base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinery"
+    return base / "weights"
 
 
 def file_sha256(path: Path) -> str:

@@ -128,14 +128,14 @@ class S3Prefix:
                 return body.read()
         except ClientError as error:
             _check_moved(error, uri)
-            self._fail(error)
+            self._fail(error, f" ({uri})")
         except (BotoCoreError, BodyError) as error:
-            self._fail(error)
+            self._fail(error, f" ({uri})")
 
-    def _fail(self, error: ClientError | BotoCoreError | BodyError) -> NoReturn:
+    def _fail(self, error: ClientError | BotoCoreError | BodyError, item: str = "") -> NoReturn:
         # Only names and codes: texts of the SDK may hold URLs, and a URL may hold a password.
         if isinstance(error, ClientError):
-            self._fail_by_answer(error)
+            self._fail_by_answer(error, item)
         name = type(error).__name__
         if isinstance(error, _NO_CREDENTIALS):
             raise AccessDeniedError(
@@ -145,12 +145,12 @@ class S3Prefix:
         if isinstance(error, ParamValidationError):
             raise ConfigError(f"{self._where}: S3 allows no such bucket name; correct `source.uri`") from None
         if isinstance(error, _DISCONNECTED):
-            raise TransientError(f"{self._where}: the connection failed ({name})") from None
-        raise TerminalError(f"{self._where}: {name}") from None
+            raise TransientError(f"{self._where}: the connection failed ({name}){item}") from None
+        raise TerminalError(f"{self._where}: {name}{item}") from None
 
-    def _fail_by_answer(self, error: ClientError) -> NoReturn:
+    def _fail_by_answer(self, error: ClientError, item: str) -> NoReturn:
         status, code = _answer(error)
-        said = f"{error.operation_name} was answered {status} {code}"
+        said = f"{error.operation_name} was answered {status} {code}{item}"
         if code == "NoSuchBucket" or (status == 404 and error.operation_name.startswith("List")):
             raise ConfigError(f"{self._where} does not exist; correct `source.uri` or `source.endpoint_url`") from None
         if code == "InvalidObjectState":

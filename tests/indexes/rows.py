@@ -12,7 +12,7 @@ from pinery.indexes.protocol import ROWS_SCHEMA
 
 
 def batch(ids: Sequence[str], values: Any, metadata: Sequence[Mapping[str, Any] | str] | None = None) -> pa.RecordBatch:
-    """Rows of ROWS_SCHEMA; `values` has shape (ids, dimension); metadata as mappings or as JSON text, `{}` by default."""
+    """Rows of ROWS_SCHEMA; `values` has shape (ids, dimension); metadata as mappings or JSON text, `{}` by default."""
     texts = [one if isinstance(one, str) else json.dumps(one) for one in metadata or ["{}"] * len(ids)]
     columns = [list(ids), list(values), texts]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, ROWS_SCHEMA, strict=True)]

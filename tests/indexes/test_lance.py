@@ -87,13 +87,13 @@ def test_another_dimension_or_metric_is_refused_with_both_shapes(folder: Path, i
     wanted = "has dimension 3 and metric cosine; the config needs 4 and cosine"
     with pytest.raises(IndexMismatchError, match=wanted):
         make(folder, dimension=4).describe()
-    with pytest.raises(IndexMismatchError, match="the config needs 3 and euclidean.*index.name"):
+    with pytest.raises(IndexMismatchError, match=r"the config needs 3 and euclidean.*index\.name"):
         make(folder, metric="euclidean").ensure(IDENTITY)
 
 
 def test_tables_of_another_program_are_refused_and_left_alone(folder: Path) -> None:
     theirs = lancedb.connect(folder).create_table("theirs", [{"vector": [1.0, 2.0, 3.0]}])
-    with pytest.raises(IndexMismatchError, match=r"holds Lance tables but no pinery.json.*index\.name"):
+    with pytest.raises(IndexMismatchError, match=r"holds Lance tables but no pinery\.json.*index\.name"):
         make(folder).ensure(IDENTITY)
     assert theirs.count_rows() == 1
     assert not (folder / "pinery.json").exists()

@@ -41,13 +41,19 @@ class World:
 
     def plan(self) -> duckdb.DuckDBPyConnection:
         con = duckdb.connect()
-        con.execute("CREATE TABLE listing (id VARCHAR, uri VARCHAR, version VARCHAR, bytes BIGINT, metadata VARCHAR, position BIGINT)")
+        con.execute(
+            "CREATE TABLE listing (id VARCHAR, uri VARCHAR, version VARCHAR, bytes BIGINT, metadata VARCHAR, position BIGINT)"
+        )
         con.execute("CREATE TABLE checkpoint (part VARCHAR, id VARCHAR, version VARCHAR, error VARCHAR)")
         con.execute("CREATE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR)")
         con.execute("CREATE TABLE rejected (id VARCHAR, version VARCHAR, metadata_hash VARCHAR)")
         rows = [(id, f"file:///{id}", v, 1, m, at) for at, (id, (v, m)) in enumerate(sorted(self.source.items()))]
         _fill(con, "listing", rows)
-        _fill(con, "checkpoint", [(f"part-{n:08d}", *key, error) for n, part in enumerate(self.parts) for key, error in part.items()])
+        _fill(
+            con,
+            "checkpoint",
+            [(f"part-{n:08d}", *key, error) for n, part in enumerate(self.parts) for key, error in part.items()],
+        )
         held = {row[0]: row for row in self.ledger}  # the last entry of an id wins
         _fill(con, "ledger", [row[:3] for row in held.values() if not row[3]])
         _fill(con, "rejected", self.rejected)
@@ -68,7 +74,9 @@ class World:
         self.delete()
 
     def upsert(self) -> None:
-        rows = self.plan().execute("SELECT s.id, s.version, l.metadata, s.metadata_hash FROM to_upsert s JOIN listing l USING (position)")
+        rows = self.plan().execute(
+            "SELECT s.id, s.version, l.metadata, s.metadata_hash FROM to_upsert s JOIN listing l USING (position)"
+        )
         for id, version, metadata, digest in rows.fetchall():
             self.step()
             if metadata == '{"label":"refused"}':
@@ -88,11 +96,7 @@ class World:
     def live(self) -> dict[str, tuple[str, str]]:
         """What the index must hold: listed, embedded, not refused."""
         good = {key for part in self.parts for key, error in part.items() if error is None}
-        return {
-            id: (v, m)
-            for id, (v, m) in self.source.items()
-            if (id, v) in good and m != '{"label":"refused"}'
-        }
+        return {id: (v, m) for id, (v, m) in self.source.items() if (id, v) in good and m != '{"label":"refused"}'}
 
 
 def _fill(con: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:

@@ -1,0 +1,158 @@
+"""The nightly job: images on S3, state on S3, a Pinecone index; faults of S3 and of the index are survived or told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from prefect.exceptions import PrefectException
+
+from flows.reindex import reindex
+from pinery.config_file import load_config
+from pinery.errors import AccessDeniedError, ConfigError
+from pinery.records import Stored
+from pinery.steps.corpus import Corpus
+from pinery.steps.status import status
+from tests.corpora import COLOURS, jpeg
+from tests.pinecone_server.server import PineconeServer
+from tests.s3_server import S3Server
+
+
+@pytest.fixture
+def nightly(s3_server: S3Server, pinecone_environment: PineconeServer) -> dict[str, Any]:
+    """Twelve images under photos/<label>/, state in the same bucket."""
+    bucket = s3_server.new_bucket()
+    for label in COLOURS:
+        for number in range(4):
+            s3_server.client().put_object(Bucket=bucket, Key=f"photos/{label}/{number}.jpg", Body=jpeg(label, number))
+    return {
+        "corpus": "test",
+        "source": {
+            "kind": "s3",
+            "uri": f"s3://{bucket}/photos",
+            "metadata": "parent",
+            "endpoint_url": s3_server.endpoint_url,
+            "region": "us-east-1",
+        },
+        "model": "descriptor",
+        "index": {"kind": "pinecone"},
+        "state": f"s3://{bucket}/pinery",
+        "state_s3": {"endpoint_url": s3_server.endpoint_url, "region": "us-east-1"},
+        "run": {"part_rows": 5},
+    }
+
+
+def bucket_of(settings: dict[str, Any]) -> str:
+    return str(settings["source"]["uri"]).split("/")[2]
+
+
+def held(settings: dict[str, Any]) -> dict[str, Stored]:
+    index = Corpus(load_config(settings)).index
+    return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
+
+
+def test_a_nightly_run_does_only_what_changed(nightly: dict[str, Any], s3_server: S3Server) -> None:
+    first = reindex(nightly)
+    assert (first["embedded"], first["upserted"], first["parts"], first["verified"]) == (12, 12, 3, True)
+    assert held(nightly)["red/1.jpg"].metadata == {"label": "red"}
+    s3_server.reset_counts()
+    second = reindex(nightly)
+    assert (second["unchanged"], second["embedded"], second["upserted"]) == (12, 0, 0)
+    assert s3_server.count("GET", "photos/") == 0, "a rerun with nothing to do reads no image"
+
+    bucket, s3 = bucket_of(nightly), s3_server.client()
+    s3.put_object(Bucket=bucket, Key="photos/red/0.jpg", Body=jpeg("red", 100))
+    s3.put_object(Bucket=bucket, Key="photos/blue/9.jpg", Body=jpeg("blue", 9))
+    s3.delete_object(Bucket=bucket, Key="photos/green/3.jpg")
+    s3_server.reset_counts()
+    third = reindex(nightly)
+    assert (third["new"], third["changed"], third["deleted"]) == (1, 1, 1)
+    assert (third["embedded"], third["upserted"]) == (2, 2)
+    assert s3_server.count("GET", "photos/") == 2
+    assert "green/3.jpg" not in held(nightly)
+
+
+def test_passing_faults_of_s3_cost_only_time(nightly: dict[str, Any], s3_server: S3Server) -> None:
+    s3_server.fail(503, times=2, method="GET", key="photos/red")
+    s3_server.cut(times=1, method="GET", key="photos/blue")
+    s3_server.fail(500, times=1, method="PUT", key="pinery/test", after=True)
+    assert reindex(nightly)["upserted"] == 12
+
+
+def test_an_object_that_changes_after_the_listing_is_moved_not_quarantined(
+    nightly: dict[str, Any], s3_server: S3Server
+) -> None:
+    s3_server.fail(412, method="GET", key="photos/red/0.jpg")
+    s3_server.fail(404, method="GET", key="photos/red/1.jpg")
+    report = reindex(nightly)
+    assert (report["moved"], report["quarantined"], report["embedded"]) == (2, 0, 10)
+    assert reindex(nightly)["embedded"] == 2, "the next run sees them as they are"
+
+
+def test_access_denied_in_the_middle_fails_the_run_and_keeps_what_is_published(
+    nightly: dict[str, Any], s3_server: S3Server
+) -> None:
+    s3_server.fail(403, times=100, method="GET", key="photos/red/2.jpg")
+    with pytest.raises(AccessDeniedError, match="red/2.jpg"):
+        reindex(nightly)
+    s3_server.heal()
+    report = reindex(nightly)
+    assert report["embedded"] < 12, "parts published before the failure are kept"
+    assert len(held(nightly)) == 12
+
+
+def test_a_missing_bucket_is_one_clear_error(nightly: dict[str, Any]) -> None:
+    nightly["source"]["uri"] = "s3://no-such-bucket/photos"
+    with pytest.raises(ConfigError, match="no-such-bucket"):
+        reindex(nightly)
+
+
+def test_an_outage_of_the_index_is_waited_out(nightly: dict[str, Any], pinecone_environment: PineconeServer) -> None:
+    pinecone_environment.faults.push("upsert", 503, times=6)
+    assert reindex(nightly)["upserted"] == 12
+
+
+def test_an_outage_beyond_patience_fails_resumably(
+    nightly: dict[str, Any], pinecone_environment: PineconeServer
+) -> None:
+    nightly["upsert"] = {"outage_patience": 0}
+    pinecone_environment.faults.push("upsert", 503, times=None)
+    with pytest.raises(Exception, match="503") as caught:
+        reindex(nightly)
+    assert not isinstance(caught.value, PrefectException)
+    pinecone_environment.faults.clear()
+    report = reindex(nightly)
+    assert report["embedded"] < 12, "published parts are not embedded again"
+    assert report["verified"]
+    assert len(held(nightly)) == 12
+
+
+def test_verified_means_indexed(nightly: dict[str, Any], pinecone_environment: PineconeServer) -> None:
+    pinecone_environment.settings.lag = 1.0
+    report = reindex(nightly)
+    assert report["verified"]
+    assert report["seconds"]["verify"] >= 0.5, "it had to wait until the writes were indexed"
+
+
+def test_a_row_that_the_index_refuses_is_rejected_by_name_and_not_sent_again(
+    nightly: dict[str, Any], s3_server: S3Server, pinecone_environment: PineconeServer
+) -> None:
+    nightly["source"]["metadata"] = "^(?P<label>[^/]+)/(?P<name>.+)$"
+    key = f"photos/red/{'long' * 230}.jpg"
+    s3_server.client().put_object(Bucket=bucket_of(nightly), Key=key, Body=jpeg("red", 50))
+    assert reindex(nightly)["upserted"] == 13
+    sizes = {id: len(orjson.dumps([id, stored.values, stored.metadata])) for id, stored in held(nightly).items()}
+    [*others, longest] = sorted(sizes.values())
+    assert max(others) + 500 < longest
+    pinecone_environment.settings.max_body = longest  # without the request's frame, so the longest row is too much
+    nightly["namespace"] = "fresh"
+    report = reindex(nightly)
+    assert (report["embedded"], report["upserted"], report["rejected"]) == (0, 12, 1)
+    [row] = status(Corpus(load_config(nightly)))["rejected"]
+    assert row["uri"].endswith(key)
+    assert row["reason"]
+    pinecone_environment.log.clear()
+    again = reindex(nightly)
+    assert (again["rejected"], again["unchanged"], again["upserted"]) == (1, 12, 0)
+    assert pinecone_environment.log.count("upsert") == 0

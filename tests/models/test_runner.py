@@ -1,0 +1,233 @@
+"""The batch runner with a model that can be checked by eye: an image's vector is its mean colour."""
+
+import hashlib
+import io
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pinery.errors import BadImageError, MovedError, StoppedError, TerminalError, TransientError
+from pinery.models.descriptor import Descriptor
+from pinery.models.runner import LOOK_AHEAD, embed_images
+from pinery.records import ModelCard
+
+
+class MeanColour:
+    """Vectors are (red, green, blue), 0 to 255."""
+
+    card = ModelCard("mean-colour", "none", "", "mean", "none", "exact", "fp32", normalise=False, dimension=3)
+    device = "cpu"
+
+    def __init__(self, batch_size=4, memory=1000):
+        self.batch_size, self.memory = batch_size, memory
+        self.batches = []
+
+    def preprocess(self, image):
+        return torch.from_numpy(np.array(image.resize((2, 2)))).float()
+
+    def embed(self, batch):
+        if len(batch) > self.memory:
+            raise torch.OutOfMemoryError("too many")
+        self.batches.append(len(batch))
+        return batch.mean(dim=(1, 2)).numpy()
+
+    def embed_text(self, texts):
+        raise NotImplementedError
+
+
+def png(colour):
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def colour(position):
+    return (position % 256, 10 + position // 256, 100)
+
+
+def run(model, count, fetch=None, known=None, **options):
+    options = {
+        "threads": 4,
+        "max_pixels": 10_000,
+        "dimension": 3,
+        "progress": lambda n: None,
+        "stop": lambda: False,
+        "timings": {},
+        **options,
+    }
+    build = model if callable(model) else lambda: model
+    return embed_images(build, count, fetch or (lambda i: png(colour(i))), known or (lambda _: None), **options)
+
+
+def flat(batches):
+    return [outcome for batch in batches for outcome in batch]
+
+
+def test_outcomes_come_in_order_one_list_per_batch():
+    progress, timings = [], {}
+    batches = list(run(MeanColour(), 10, progress=progress.append, timings=timings))
+    assert [len(batch) for batch in batches] == progress == [4, 4, 2]
+    for position, outcome in enumerate(flat(batches)):
+        assert outcome.position == position
+        assert outcome.values.dtype == np.float32
+        assert tuple(outcome.values) == colour(position)
+        assert outcome.sha256 == hashlib.sha256(png(colour(position))).hexdigest()
+        assert (outcome.error, outcome.moved, outcome.reused) == (None, False, False)
+    assert set(timings) == {"fetch", "decode", "infer"}
+    assert all(seconds > 0 for seconds in timings.values())
+
+
+def test_nothing_to_do_yields_nothing_and_builds_no_model():
+    assert list(run(pytest.fail, 0)) == []
+
+
+def test_timings_add_up_over_runs():
+    timings = {"fetch": 100.0, "other": 1.0}
+    list(run(MeanColour(), 2, timings=timings))
+    assert timings["fetch"] > 100
+    assert timings["other"] == 1.0
+
+
+def test_a_bad_item_costs_one_row():
+    def fetch(position):
+        if position == 1:
+            raise BadImageError("the file is larger than allowed")
+        if position == 2:
+            raise MovedError("gone")
+        return b"no image" if position == 3 else png(colour(position))
+
+    outcomes = flat(run(MeanColour(), 6, fetch))
+    assert [o.error for o in outcomes][1] == "the file is larger than allowed"
+    assert outcomes[1].sha256 is None
+    assert outcomes[2].moved
+    assert outcomes[2].error is outcomes[2].sha256 is outcomes[2].values is None
+    assert "not an image" in outcomes[3].error
+    assert outcomes[3].sha256 == hashlib.sha256(b"no image").hexdigest()
+    assert [tuple(outcomes[i].values) for i in (0, 4, 5)] == [colour(i) for i in (0, 4, 5)]
+
+
+def test_known_bytes_take_their_vector_and_build_no_model():
+    vector = np.array([1, 2, 3], np.float32)
+    outcomes = flat(run(pytest.fail, 70, known=lambda _: vector))
+    assert len(outcomes) == 70
+    assert all(o.reused and o.values is vector and o.sha256 for o in outcomes)
+
+
+def test_the_model_is_built_once_and_sees_only_what_is_new():
+    model, built = MeanColour(batch_size=10), []
+    old = {hashlib.sha256(png(colour(i))).hexdigest() for i in range(0, 40, 2)}
+
+    def build():
+        built.append(time.sleep(0.05))
+        return model
+
+    known = {digest: np.ones(3, np.float32) for digest in old}
+    outcomes = flat(run(build, 40, known=known.get, threads=8))
+    assert len(built) == 1
+    assert sum(model.batches) == 20
+    assert [o.reused for o in outcomes] == [True, False] * 20
+
+
+def test_look_ahead_is_bounded():
+    fetched, lock = [], threading.Lock()
+
+    def fetch(position):
+        with lock:
+            fetched.append(position)
+        return png(colour(position))
+
+    model = MeanColour(batch_size=2)
+    batches = run(lambda: model, 400, fetch, threads=8)
+    next(batches)
+    for done in range(4, 100, 2):
+        next(batches)
+        time.sleep(0.002)
+        # Before the model says its batch size, a default one holds.
+        assert len(fetched) <= max(done + LOOK_AHEAD * 2, LOOK_AHEAD * 32)
+    batches.close()
+
+
+def test_any_other_fault_ends_it_with_its_threads():
+    def fetch(position):
+        if position == 9:
+            raise TransientError("the bucket timed out")
+        return png(colour(position))
+
+    before = threading.active_count()
+    batches = run(MeanColour(), 1000, fetch)
+    seen = []
+    with pytest.raises(TransientError, match="the bucket timed out"):
+        seen.extend(batch for batch in batches)
+    assert len(flat(seen)) == 8
+    assert threading.active_count() == before
+
+
+def test_closing_it_early_ends_its_threads():
+    before = threading.active_count()
+    batches = run(MeanColour(), 1000)
+    next(batches)
+    batches.close()
+    assert threading.active_count() == before
+
+
+def test_stop_is_asked_between_batches():
+    answers = iter([False, False, True])
+    seen = []
+    with pytest.raises(StoppedError, match="8 of the 1,000"):
+        seen.extend(run(MeanColour(), 1000, stop=lambda: next(answers)))
+    assert len(flat(seen)) == 8
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on():
+    model = MeanColour(batch_size=8, memory=3)
+    outcomes = flat(run(model, 20))
+    assert [tuple(o.values) for o in outcomes] == [colour(i) for i in range(20)]
+    assert max(model.batches) == 2
+
+
+def test_out_of_memory_for_one_image_is_terminal():
+    with pytest.raises(TerminalError, match="single image"):
+        list(run(MeanColour(memory=0), 5))
+
+
+def test_a_vector_of_another_width_is_terminal():
+    with pytest.raises(TerminalError, match=r"shape \(4, 3\); expected \(4, 7\)"):
+        list(run(MeanColour(), 5, dimension=7))
+
+
+def test_vectors_no_index_takes_become_error_rows():
+    class Broken(MeanColour):
+        def embed(self, batch):
+            vectors = super().embed(batch)
+            vectors[0], vectors[1, 0], vectors[2, 1] = 0, np.nan, np.inf
+            return vectors
+
+    outcomes = flat(run(Broken(), 4))
+    assert [o.error for o in outcomes] == [
+        "the model's vector is all zeros",
+        "the model's vector has NaN or infinite values",
+        "the model's vector has NaN or infinite values",
+        None,
+    ]
+    assert [o.values is None for o in outcomes] == [True, True, True, False]
+
+
+def test_a_vector_is_the_same_alone_and_in_batches_of_7_and_32():
+    rng = np.random.default_rng(0)
+    files = []
+    for _ in range(32):
+        small = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
+        buffer = io.BytesIO()
+        small.resize((80, 60)).save(buffer, "JPEG")
+        files.append(buffer.getvalue())
+    runs = {}
+    for size in (1, 7, 32):
+        model = Descriptor(batch_size=size)
+        outcomes = flat(run(model, 32, files.__getitem__, dimension=model.card.dimension))
+        runs[size] = np.stack([o.values for o in outcomes])
+    for size in (7, 32):
+        assert (1 - (runs[1] * runs[size]).sum(axis=1)).max() < 1e-5

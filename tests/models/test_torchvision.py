@@ -1,0 +1,199 @@
+"""torchvision models against the plain torchvision script, with small random weights saved to a file."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+from pinery.config import ModelSettings
+from pinery.errors import BadImageError, ConfigError, TerminalError
+from pinery.models import registry
+from pinery.models.torchvision import names
+
+BUILD_OPTIONS = {"inception_v3": {"init_weights": False, "transform_input": True}}
+
+
+def saved(path, network, wrap=False):
+    torch.save({"state_dict": network.state_dict()} if wrap else network.state_dict(), path)
+    return {"weights": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def network_of(name, **options):
+    torch.manual_seed(1)
+    return torchvision.models.get_model(name, weights=None, **BUILD_OPTIONS.get(name, {}), **options).eval()
+
+
+def plain(network, name, picture):
+    transforms = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    with torch.inference_mode():
+        return network(transforms(picture)[None]).numpy()
+
+
+def embedded(model, picture):
+    return model.embed(model.preprocess(picture)[None])
+
+
+@pytest.fixture(scope="module")
+def squeezenet(tmp_path_factory):
+    network = network_of("squeezenet1_1")
+    return network, saved(tmp_path_factory.mktemp("weights") / "squeezenet.pth", network)
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small", "inception_v3"])
+def test_logits_are_those_of_the_plain_script(name, tmp_path, picture):
+    network = network_of(name)
+    model = registry.load(ModelSettings(name=f"torchvision:{name}", **saved(tmp_path / "w.pth", network, wrap=True)))
+    found = embedded(model, picture)
+    assert found.shape == (1, 1000) == (1, model.card.dimension)
+    assert found.dtype == np.float32
+    assert np.abs(found - plain(network, name, picture)).max() < 1e-5
+
+
+def test_features_of_a_linear_head_are_its_input(tmp_path, picture):
+    network = network_of("mobilenet_v3_small")
+    settings = ModelSettings(name="torchvision:mobilenet_v3_small#features", **saved(tmp_path / "w.pth", network))
+    model = registry.load(settings)
+    found = embedded(model, picture)
+    assert found.shape == (1, 1024) == (1, model.card.dimension)
+    with torch.inference_mode():
+        logits = network.classifier[3](torch.from_numpy(found)).numpy()
+    assert np.abs(logits - plain(network, "mobilenet_v3_small", picture)).max() < 1e-5
+
+
+def test_features_of_a_convolutional_head_are_its_pooled_input(squeezenet, picture):
+    network, weights = squeezenet
+    model = registry.load(ModelSettings(name="torchvision:squeezenet1_1#features", **weights))
+    transforms = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.transforms()
+    with torch.inference_mode():
+        expected = network.features(transforms(picture)[None]).mean(dim=(2, 3)).numpy()
+    assert model.card.dimension == 512
+    assert np.abs(embedded(model, picture) - expected).max() < 1e-5
+    assert model.card.name == "torchvision:squeezenet1_1#features"
+
+
+def test_number_of_classes_comes_from_the_weights(tmp_path, picture):
+    network = network_of("squeezenet1_1", num_classes=7)
+    model = registry.load(ModelSettings(name="torchvision:squeezenet1_1", **saved(tmp_path / "w.pth", network)))
+    assert model.card.dimension == 7
+    assert np.abs(embedded(model, picture) - plain(network, "squeezenet1_1", picture)).max() < 1e-5
+
+
+def test_a_vector_is_the_same_alone_and_in_batches_of_7_and_32(squeezenet):
+    model = registry.load(ModelSettings(name="torchvision:squeezenet1_1#features", **squeezenet[1]))
+    values = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
+    images = torch.stack([model.preprocess(Image.fromarray(v).resize((64, 64))) for v in values])
+    runs = [np.concatenate([model.embed(part) for part in images.split(size)]) for size in (1, 7, 32)]
+    units = [run / np.linalg.norm(run, axis=1, keepdims=True) for run in runs]
+    assert (units[0] * units[1]).sum(axis=1).min() > 1 - 1e-4
+    assert (units[0] * units[2]).sum(axis=1).min() > 1 - 1e-4
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An own, empty torch hub cache."""
+    torch.hub.set_dir(str(tmp_path / "hub"))
+    yield tmp_path / "hub" / "checkpoints"
+    torch.hub._hub_dir = None
+
+
+def put_into_hub(hub, monkeypatch, network):
+    """The hub cache as after a download: the file is named by its own SHA-256, and torchvision's row knows that name."""
+    hub.mkdir(parents=True)
+    temporary = hub / "temporary"
+    torch.save(network.state_dict(), temporary)
+    name = f"squeezenet1_1-{hashlib.sha256(temporary.read_bytes()).hexdigest()[:8]}.pth"
+    temporary.rename(hub / name)
+    entry = torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
+    monkeypatch.setattr(entry.value, "url", f"https://download.pytorch.org/models/{name}")
+    return hub / name
+
+
+def test_all_spellings_of_the_default_weights_give_one_key(squeezenet, hub, monkeypatch):
+    put_into_hub(hub, monkeypatch, squeezenet[0])
+    spellings = ("", "@DEFAULT", "@IMAGENET1K_V1", "@imagenet1k_v1", "@SqueezeNet1_1_Weights.IMAGENET1K_V1", "#logits")
+    cards = {registry.load(ModelSettings(name=f"torchvision:squeezenet1_1{s}")).card for s in spellings}
+    assert len(cards) == 1
+    card = cards.pop()
+    assert card.name == "torchvision:squeezenet1_1@IMAGENET1K_V1"
+    assert card.layer == "logits"
+    assert card.preprocessing == (
+        "resize=[256] interpolation=bilinear antialias=True crop=[224] "
+        "mean=[0.485, 0.456, 0.406] std=[0.229, 0.224, 0.225]"
+    )
+    assert registry.load(ModelSettings(name="torchvision:squeezenet1_1"), card).card == card
+
+
+def test_a_damaged_cache_is_named(squeezenet, hub, monkeypatch):
+    file = put_into_hub(hub, monkeypatch, squeezenet[0])
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(TerminalError, match="is damaged"):
+        registry.load(ModelSettings(name="torchvision:squeezenet1_1"))
+
+
+def test_without_cache_and_network_it_says_what_to_put_where(hub, monkeypatch):
+    entry = torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
+    monkeypatch.setattr(entry.value, "url", "http://127.0.0.1:1/squeezenet1_1-b8a52dc0.pth")
+    with pytest.raises(TerminalError, match="could not be downloaded") as caught:
+        registry.load(ModelSettings(name="torchvision:squeezenet1_1"))
+    assert str(hub / "squeezenet1_1-b8a52dc0.pth") in str(caught.value)
+    assert entry.url in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("torchvision:resnet5O", "did you mean 'resnet50'"),
+        ("torchvision:resnet50@IMAGENET1K_V3", "it has IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT"),
+    ],
+)
+def test_unknown_names_and_weights(name, reason):
+    with pytest.raises(ConfigError, match=reason):
+        registry.load(ModelSettings(name=name))
+
+
+def test_weights_that_do_not_fit_name_some_keys(squeezenet, tmp_path):
+    weights = squeezenet[1]
+    with pytest.raises(
+        ConfigError, match=r"does not fit resnet18: 122 missing: conv1.weight, .*; 52 unknown: features"
+    ):
+        registry.load(ModelSettings(name="torchvision:resnet18", **weights))
+    state = squeezenet[0].state_dict()
+    state["features.0.bias"] = torch.zeros(3)
+    torch.save(state, tmp_path / "w.pth")
+    settings = {
+        "weights": str(tmp_path / "w.pth"),
+        "sha256": hashlib.sha256((tmp_path / "w.pth").read_bytes()).hexdigest(),
+    }
+    with pytest.raises(ConfigError, match=r"1 shapes: features.0.bias is \(3,\) instead of \(64,\)"):
+        registry.load(ModelSettings(name="torchvision:squeezenet1_1", **settings))
+
+
+def test_texts_and_elongated_pictures_are_refused(squeezenet):
+    model = registry.load(ModelSettings(name="torchvision:squeezenet1_1", **squeezenet[1]))
+    with pytest.raises(ConfigError, match="no text tower; use --image or a clip: model"):
+        model.embed_text(["a frog"])
+    with pytest.raises(BadImageError, match="too elongated"):
+        model.preprocess(Image.new("RGB", (1, 60_000)))
+
+
+def test_bf16_is_close_and_another_model(squeezenet, picture):
+    fp32 = registry.load(ModelSettings(name="torchvision:squeezenet1_1#features", **squeezenet[1]))
+    bf16 = registry.load(ModelSettings(name="torchvision:squeezenet1_1#features", precision="bf16", **squeezenet[1]))
+    assert fp32.card.key != bf16.card.key
+    a, b = embedded(fp32, picture)[0], embedded(bf16, picture)[0]
+    assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.995
+
+
+def test_batch_size_is_as_set_or_by_device(squeezenet):
+    assert registry.load(ModelSettings(name="torchvision:squeezenet1_1", batch=5, **squeezenet[1])).batch_size == 5
+    assert (
+        registry.load(ModelSettings(name="torchvision:squeezenet1_1", device="cpu", **squeezenet[1])).batch_size == 32
+    )
+
+
+def test_every_classification_model_is_offered():
+    assert {"squeezenet1_1", "resnet50", "vit_b_16", "convnext_tiny", "efficientnet_v2_s"} <= set(names())
+    assert not [name for name in names() if "mask" in name or "quantized" in name]

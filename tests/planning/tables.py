@@ -1,0 +1,54 @@
+"""The four tables of a plan, filled with rows that can be checked by eye."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import duckdb
+
+from pinery.records import metadata_hash
+
+Row = tuple[str | None, ...]
+LABEL = '{"label":"a"}'
+
+
+@contextlib.contextmanager
+def tables(
+    listing: Sequence[str | tuple[str, ...]] = (),
+    checkpoint: Sequence[Row] = (),
+    ledger: Sequence[Row] = (),
+    rejected: Sequence[Row] = (),
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the tables that `define_plan` takes.
+
+    Rows are written short: the listing as `id` or (id, version, metadata, uri), the checkpoint as (part number, id,
+    version, error), the ledger and the rejected as (id, version, metadata). What is left out is version `v1`, metadata
+    `LABEL`, the id as uri, and no error.
+    """
+    with duckdb.connect() as con:
+        con.execute(
+            "CREATE TABLE listing (id VARCHAR, uri VARCHAR, version VARCHAR, bytes BIGINT, metadata VARCHAR, position BIGINT)"
+        )
+        con.execute("CREATE TABLE checkpoint (part VARCHAR, id VARCHAR, version VARCHAR, error VARCHAR)")
+        con.execute("CREATE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR)")
+        con.execute("CREATE TABLE rejected (id VARCHAR, version VARCHAR, metadata_hash VARCHAR)")
+        for position, short in enumerate(listing):
+            id, version, metadata, uri = _filled((short,) if isinstance(short, str) else short, None, "v1", LABEL, None)
+            _insert(con, "listing", (id, uri or f"file:///{id}", version, 1, metadata, position))
+        for row in checkpoint:
+            number, id, version, error = _filled(row, None, None, "v1", None)
+            _insert(con, "checkpoint", (f"part-{int(number or 0):08d}", id, version, error))
+        for table, rows in (("ledger", ledger), ("rejected", rejected)):
+            for row in rows:
+                id, version, metadata = _filled(row, None, "v1", LABEL)
+                _insert(con, table, (id, version, metadata_hash(metadata or "")))
+        yield con
+
+
+def _filled(row: Row, *defaults: str | None) -> list[str | None]:
+    return [*row, *defaults[len(row) :]]
+
+
+def _insert(con: duckdb.DuckDBPyConnection, table: str, row: tuple[str | int | None, ...]) -> None:
+    con.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)

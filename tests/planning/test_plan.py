@@ -1,0 +1,265 @@
+"""The plan over tables of a few rows: each case says what must become of every id."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinery.planning.plan import count_plan, dataset_sizes, define_plan, duplicate_ids
+from pinery.records import metadata_hash
+from tests.planning.tables import tables
+
+OTHER = '{"label":"b"}'
+CIFAR10, CIFAR100 = "torchvision://CIFAR10/train/", "torchvision://CIFAR100/train/"
+
+Case = dict[str, Any]
+"""The tables (see `tables`), the flags `limit` and `retry`, the ids to `embed`, `upsert` and `delete`, and counts."""
+
+CASES: dict[str, Case] = {
+    "new": {
+        "listing": ["a", "b"],
+        "embed": "a b",
+        "counts": {"new": 2},
+    },
+    "embedded but never upserted": {
+        "listing": ["a"],
+        "checkpoint": [("0", "a")],
+        "upsert": "a",
+        "counts": {"new": 1},
+    },
+    "unchanged": {
+        "listing": ["a"],
+        "checkpoint": [("0", "a")],
+        "ledger": [("a",)],
+        "counts": {"unchanged": 1},
+    },
+    "changed": {
+        "listing": [("a", "v2")],
+        "checkpoint": [("0", "a")],
+        "ledger": [("a",)],
+        "embed": "a",
+        "delete": "a",  # unless it gets its new vector in this run, the old one must go
+        "counts": {"changed": 1},
+    },
+    "changed and embedded": {
+        "listing": [("a", "v2")],
+        "checkpoint": [("0", "a"), ("1", "a", "v2")],
+        "ledger": [("a",)],
+        "upsert": "a",
+        "counts": {"changed": 1},
+    },
+    "changed back to what is checkpointed": {
+        "listing": [("a", "v1")],
+        "checkpoint": [("0", "a"), ("1", "a", "v2")],
+        "ledger": [("a", "v2")],
+        "upsert": "a",
+        "counts": {"changed": 1},
+    },
+    "relabelled": {
+        "listing": [("a", "v1", OTHER)],
+        "checkpoint": [("0", "a")],
+        "ledger": [("a",)],
+        "upsert": "a",
+        "counts": {"relabelled": 1},
+    },
+    "changed and relabelled is changed": {
+        "listing": [("a", "v2", OTHER)],
+        "checkpoint": [("1", "a", "v2")],
+        "ledger": [("a",)],
+        "upsert": "a",
+        "counts": {"changed": 1},
+    },
+    "deleted": {
+        "listing": ["a"],
+        "checkpoint": [("0", "a"), ("0", "b")],
+        "ledger": [("a",), ("b",)],
+        "delete": "b",
+        "counts": {"unchanged": 1, "deleted": 1},
+    },
+    "deleted and never upserted": {
+        "listing": ["a"],
+        "checkpoint": [("0", "a"), ("0", "b")],
+        "ledger": [("a",)],
+        "counts": {"unchanged": 1},
+    },
+    "renamed": {
+        "listing": ["new"],
+        "checkpoint": [("0", "old")],
+        "ledger": [("old",)],
+        "embed": "new",
+        "delete": "old",
+        "counts": {"new": 1, "deleted": 1},
+    },
+    "quarantined": {
+        "listing": ["a", "b"],
+        "checkpoint": [("0", "a", "v1", "truncated"), ("0", "b")],
+        "ledger": [("b",)],
+        "counts": {"quarantined": 1, "unchanged": 1},
+    },
+    "quarantined and to be tried again": {
+        "listing": ["a", "b"],
+        "checkpoint": [("0", "a", "v1", "truncated"), ("0", "b")],
+        "ledger": [("b",)],
+        "retry": True,
+        "embed": "a",
+        "counts": {"quarantined": 1, "unchanged": 1},
+    },
+    "quarantined in its new version": {
+        "listing": [("a", "v2")],
+        "checkpoint": [("0", "a"), ("1", "a", "v2", "truncated")],
+        "ledger": [("a",)],
+        "delete": "a",
+        "counts": {"quarantined": 1},
+    },
+    "quarantined in an old version only": {
+        "listing": [("a", "v2")],
+        "checkpoint": [("0", "a", "v1", "truncated")],
+        "embed": "a",
+        "counts": {"new": 1},
+    },
+    "a vector wins over an earlier error": {
+        "listing": ["a"],
+        "checkpoint": [("0", "a", "v1", "truncated"), ("1", "a")],
+        "upsert": "a",
+        "counts": {"new": 1},
+    },
+    "a vector wins over a later error": {
+        "listing": ["a"],
+        "checkpoint": [("0", "a"), ("1", "a", "v1", "truncated")],
+        "retry": True,
+        "upsert": "a",
+        "counts": {"new": 1},
+    },
+    "rejected": {
+        "listing": ["a"],
+        "checkpoint": [("0", "a")],
+        "rejected": [("a",)],
+        "counts": {"rejected": 1},
+    },
+    "rejected with other metadata": {
+        "listing": [("a", "v1", OTHER)],
+        "checkpoint": [("0", "a")],
+        "rejected": [("a",)],
+        "upsert": "a",
+        "counts": {"new": 1},
+    },
+    "rejected in an old version": {
+        "listing": [("a", "v2")],
+        "checkpoint": [("0", "a", "v2")],
+        "rejected": [("a",)],
+        "upsert": "a",
+        "counts": {"new": 1},
+    },
+    "rejected after a change, so the old row must go": {
+        "listing": [("a", "v1", OTHER)],
+        "checkpoint": [("0", "a")],
+        "ledger": [("a",)],
+        "rejected": [("a", "v1", OTHER)],
+        "delete": "a",
+        "counts": {"rejected": 1},
+    },
+    "rejected twice counts once": {
+        "listing": ["a"],
+        "checkpoint": [("0", "a")],
+        "rejected": [("a",), ("a",), ("a", "v2")],
+        "counts": {"rejected": 1},
+    },
+    "an index made anew": {
+        "listing": ["a", "b"],
+        "checkpoint": [("0", "a"), ("0", "b")],
+        "upsert": "a b",
+        "counts": {"new": 2},
+    },
+    "a limit restricts the work, never the listing, and deletes nothing": {
+        "listing": ["c", "b", "a"],
+        "ledger": [("gone",)],
+        "limit": 2,
+        "embed": "c b",
+        "counts": {"new": 3, "deleted": 1},
+    },
+    "a limit counts what is done already": {
+        "listing": ["a", "b", "c"],
+        "checkpoint": [("0", "a"), ("0", "b")],
+        "ledger": [("a",)],
+        "limit": 2,
+        "upsert": "b",
+        "counts": {"unchanged": 1, "new": 2},
+    },
+    "a limit is per dataset": {
+        "listing": [
+            *((f"x{n}", "v1", OTHER, f"{CIFAR10}{n}") for n in range(3)),
+            *((f"y{n}", "v1", OTHER, f"{CIFAR100}{n}") for n in range(3)),
+        ],
+        "limit": 2,
+        "embed": "x0 x1 y0 y1",
+        "counts": {"new": 6},
+    },
+    "nothing at all": {},
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_what_becomes_of_each_id(case: Case) -> None:
+    filled = {name: case[name] for name in ("listing", "checkpoint", "ledger", "rejected") if name in case}
+    with tables(**filled) as con:
+        define_plan(con, limit=case.get("limit"), retry_quarantined=case.get("retry", False))
+        for view, order in (("embed", "position"), ("upsert", "position"), ("delete", "id")):
+            found = [row[0] for row in con.execute(f"SELECT id FROM to_{view} ORDER BY {order}").fetchall()]
+            assert found == case.get(view, "").split(), view
+        counts = asdict(count_plan(con))
+    sizes = {f"to_{view}": len(case.get(view, "").split()) for view in ("embed", "upsert", "delete")}
+    held = {"listed": len(case.get("listing", ())), "held": len(case.get("ledger", ()))}
+    assert counts == dict.fromkeys(counts, 0) | case.get("counts", {}) | sizes | held
+
+
+def test_each_listed_item_is_counted_under_one_word() -> None:
+    words = ("new", "changed", "relabelled", "unchanged", "quarantined", "rejected")
+    for name, case in CASES.items():
+        counts = case.get("counts", {})
+        assert sum(counts.get(word, 0) for word in words) == len(case.get("listing", ())), name
+
+
+def winner(*checkpoint: tuple[str, ...]) -> tuple[str, str | None]:
+    with tables(["a"], checkpoint) as con:
+        define_plan(con, limit=None, retry_quarantined=False)
+        rows = con.execute("SELECT part, error FROM winner").fetchall()
+    assert len(rows) == 1
+    return int(rows[0][0].removeprefix("part-")), rows[0][1]
+
+
+def test_the_lowest_part_with_a_vector_wins() -> None:
+    assert winner(("3", "a"), ("2", "a"), ("10", "a")) == (2, None)
+    assert winner(("1", "a", "v1", "truncated"), ("3", "a"), ("2", "a")) == (2, None)
+    assert winner(("2", "a"), ("0", "a", "v2"), ("0", "b")) == (2, None)
+
+
+def test_of_several_errors_the_newest_is_shown() -> None:
+    assert winner(("1", "a", "v1", "first"), ("2", "a", "v1", "second"))[1] == "second"
+
+
+def test_two_items_with_one_id_are_found_with_both_uris() -> None:
+    with tables(["a", ("b", "v1", OTHER, "s3://x/b"), ("b", "v2", OTHER, "s3://y/b"), "c"]) as con:
+        assert duplicate_ids(con) == ("b", "s3://x/b", "s3://y/b")
+    with tables(["a", "A", "b"]) as con:
+        assert duplicate_ids(con) is None
+
+
+def test_datasets_are_told_apart_by_their_uris() -> None:
+    cifar = [(f"x{n}", "v1", OTHER, f"{CIFAR10}{n}") for n in range(2)] + [("y", "v1", OTHER, f"{CIFAR100}0")]
+    with tables(cifar) as con:
+        assert dataset_sizes(con) == [("torchvision://CIFAR10/", 2), ("torchvision://CIFAR100/", 1)]
+    with tables(["a", "b"]) as con:
+        assert dataset_sizes(con) == [("", 2)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=5))
+def test_the_metadata_hash_of_the_sql_is_that_of_the_records(texts: list[str]) -> None:
+    with tables([(str(n), "v1", text) for n, text in enumerate(texts)]) as con:
+        define_plan(con, limit=None, retry_quarantined=False)
+        hashes = con.execute("SELECT metadata_hash FROM state ORDER BY position").fetchall()
+    assert [row[0] for row in hashes] == [metadata_hash(text) for text in texts]
