@@ -49,8 +49,9 @@ def embed_and_upsert(run: Run, plan: Plan) -> tuple[list[PartReport], list[Upser
     upserts: list[UpsertReport] = []
     embedding: PrefectConcurrentFuture | None = None
     upserting: PrefectConcurrentFuture | None = None
-    with run.stage("embed", sum(work.rows for work in plan.embed)), run.stage(
-        "upsert", sum(work.rows for work in (*plan.embed, *plan.upsert))
+    with (
+        run.stage("embed", sum(work.rows for work in plan.embed)),
+        run.stage("upsert", sum(work.rows for work in (*plan.embed, *plan.upsert))),
     ):
         try:
             while to_embed or to_upsert or embedding or upserting:

@@ -54,8 +54,12 @@ def command(*options: Callable[[Command], Command]) -> Callable[[Command], click
         wrapped: Command = run
         for option in reversed(options):
             wrapped = option(wrapped)
-        wrapped = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout, nothing else.")(wrapped)
-        wrapped = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a config key.")(wrapped)
+        wrapped = click.option(
+            "--json", "as_json", is_flag=True, help="Print one JSON object to stdout, nothing else."
+        )(wrapped)
+        wrapped = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a config key.")(
+            wrapped
+        )
         wrapped = click.argument("config")(wrapped)
         return main.command(name=function.__name__)(wrapped)
 
@@ -171,7 +175,9 @@ def _filter(text: str | None) -> dict[str, Any] | None:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise ConfigError(f"--filter {text!r} is not JSON ({error}); for example '{{\"label\": {{\"$eq\": \"seal\"}}}}'") from None
+        raise ConfigError(
+            f'--filter {text!r} is not JSON ({error}); for example \'{{"label": {{"$eq": "seal"}}}}\''
+        ) from None
     if not isinstance(value, dict):
         raise ConfigError(f"--filter takes a JSON object, not {text!r}")
     return value
@@ -191,12 +197,16 @@ def _end(work: Callable[[], None], as_json: bool) -> None:
         raise
     except BrokenPipeError:
         os._exit(1)  # the reader of stdout has gone, and so has whom to tell
-    except BaseException as error:  # noqa: BLE001  # the last stop: no user sees a stack trace unless asked for
+    except BaseException as error:  # the last stop: no user sees a stack trace unless asked for
         if type(error).__name__ in ("TerminationSignal", "Terminated"):
             _say(f"stopped by SIGTERM; what is published stays. {again}", 143, as_json)
         if isinstance(error, SystemExit) or os.environ.get("PINERY_DEBUG"):
             raise
-        _say(f"{type(error).__name__}: {error}. This should not happen: set PINERY_DEBUG=1 to see where. {again}", 1, as_json)
+        _say(
+            f"{type(error).__name__}: {error}. This should not happen: set PINERY_DEBUG=1 to see where. {again}",
+            1,
+            as_json,
+        )
 
 
 def _say(text: str, code: int, as_json: bool) -> None:

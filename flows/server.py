@@ -33,10 +33,13 @@ def prefect_api() -> Iterator[str]:
     if PREFECT_API_URL.value():
         yield PREFECT_API_URL.value()
         return
-    with tempfile.TemporaryDirectory(prefix="pinery-prefect-") as folder, _server(Path(folder)) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="pinery-prefect-") as folder,
+        _server(Path(folder)) as url,
         # A heartbeat is for servers that outlive the run; stopping its thread costs a second.
-        with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            yield url
+        temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield url
 
 
 @contextlib.contextmanager

@@ -37,7 +37,9 @@ def report(data: dict[str, Any], as_json: bool) -> None:
     if data["limited"]:
         click.echo(f"Limited to the first {data['limited']} items; nothing was deleted.")
     if data["quarantined"] or data["rejected"]:
-        warning = f"WARNING: {data['quarantined']} quarantined and {data['rejected']} rejected items are not in the index."
+        warning = (
+            f"WARNING: {data['quarantined']} quarantined and {data['rejected']} rejected items are not in the index."
+        )
         click.echo(click.style(f"{warning} `pinery status` lists them with reasons.", fg="yellow"), err=True)
     return None
 

@@ -38,7 +38,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"there is no config file {path}; give the path of a YAML file, such as configs/sample.yaml") from None
+        raise ConfigError(
+            f"there is no config file {path}; give the path of a YAML file, such as configs/sample.yaml"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"can't read the config file {path}: {error}") from None
     except yaml.YAMLError as error:
@@ -79,7 +81,9 @@ def _with_absolute_paths(data: dict[str, Any], base: Path | None) -> dict[str, A
         if isinstance(node, dict) and isinstance(node.get(last), str):
             if base is None and "://" not in node[last] and not Path(node[last]).expanduser().is_absolute():
                 key = ".".join([*parents, last])
-                raise ConfigError(f"the inline config has a relative path, {key} = {node[last]!r}; give an absolute one")
+                raise ConfigError(
+                    f"the inline config has a relative path, {key} = {node[last]!r}; give an absolute one"
+                )
             node[last] = absolute(node[last], base or Path("/"))
     model = data.get("model")
     if base is not None and isinstance(model, str):

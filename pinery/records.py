@@ -12,40 +12,17 @@ import pyarrow as pa
 
 MODEL_KEY_LENGTH = 10
 
-LISTING_SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("uri", pa.string(), nullable=False),
-        pa.field("version", pa.string(), nullable=False),
-        pa.field("bytes", pa.int64(), nullable=False),
-        pa.field("metadata", pa.string(), nullable=False),
-    ]
-)
-PART_SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("version", pa.string(), nullable=False),
-        pa.field("sha256", pa.string()),
-        pa.field("values", pa.list_(pa.field("element", pa.float32()))),
-        pa.field("error", pa.string()),
-    ]
-)
-LEDGER_SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("version", pa.string()),
-        pa.field("metadata_hash", pa.string()),
-        pa.field("deleted", pa.bool_(), nullable=False),
-    ]
-)
-REJECTED_SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("version", pa.string(), nullable=False),
-        pa.field("metadata_hash", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-    ]
-)
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema(list(columns.items()))
+
+
+_TEXT, _VECTOR = pa.string(), pa.list_(pa.field("element", pa.float32()))
+
+LISTING_SCHEMA = _schema(id=_TEXT, uri=_TEXT, version=_TEXT, bytes=pa.int64(), metadata=_TEXT)
+PART_SCHEMA = _schema(id=_TEXT, version=_TEXT, sha256=_TEXT, values=_VECTOR, error=_TEXT)
+LEDGER_SCHEMA = _schema(id=_TEXT, version=_TEXT, metadata_hash=_TEXT, deleted=pa.bool_())
+REJECTED_SCHEMA = _schema(id=_TEXT, version=_TEXT, metadata_hash=_TEXT, reason=_TEXT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,9 @@ def start(*arguments: str, **changes: str) -> subprocess.Popen[str]:
 
 def pinery(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run `pinery` to its end."""
-    return subprocess.run([*PINERY, *arguments], capture_output=True, text=True, env=environment(**changes), timeout=240)
+    return subprocess.run(
+        [*PINERY, *arguments], capture_output=True, text=True, env=environment(**changes), timeout=240
+    )
 
 
 def report(*arguments: str, **changes: str) -> dict[str, Any]:
@@ -50,7 +52,9 @@ def report(*arguments: str, **changes: str) -> dict[str, Any]:
     return dict(json.loads(ended.stdout))
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None, seconds: float = 120) -> None:
+def wait_until(
+    condition: Callable[[], bool], process: subprocess.Popen[str] | None = None, seconds: float = 120
+) -> None:
     """Return once the condition holds; fail if the process ends before, or the time runs out."""
     deadline = time.monotonic() + seconds
     while not condition():

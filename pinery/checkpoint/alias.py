@@ -49,7 +49,9 @@ class Alias:
         if self.live is not None and not self.live.same_place(entry):
             retired.append(self.live)
         kept = [old for old in self.kept if not old.same_place(entry)]
-        return replace(self, live=entry, kept=kept, retired=retired, history=[*self.history, Change(at, run, entry.name)])
+        return replace(
+            self, live=entry, kept=kept, retired=retired, history=[*self.history, Change(at, run, entry.name)]
+        )
 
 
 def read_alias(store: Store, name: str) -> tuple[Alias, str | None]:

@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.parquet import stream
+from pinery.checkpoint.parts import Checkpoint
 
 
 class KnownBytes:
@@ -49,8 +49,7 @@ class KnownBytes:
             ).fetchone()
         if found is None:
             return None
-        values: npt.NDArray[np.float32] = self._checkpoint.values(*found).to_numpy(zero_copy_only=False)
-        return values
+        return self._checkpoint.values(*found)
 
     def close(self) -> None:
         """Let go of the table's file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -40,7 +41,9 @@ class Lease:
     Raises LeaseHeldError on entry while another run holds it (unless told to wait).
     """
 
-    def __init__(self, store: Store, name: str, run: str, ttl: float, wait: bool, waiting: Callable[[Holder], None]) -> None:
+    def __init__(
+        self, store: Store, name: str, run: str, ttl: float, wait: bool, waiting: Callable[[Holder], None]
+    ) -> None:
         self._store, self._name, self._run, self._ttl = store, name, run, ttl
         self._wait, self._waiting = wait, waiting
         self._tag = ""
@@ -79,10 +82,8 @@ class Lease:
             self._renewer.join()
         if not self._lost:
             self._lost = f"run {self._run} has let go of its lease"
-            try:
+            with contextlib.suppress(ConflictError, TransientError):  # somebody took it over, or it expires by itself
                 self._store.replace(self._name, self._record(released=True), self._tag)
-            except (ConflictError, TransientError):
-                pass  # somebody took it over, or it expires by itself
 
     def _acquire(self) -> bool:
         found = self._store.read(self._name)
@@ -128,7 +129,7 @@ class Lease:
                 if not self._write(self._tag):
                     self._lost = f"another run took over the lease of run {self._run}"
                     return
-            except Exception:  # a storage fault: the next turn tries again, and check() fails if none succeeds in time
+            except Exception:  # noqa: BLE001  # a storage fault: the next turn tries again, and check() fails if none succeeds in time
                 continue
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO, Final, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 # Measured in benchmarks/codec.py: for vectors, BYTE_STREAM_SPLIT before zstd is the smallest at full speed.
 VECTOR_COLUMN = "values.list.element"
-COMPRESSION = "zstd"
+COMPRESSION: Final = "zstd"
 ROW_GROUP_BYTES = 4 << 20
 ROW_GROUP_ROWS = 16384
 
@@ -28,7 +28,7 @@ class TableWriter:
             path,
             schema,
             compression=COMPRESSION,
-            use_dictionary=[name for name in schema.names if name in ("error", "reason")],
+            use_dictionary=cast(Any, [name for name in schema.names if name in ("error", "reason")]),
             use_byte_stream_split=vectors or False,
             write_statistics=True,
         )
@@ -64,7 +64,9 @@ def vector_row_group(dimension: int) -> int:
     return max(64, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (4 * max(dimension, 1))))
 
 
-def stream(source: Path | BinaryIO, columns: list[str] | None = None, batch_rows: int = 4096) -> Iterator[pa.RecordBatch]:
+def stream(
+    source: Path | BinaryIO, columns: list[str] | None = None, batch_rows: int = 4096
+) -> Iterator[pa.RecordBatch]:
     """The batches of a Parquet file, a row group in memory at a time."""
     with pq.ParquetFile(source, pre_buffer=False) as file:
         yield from file.iter_batches(batch_size=batch_rows, columns=columns)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -56,14 +58,15 @@ class Checkpoint:
         with self.open(part) as source:
             yield from stream(source, columns, batch_rows)
 
-    def values(self, part: str, row: int) -> pa.Array:
-        """The vector in row `row` of `part`: float32, of the model's dimension."""
+    def values(self, part: str, row: int) -> npt.NDArray[np.float32]:
+        """The vector in row `row` of `part`: float32, shape (dimension,)."""
         with self.open(part) as source, pq.ParquetFile(source, pre_buffer=False) as file:
             first = 0
             for group in range(file.metadata.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
                 if row < first + rows:
-                    return file.read_row_group(group, columns=["values"])["values"][row - first].values
+                    found: Any = file.read_row_group(group, columns=["values"])["values"][row - first]
+                    return np.asarray(found.values, dtype=np.float32)
                 first += rows
         raise IndexError(f"part {part} has no row {row}")
 

@@ -80,7 +80,9 @@ class S3Store:
         prefix = self._key(folder) + "/"
         found: list[str] = []
         with self._errors(folder):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix, Delimiter="/"
+            )
             for page in pages:
                 found += [entry["Key"].removeprefix(prefix) for entry in page.get("Contents", [])]
         return sorted(name for name in found if name)
@@ -132,7 +134,11 @@ class S3Store:
         try:
             with self._errors(name) as outcome:
                 answer = self._s3.put_object(
-                    Bucket=self._bucket, Key=self._key(name), Body=body, Metadata={WRITER_KEY: mark}, **cast(Any, condition)
+                    Bucket=self._bucket,
+                    Key=self._key(name),
+                    Body=body,
+                    Metadata={WRITER_KEY: mark},
+                    **cast(Any, condition),
                 )
                 outcome["value"] = answer["ETag"]
         except ConflictError:
@@ -146,8 +152,8 @@ class S3Store:
 
     @contextlib.contextmanager
     def _errors(self, name: str, missing: bool = False) -> Iterator[dict[str, Any]]:
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
         from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
         outcome: dict[str, Any] = {}
         try:
@@ -157,7 +163,9 @@ class S3Store:
                 return
             raise self._translate(name, error) from error
         except NoCredentialsError as error:
-            raise AccessDeniedError(f"no AWS credentials for {self.root}; set AWS_ACCESS_KEY_ID or a profile") from error
+            raise AccessDeniedError(
+                f"no AWS credentials for {self.root}; set AWS_ACCESS_KEY_ID or a profile"
+            ) from error
         except (BotoCoreError, Boto3Error) as error:
             raise TransientError(f"{self.root}/{name}: {error}") from error
 
@@ -167,7 +175,9 @@ class S3Store:
         if code == "NoSuchBucket":
             return ConfigError(f"the bucket of state {self.root} does not exist; create it or correct `state`")
         if code in DENIED:
-            return AccessDeniedError(f"access to {where} is denied ({code}); check the credentials and the bucket's policy")
+            return AccessDeniedError(
+                f"access to {where} is denied ({code}); check the credentials and the bucket's policy"
+            )
         if code in CONFLICT:
             return ConflictError(f"{where} was written by another run")
         if code in MISSING:

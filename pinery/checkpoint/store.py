@@ -146,7 +146,9 @@ class LocalStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield
         except PermissionError as error:
-            raise AccessDeniedError(f"can't write {path}: {error.strerror}; check the owner of the state folder") from error
+            raise AccessDeniedError(
+                f"can't write {path}: {error.strerror}; check the owner of the state folder"
+            ) from error
         except OSError as error:
             raise TerminalError(f"can't write {path}: {error.strerror}; nothing of it was published") from error
 

@@ -92,7 +92,9 @@ _DATASET = "regexp_extract(l.uri, '^torchvision://[^/]+/')"
 
 def dataset_sizes(con: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
     """How many items the listing has, per dataset (one unnamed where the uris name none)."""
-    return con.execute(f"SELECT {_DATASET} AS dataset, count(*) FROM listing l GROUP BY dataset ORDER BY dataset").fetchall()
+    return con.execute(
+        f"SELECT {_DATASET} AS dataset, count(*) FROM listing l GROUP BY dataset ORDER BY dataset"
+    ).fetchall()
 
 
 def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:

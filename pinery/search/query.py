@@ -87,7 +87,9 @@ def live_entry(corpus: Corpus) -> IndexEntry:
     found = corpus.open_index(entry).describe()
     if found is None or found.model_key != entry.card.key:
         state = "is gone" if found is None else f"now holds vectors of model key {found.model_key}"
-        raise IndexMismatchError(f"the live index {entry.name} {state}; `pinery upsert` fills it again from the checkpoint")
+        raise IndexMismatchError(
+            f"the live index {entry.name} {state}; `pinery upsert` fills it again from the checkpoint"
+        )
     return entry
 
 

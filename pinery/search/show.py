@@ -22,8 +22,12 @@ def show(corpus: Corpus, grid: str | None, count: int, seed: int) -> dict[str, A
     path = str(current_listing(corpus))
     with duckdb.connect() as con:
         rows = con.execute(
-            "SELECT id, uri, version, metadata FROM read_parquet(?) ORDER BY hash(id || ?::VARCHAR) LIMIT ?", [path, seed, count]
+            "SELECT id, uri, version, metadata FROM read_parquet(?) ORDER BY hash(id || ?::VARCHAR) LIMIT ?",
+            [path, seed, count],
         ).fetchall()
     tiles = [tile(corpus, row[0], (row[1], row[2]), json.loads(row[3])) for row in rows]
     drawn = draw_grid(tiles, Path(grid or f"show-{corpus.config.corpus}.png"))
-    return {"grid": str(drawn), "items": [{"id": row[0], "uri": row[1], "metadata": json.loads(row[3])} for row in rows]}
+    return {
+        "grid": str(drawn),
+        "items": [{"id": row[0], "uri": row[1], "metadata": json.loads(row[3])} for row in rows],
+    }

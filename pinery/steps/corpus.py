@@ -123,7 +123,9 @@ class Corpus:
 
         if self.config.is_s3_state:
             raise ConfigError("index.kind lance needs a local `state`; with state on S3, set index.kind to pinecone")
-        return LanceIndex(settings, Path(self.config.state) / "lance" / entry.name, entry.name, entry.namespace, dimension)
+        return LanceIndex(
+            settings, Path(self.config.state) / "lance" / entry.name, entry.name, entry.namespace, dimension
+        )
 
     def current_listing(self) -> str | None:
         """The name of the newest listing whose plan passed the guards."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,12 +27,8 @@ def delete_rows(run: Run, listing: str) -> int:
     deleted = 0
     with run.stage("delete"):
         for batch in pq.ParquetFile(_doomed(run, listing)).iter_batches(batch_size=MAX_IDS, columns=["id"]):
-            ids = batch["id"].to_pylist()
-
-            def delete(ids: list[str] = ids) -> None:
-                run.corpus.index.delete(ids)
-
-            with_patience(delete, f"delete from {run.corpus.index_name}", patience(run))
+            ids: Any = batch["id"].to_pylist()
+            with_patience(partial(run.corpus.index.delete, ids), f"delete from {run.corpus.index_name}", patience(run))
             run.check()
             nothing = pa.nulls(len(ids), pa.string())
             rows = pa.table([batch["id"], nothing, nothing, pa.array([True] * len(ids))], schema=LEDGER_SCHEMA)

@@ -89,12 +89,16 @@ def judge(con: duckdb.DuckDBPyConnection, options: PlanOptions, settings: RunSet
     check_listing(con, options.limit)
     define_plan(con, limit=options.limit, retry_quarantined=options.retry_quarantined)
     counts = count_plan(con)
-    reasons = [] if options.limit is not None else judge_plan(
-        counts,
-        delete_guard=settings.delete_guard,
-        change_guard=settings.change_guard,
-        allow_deletes=options.allow_deletes,
-        allow_changes=options.allow_changes,
+    reasons = (
+        []
+        if options.limit is not None
+        else judge_plan(
+            counts,
+            delete_guard=settings.delete_guard,
+            change_guard=settings.change_guard,
+            allow_deletes=options.allow_deletes,
+            allow_changes=options.allow_changes,
+        )
     )
     if reasons:
         raise RefusedError(f"corpus {corpus}: {'; and '.join(reasons)}. Nothing was changed")
@@ -114,17 +118,25 @@ def check_listing(con: duckdb.DuckDBPyConnection, limit: int | None) -> None:
 
 def _embed_work(con: duckdb.DuckDBPyConnection, scratch: Path, size: int, number: int) -> tuple[Work, ...]:
     path = scratch / "embed.parquet"
-    rows = _copy(con, path, """
+    rows = _copy(
+        con,
+        path,
+        """
         SELECT l.id, l.uri, l.version, l.bytes, l.metadata, e.metadata_hash
-        FROM to_embed e JOIN listing l USING (position) ORDER BY position""")
+        FROM to_embed e JOIN listing l USING (position) ORDER BY position""",
+    )
     return tuple(Work(part_name(number + at), path, *span) for at, span in enumerate(ranges(rows, size)))
 
 
 def _upsert_work(con: duckdb.DuckDBPyConnection, scratch: Path) -> tuple[Work, ...]:
     path = scratch / "upsert.parquet"
-    _copy(con, path, """
+    _copy(
+        con,
+        path,
+        """
         SELECT u.part, l.id, l.version, l.metadata, u.metadata_hash
-        FROM to_upsert u JOIN listing l USING (position) ORDER BY u.part, position""")
+        FROM to_upsert u JOIN listing l USING (position) ORDER BY u.part, position""",
+    )
     work, at = [], 0
     for part, rows in con.execute("SELECT part, count(*) FROM to_upsert GROUP BY part ORDER BY part").fetchall():
         work.append(Work(part, path, at, at + rows))
@@ -136,8 +148,6 @@ def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str) -> int:
     file = str(path).replace("'", "''")
     con.execute(f"COPY ({query}) TO '{file}' (FORMAT parquet, ROW_GROUP_SIZE 16384)")
     return int(pq.read_metadata(path).num_rows)
-
-
 
 
 def checkpointed_only(plan: Plan) -> Plan:

@@ -10,6 +10,7 @@ from typing import Any
 from pinery.checkpoint.listings import write_listing
 from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import state_id
+from pinery.config import PineconeSettings
 from pinery.errors import ConfigError
 from pinery.planning.cost import upsert_write_units, write_unit_dollars
 from pinery.planning.guards import judge_plan
@@ -17,7 +18,6 @@ from pinery.steps.corpus import Corpus
 from pinery.steps.find_index import open_ledger, refuse_foreign
 from pinery.steps.make_plan import PlanOptions, count_only
 from pinery.steps.stored import last_report
-
 
 METADATA_BYTES = 100
 """Assumed per row."""
@@ -34,7 +34,9 @@ def preview(corpus: Corpus, limit: int | None) -> dict[str, Any]:
         corpus.source.check()
         listing = folder / "listing.parquet"
         if write_listing(corpus.source.list_items(), listing, lambda _: None) == 0:
-            raise ConfigError(f"the source of corpus {corpus.config.corpus} lists no image; check the config's `source`")
+            raise ConfigError(
+                f"the source of corpus {corpus.config.corpus} lists no image; check the config's `source`"
+            )
         ledger = checkpoint = None
         if card is not None:
             corpus.refuse_another_model()
@@ -46,13 +48,25 @@ def preview(corpus: Corpus, limit: int | None) -> dict[str, Any]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     settings = corpus.config.run
-    refusals = [] if limit is not None else judge_plan(
-        counts, delete_guard=settings.delete_guard, change_guard=settings.change_guard, allow_deletes=False, allow_changes=False
+    refusals = (
+        []
+        if limit is not None
+        else judge_plan(
+            counts,
+            delete_guard=settings.delete_guard,
+            change_guard=settings.change_guard,
+            allow_deletes=False,
+            allow_changes=False,
+        )
     )
     last = last_report(corpus) or {}
     rate = float(last.get("images_per_second") or 0.0)
     upserts = counts.to_embed + counts.to_upsert
-    units = upsert_write_units(upserts, card.dimension, METADATA_BYTES) if card and corpus.config.index.kind == "pinecone" else None
+    units = (
+        upsert_write_units(upserts, card.dimension, METADATA_BYTES)
+        if card and isinstance(corpus.config.index, PineconeSettings)
+        else None
+    )
     return {
         "corpus": corpus.config.corpus,
         "model_key": card.key if card else None,

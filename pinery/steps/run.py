@@ -187,7 +187,9 @@ def _watch(run: Run, ended: threading.Event, exit: Callable[[int], None] = os._e
     limit = run.settings.stall_timeout
     while not ended.wait(limit / STALL_CHECKS):
         if run.idle_seconds() > limit:
-            text = f"no progress for {limit:g} s (run.stall_timeout); the run gave up. Run the same command again to go on"
+            text = (
+                f"no progress for {limit:g} s (run.stall_timeout); the run gave up. Run the same command again to go on"
+            )
             run.stop(TerminalError(text))
             if not ended.wait(STALL_GRACE):
                 run.lease.release()

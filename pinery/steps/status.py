@@ -11,9 +11,9 @@ from pinery.checkpoint.lease import read_holder
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import state_id
+from pinery.planning.plan import define_plan
 from pinery.steps.corpus import Corpus
 from pinery.steps.find_index import read_recorded
-from pinery.planning.plan import define_plan
 from pinery.steps.stored import current_listing, last_report
 from pinery.steps.tables import connect, define_tables
 

@@ -33,12 +33,22 @@ def define_tables(
     """Define `listing`, `checkpoint`, `ledger` and `rejected` over local files; absent ones are empty."""
     con.read_parquet(str(listing), file_row_number=True).select("*, file_row_number AS position").create_view("listing")
     keys = [str(checkpoint.key_file(part)) for part in checkpoint.names()] if checkpoint else []
-    _view(con, "checkpoint", keys, "regexp_extract(filename, '(part-[0-9]+)[^/]*$', 1) AS part, id, version, error",
-          "part VARCHAR, id VARCHAR, version VARCHAR, error VARCHAR")
+    _view(
+        con,
+        "checkpoint",
+        keys,
+        "regexp_extract(filename, '(part-[0-9]+)[^/]*$', 1) AS part, id, version, error",
+        "part VARCHAR, id VARCHAR, version VARCHAR, error VARCHAR",
+    )
     fold_ledger(con, [str(path) for path in ledger.files()] if ledger else [])
     refused = [str(path) for path in ledger.rejected_files()] if ledger else []
-    _view(con, "rejected", refused, "id, version, metadata_hash, reason",
-          "id VARCHAR, version VARCHAR, metadata_hash VARCHAR, reason VARCHAR")
+    _view(
+        con,
+        "rejected",
+        refused,
+        "id, version, metadata_hash, reason",
+        "id VARCHAR, version VARCHAR, metadata_hash VARCHAR, reason VARCHAR",
+    )
 
 
 def _view(con: duckdb.DuckDBPyConnection, name: str, files: list[str], columns: str, empty: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -64,8 +65,8 @@ def _versions(settled: Settled, wanted: pa.Table) -> pa.Table:
     return wanted.select(["id", "version", "metadata_hash"]).take(at)
 
 
-def _key(rows: pa.Table | pa.RecordBatch) -> pa.Array:
-    key = pc.binary_join_element_wise(rows["id"], rows["version"], "\x00")
+def _key(rows: pa.Table | pa.RecordBatch) -> Any:
+    key: Any = pc.binary_join_element_wise(rows["id"], rows["version"], pa.scalar("\x00"))  # type: ignore[call-overload]  # stubs want arrays only
     return key.combine_chunks() if isinstance(key, pa.ChunkedArray) else key
 
 

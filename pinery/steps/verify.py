@@ -53,7 +53,9 @@ def verify(run: Run, listing: str, limit: int | None) -> PlanCounts:
 
 def _differences_of_sample(run: Run, con: duckdb.DuckDBPyConnection) -> list[str]:
     chooser = random.Random(run.name)
-    parts = [row[0] for row in con.execute("SELECT DISTINCT part FROM winner WHERE error IS NULL ORDER BY part").fetchall()]
+    parts = [
+        row[0] for row in con.execute("SELECT DISTINCT part FROM winner WHERE error IS NULL ORDER BY part").fetchall()
+    ]
     differences = []
     for part in chooser.sample(parts, min(SAMPLED_PARTS, len(parts))):
         rows = _random_rows(run.corpus.checkpoint, part, chooser)
@@ -66,7 +68,7 @@ def _differences_of_sample(run: Run, con: duckdb.DuckDBPyConnection) -> list[str
             {"part": part},
         ).fetchall()
         con.unregister("sampled")
-        values = dict(zip(rows["id"].to_pylist(), rows["values"].to_pylist(), strict=True))
+        values: dict[Any, Any] = dict(zip(rows.column("id").to_pylist(), rows["values"].to_pylist(), strict=True))
         found = run.corpus.index.fetch([row[0] for row in expected])
         for row_id, metadata in expected:
             difference = compare(found.get(row_id), values[row_id], json.loads(metadata))
@@ -82,7 +84,8 @@ def compare(stored: Stored | None, values: list[float], metadata: Mapping[str, A
     """
     if stored is None:
         return "is missing"
-    if not np.allclose(stored.values, values, rtol=RELATIVE_TOLERANCE, atol=0):
+    # numpy would stretch a vector of one value to any length, and fail at other lengths.
+    if len(stored.values) != len(values) or not np.allclose(stored.values, values, rtol=RELATIVE_TOLERANCE, atol=0):
         return "has another vector"
     if not _same(stored.metadata, metadata):
         return "has other metadata"

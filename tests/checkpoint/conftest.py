@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,5 +20,5 @@ def s3_store(s3_server: S3Server, tmp_path: Path) -> S3Store:
 
 
 @pytest.fixture(params=["local", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    yield LocalStore(tmp_path / "state") if request.param == "local" else request.getfixturevalue("s3_store")
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return LocalStore(tmp_path / "state") if request.param == "local" else request.getfixturevalue("s3_store")

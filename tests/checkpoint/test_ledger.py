@@ -96,12 +96,19 @@ def test_rejected_rows_are_kept_apart(store: Store, tmp_path: Path) -> None:
         assert con.read_parquet(str(ledger.rejected_files()[0])).fetchall() == [("a", "v1", "h", "too odd")]
 
 
-entries = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["v1", "v2", None])), min_size=1, max_size=4, unique_by=lambda e: e[0])
+entries = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from(["v1", "v2", None])),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda e: e[0],
+)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(entries, st.booleans()), max_size=6))
-def test_snapshots_at_any_moment_change_nothing(tmp_path_factory: pytest.TempPathFactory, history: list[tuple[list[Entry], bool]]) -> None:
+def test_snapshots_at_any_moment_change_nothing(
+    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[list[Entry], bool]]
+) -> None:
     folder = tmp_path_factory.mktemp("ledger")
     ledger = Ledger(LocalStore(folder / "state"), PATHS, epoch=1, first_epoch=1)
     expected: dict[str, str] = {}

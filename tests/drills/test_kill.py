@@ -108,7 +108,9 @@ def test_the_temporary_prefect_server_dies_with_its_killed_parent(config_file: P
     process = start("run", str(config_file), PREFECT_API_URL="")
     state = config_file.parent / "state"
     wait_until(lambda: len(parts(state)) >= 1, process)
-    servers = [one for one in psutil.Process(process.pid).children(recursive=True) if "flows.temporary_server" in one.cmdline()]
+    servers = [
+        one for one in psutil.Process(process.pid).children(recursive=True) if "flows.temporary_server" in one.cmdline()
+    ]
     assert len(servers) == 1
     process.kill()
     process.wait()

@@ -133,7 +133,7 @@ def test_missing_weights_are_never_made_up(folder, tmp_path):
     state = load_file(folder / "model.safetensors")
     del state["visual_projection.weight"]
     save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ConfigError, match="lacks 1 weights of a CLIP model: visual_projection.weight"):
+    with pytest.raises(ConfigError, match=r"lacks 1 weights of a CLIP model: visual_projection\.weight"):
         registry.load(ModelSettings(name=f"clip:{tmp_path}"))
 
 

@@ -22,14 +22,23 @@ def saved(path, network, wrap=False):
 
 
 def network_of(name, **options):
+    """A random network whose batch norms have seen images, or its activations would fade to nothing."""
     torch.manual_seed(1)
-    return torchvision.models.get_model(name, weights=None, **BUILD_OPTIONS.get(name, {}), **options).eval()
+    network = torchvision.models.get_model(name, weights=None, **BUILD_OPTIONS.get(name, {}), **options)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None
+    with torch.no_grad():
+        network.train()(torch.randn(4, 3, 160, 160))
+    return network.eval()
 
 
 def plain(network, name, picture):
     transforms = torchvision.models.get_model_weights(name).DEFAULT.transforms()
     with torch.inference_mode():
-        return network(transforms(picture)[None]).numpy()
+        logits = network(transforms(picture)[None]).numpy()
+    assert np.ptp(logits) > 0.05, "logits too alike to compare"
+    return logits
 
 
 def embedded(model, picture):
@@ -100,7 +109,7 @@ def hub(tmp_path, monkeypatch):
 
 
 def put_into_hub(hub, monkeypatch, network):
-    """The hub cache as after a download: the file is named by its own SHA-256, and torchvision's row knows that name."""
+    """The hub cache as after a download: a file named by its own SHA-256, by which torchvision's entry knows it."""
     hub.mkdir(parents=True)
     temporary = hub / "temporary"
     torch.save(network.state_dict(), temporary)

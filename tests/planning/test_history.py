@@ -1,4 +1,4 @@
-"""Random histories of a corpus, with crashes at any point: the index always ends as the live rows, nothing is embedded twice."""
+"""Random histories of a corpus, crashing at any point: the index ends as the live rows, nothing is embedded twice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class World:
     def plan(self) -> duckdb.DuckDBPyConnection:
         con = duckdb.connect()
         con.execute(
-            "CREATE TABLE listing (id VARCHAR, uri VARCHAR, version VARCHAR, bytes BIGINT, metadata VARCHAR, position BIGINT)"
+            "CREATE TABLE listing"
+            " (id VARCHAR, uri VARCHAR, version VARCHAR, bytes BIGINT, metadata VARCHAR, position BIGINT)"
         )
         con.execute("CREATE TABLE checkpoint (part VARCHAR, id VARCHAR, version VARCHAR, error VARCHAR)")
         con.execute("CREATE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR)")

@@ -223,7 +223,8 @@ def test_each_listed_item_is_counted_under_one_word() -> None:
         assert sum(counts.get(word, 0) for word in words) == len(case.get("listing", ())), name
 
 
-def winner(*checkpoint: tuple[str, ...]) -> tuple[str, str | None]:
+def winner(*checkpoint: tuple[str, ...]) -> tuple[int, str | None]:
+    """The part, and the error if it has one, of the item `a` in version `v1`."""
     with tables(["a"], checkpoint) as con:
         define_plan(con, limit=None, retry_quarantined=False)
         rows = con.execute("SELECT part, error FROM winner").fetchall()

@@ -1,0 +1,82 @@
+"""What counts as the row that was sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pinery.records import Stored
+from pinery.steps.verify import compare
+
+VALUES = np.float32([0.1, -2.0, 0.0, 3e30]).tolist()
+METADATA = {"label": "seal", "n": 3, "yes": True, "tags": ["a", "ä"]}
+
+
+def stored(values: list[float] = VALUES, **changes: Any) -> Stored:
+    return Stored(tuple(values), METADATA | changes)
+
+
+def test_a_row_is_right_as_it_was_sent() -> None:
+    assert compare(stored(), VALUES, METADATA) is None
+    assert compare(Stored((1.0,), {}), [1.0], {}) is None
+
+
+def test_a_missing_row_is_told() -> None:
+    assert compare(None, VALUES, METADATA) == "is missing"
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        (np.multiply(VALUES, 1 + 9e-7).tolist(), None),
+        (np.multiply(VALUES, 1 + 2e-6).tolist(), "has another vector"),
+        ([0.1, -2.0, 1e-30, 3e30], "has another vector"),
+        ([0.1, 2.0, 0.0, 3e30], "has another vector"),
+        ([-2.0, 0.1, 0.0, 3e30], "has another vector"),
+        ([0.1, float("nan"), 0.0, 3e30], "has another vector"),
+        (VALUES[:3], "has another vector"),
+        ([*VALUES, 0.0], "has another vector"),
+        ([], "has another vector"),
+    ],
+    ids=str,
+)
+def test_values_may_differ_by_a_millionth_and_no_more(changed: list[float], verdict: str | None) -> None:
+    assert compare(stored(changed), VALUES, METADATA) == verdict
+
+
+def test_a_vector_of_one_value_is_not_stretched_to_fit() -> None:
+    assert compare(Stored((1.0,), {}), [1.0, 1.0], {}) == "has another vector"
+
+
+@pytest.mark.parametrize(
+    ("sent", "found", "same"),
+    [
+        (3, 3.0, True),  # Pinecone returns every number as a float
+        (2**53 + 1, float(2**53), True),
+        (0.1, 0.1, True),
+        (3, 3.0000001, False),
+        (3, "3", False),
+        ("3", 3, False),
+        (True, True, True),
+        (True, 1, False),
+        (1, True, False),
+        (True, False, False),
+        ("ä", "ä", True),
+        ("ä", "a\u0308", False),
+        (["a", "b"], ["a", "b"], True),
+        (["a", "b"], ["b", "a"], False),
+        (["a"], "a", False),
+    ],
+    ids=str,
+)
+def test_metadata_values_are_the_same_by_type_and_numbers_as_float64(sent: Any, found: Any, same: bool) -> None:
+    verdict = compare(stored(one=found), VALUES, METADATA | {"one": sent})
+    assert verdict == (None if same else "has other metadata")
+
+
+def test_a_lacking_or_additional_key_is_other_metadata() -> None:
+    assert compare(stored(more=1), VALUES, METADATA) == "has other metadata"
+    assert compare(stored(), VALUES, METADATA | {"more": 1}) == "has other metadata"
+    assert compare(stored(), VALUES, {}) == "has other metadata"
