@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PREFECT_POOL ?= local
 export PINERY_CACHE ?= $(CURDIR)/.pinery/cache
 # The demo and the tests use their own Prefect: a configured server elsewhere is none of their business.
-ISOLATED := env -u PREFECT_API_URL PREFECT_HOME=$(CURDIR)/.pinery/prefect
+ISOLATED := mkdir -p .pinery/prefect && env -u PREFECT_API_URL PREFECT_HOME=$(CURDIR)/.pinery/prefect
 
 .DEFAULT_GOAL := help
 .PHONY: help demo sample test lint drills bench deploy lock clean

@@ -45,7 +45,7 @@ def descriptors(images: list[Image.Image]) -> Vectors:
     """Shape (images, 512), as Pinery makes them."""
     model = Descriptor()
     prepared = torch.stack([model.preprocess(image) for image in images])
-    return np.concatenate([model.embed(batch) for batch in prepared.split(model.batch_size)])
+    return np.concatenate([model.embed(batch) for batch in torch.split(prepared, model.batch_size)])
 
 
 def histograms(images: list[Image.Image]) -> Vectors:

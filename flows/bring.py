@@ -29,7 +29,7 @@ def bring_index(run: Run, plan: Plan, limit: int | None) -> dict[str, Any]:
         ensure_index(run)
         parts, upserts = embed_and_upsert(run, plan)
         refuse_nothing_but_failures(run)
-        deleted = delete_rows(run, plan.listing) if needs_deletes(plan, limit) else 0
+        deleted = delete_rows(run, plan.listing) if limit is None and needs_deletes(plan, upserts) else 0
         counts = verify(run, plan.listing, limit)
         return publish_report(run, report, parts, upserts, deleted, counts)
     except BaseException as error:
@@ -37,9 +37,10 @@ def bring_index(run: Run, plan: Plan, limit: int | None) -> dict[str, Any]:
         raise
 
 
-def needs_deletes(plan: Plan, limit: int | None) -> bool:
-    """Whether anything may be in the index that is no live row; a limited run deletes nothing."""
-    return limit is None and plan.counts.held > 0 and bool(plan.counts.to_delete or plan.embed)
+def needs_deletes(plan: Plan, upserts: list[UpsertReport]) -> bool:
+    """Whether anything may be in the index that is no live row."""
+    before = plan.counts.held + plan.counts.doubtful > 0 and bool(plan.counts.to_delete or plan.embed)
+    return before or any(upsert.rejected for upsert in upserts)
 
 
 def embed_and_upsert(run: Run, plan: Plan) -> tuple[list[PartReport], list[UpsertReport]]:

@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def command(*options: Callable[[Command], Command]) -> Callable[[Command], click.Command]:
-    """A command over one config, with `--set` and `--json`; the function returns (what --json prints, what people see)."""
+    """A command over one config, with `--set` and `--json`."""
 
     def decorate(function: Command) -> click.Command:
         @functools.wraps(function)

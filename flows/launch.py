@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pinery.config_file import load_config
+from pinery.models.registry import parse
 
 
 def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:
@@ -15,6 +16,7 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
     Raises what the flow raises; configuration errors before Prefect is even imported.
     """
     settings = load_config(config, overrides)
+    parse(settings.model.name)
     # Prefect logs stack traces of failures that the command line tells in one line, and much else besides.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

@@ -74,8 +74,7 @@ def _imports(parsed: ast.Module, package: str) -> Iterator[tuple[int, str]]:
             else:
                 yield node.lineno, base
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            if node.args and isinstance(node.args[0], ast.Constant):
-                yield node.lineno, str(node.args[0].value)
+            yield from ((node.lineno, str(one.value)) for one in node.args if isinstance(one, ast.Constant))
 
 
 def _defines_a_flow(parsed: ast.Module) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,6 +40,12 @@ class Ledger:
         names = [name for name in self._store.names(self._paths.rejected) if _epoch(name) >= self.first_epoch]
         return [self._store.local(f"{self._paths.rejected}/{name}") for name in names]
 
+    def intend(self, ids: pa.Array[Any] | pa.ChunkedArray[Any], scratch: Path) -> None:
+        """Note ids that are about to be written or deleted: until they are entered, the index may hold either state."""
+        nothing = pa.nulls(len(ids), pa.string())
+        alive = pa.array([False] * len(ids))
+        self.enter(pa.table([ids, nothing, nothing, alive], schema=LEDGER_SCHEMA), scratch)
+
     def enter(self, rows: pa.Table, scratch: Path) -> None:
         """Enter acknowledged rows (LEDGER_SCHEMA), all at once."""
         self._append(self._paths.ledger, rows.cast(LEDGER_SCHEMA), scratch)
@@ -57,7 +64,7 @@ class Ledger:
         return count > 1 and (entries * SNAPSHOT_SHARE > held or count > SNAPSHOT_FILES)
 
     def publish_snapshot(self, path: Path) -> None:
-        """Publish the local file `path` (LEDGER_SCHEMA, one row an id, nothing deleted), then remove what it replaces."""
+        """Publish the local file `path` (LEDGER_SCHEMA, a row an id, none deleted), then remove what it replaces."""
         replaced = self._current()
         newest = replaced[-1].removeprefix(SNAPSHOT)
         self._store.publish(f"{self._paths.ledger}/{SNAPSHOT}{newest}", path)

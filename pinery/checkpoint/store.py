@@ -33,7 +33,7 @@ class Store(Protocol):
         """A small file's bytes and its tag (which changes with every write), or None."""
 
     def replace(self, name: str, data: bytes, tag: str | None) -> str:
-        """Write a small file if it still has `tag` (None: if it doesn't exist); return the new tag, else ConflictError."""
+        """Write a small file if it still has `tag` (None: if there is none); return the new tag, else ConflictError."""
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file, whatever was there."""

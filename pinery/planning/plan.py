@@ -2,7 +2,10 @@
 
 The tables that it takes, as DuckDB relations:
 `listing` (id, uri, version, bytes, metadata, position), `checkpoint` (part, id, version, error),
-`ledger` (id, version, metadata_hash), `rejected` (id, version, metadata_hash).
+`ledger` (id, version, metadata_hash, doubt), `rejected` (id, version, metadata_hash).
+
+A ledger row says what an index acknowledged last. `doubt` marks a row that was about to be written when the last entry
+was made: the index holds the old state or the new one. Its version is null if nothing was ever acknowledged.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ class PlanCounts:
     relabelled: int
     unchanged: int
     deleted: int
-    """In the ledger, not in the listing."""
+    """Acknowledged by the index, not in the listing."""
     quarantined: int
     """Listed with a verdict already recorded for this version."""
     rejected: int
@@ -36,7 +39,9 @@ class PlanCounts:
     to_delete: int
     """In the ledger, and not live as things stand (what is still to embed counts as not live)."""
     held: int
-    """What the ledger says the index holds."""
+    """What the index acknowledged to hold."""
+    doubtful: int
+    """Rows that were being written when a run died."""
 
 
 def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quarantined: bool) -> None:
@@ -63,7 +68,8 @@ def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quar
         CREATE OR REPLACE TABLE state AS
         SELECT d.id, d.version, d.position, d.part, d.place, d.metadata_hash,
                d.error IS NOT NULL AS bad,
-               g.id IS NULL AS absent, g.version IS DISTINCT FROM d.version AS other_version,
+               g.version IS NULL AS absent, coalesce(g.doubt, false) AS doubt,
+               g.version IS DISTINCT FROM d.version AS other_version,
                g.metadata_hash IS DISTINCT FROM d.metadata_hash AS other_metadata,
                r.id IS NOT NULL AS refused
         FROM desired d LEFT JOIN ledger g ON g.id = d.id
@@ -76,14 +82,18 @@ def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quar
     con.execute(f"""
         CREATE OR REPLACE VIEW to_upsert AS
         SELECT * FROM state WHERE part IS NOT NULL AND NOT bad AND NOT refused
-        AND (absent OR other_version OR other_metadata) AND {within}
+        AND (absent OR other_version OR other_metadata OR doubt) AND {within}
     """)
-    # An id whose listed version has no vector (quarantined, moved, refused) must not keep its old one.
+    # An id whose listed version has no vector (quarantined, moved) or was refused must not keep its old one.
+    deletes = "true" if limit is None else "false"
     con.execute(f"""
         CREATE OR REPLACE VIEW to_delete AS
         SELECT g.id FROM ledger g LEFT JOIN state s USING (id)
-        WHERE ({"true" if limit is None else "false"}) AND (s.id IS NULL OR (s.other_version AND (s.bad OR s.part IS NULL))
-              OR (s.refused AND (s.other_version OR s.other_metadata)))
+        WHERE {deletes} AND (
+            s.id IS NULL
+            OR ((s.bad OR s.part IS NULL) AND (s.other_version OR s.doubt))
+            OR (s.refused AND (s.other_version OR s.other_metadata OR s.doubt))
+        )
     """)
 
 
@@ -105,10 +115,11 @@ def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
                count(*) FILTER (NOT absent AND other_version AND NOT bad AND NOT refused),
                count(*) FILTER (NOT absent AND NOT other_version AND other_metadata AND NOT refused),
                count(*) FILTER (NOT absent AND NOT other_version AND NOT other_metadata),
-               (SELECT count(*) FROM ledger ANTI JOIN listing USING (id)),
+               (SELECT count(*) FROM ledger ANTI JOIN listing USING (id) WHERE version IS NOT NULL),
                count(*) FILTER (bad), count(*) FILTER (refused AND NOT bad),
                (SELECT count(*) FROM to_embed), (SELECT count(*) FROM to_upsert),
-               (SELECT count(*) FROM to_delete), (SELECT count(*) FROM ledger)
+               (SELECT count(*) FROM to_delete),
+               (SELECT count(*) FROM ledger WHERE version IS NOT NULL), (SELECT count(*) FROM ledger WHERE doubt)
         FROM state
     """).fetchall()
     return PlanCounts(*row)
@@ -123,16 +134,34 @@ def duplicate_ids(con: duckdb.DuckDBPyConnection) -> tuple[str, str, str] | None
 
 
 def fold_ledger(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
-    """Define the table `ledger` from entry files, oldest first: the last entry of an id wins; deleted ids are gone."""
-    con.execute("CREATE OR REPLACE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR)")
+    """Define the table `ledger` from entry files (LEDGER_SCHEMA), oldest first.
+
+    The last acknowledgement of an id wins; an acknowledged delete removes it. An entry that is no acknowledgement (not
+    deleted, version null) leaves the row as it was, in doubt until the next acknowledgement.
+    """
+    con.execute("CREATE OR REPLACE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR, doubt BOOLEAN)")
     if files:
         con.execute(
             """
-            INSERT INTO ledger SELECT id, e.version, e.metadata_hash FROM (
-                SELECT id, max_by({version: version, metadata_hash: metadata_hash, deleted: deleted},
-                                  (list_position($files, filename), file_row_number)) AS e
-                FROM read_parquet($files, filename = true, file_row_number = true) GROUP BY id
-            ) WHERE NOT e.deleted
+            INSERT INTO ledger
+            WITH entries AS (
+                SELECT id, version, metadata_hash, deleted, NOT deleted AND version IS NULL AS intent,
+                       list_position($files, filename) * 4294967296 + file_row_number AS place
+                FROM read_parquet($files, filename = true, file_row_number = true)
+            ), folded AS (
+                SELECT id, max_by({version: version, metadata_hash: metadata_hash}, place) FILTER (NOT intent) AS last,
+                       coalesce(max(place) FILTER (intent) > coalesce(max(place) FILTER (NOT intent), -1), false) AS doubt
+                FROM entries GROUP BY id
+            )
+            SELECT id, last.version, last.metadata_hash, doubt FROM folded WHERE doubt OR last.version IS NOT NULL
             """,
             {"files": files},
         )
+
+
+def snapshot_rows(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    """The rows (LEDGER_SCHEMA) that say in one file what the table `ledger` says; an intent follows what it leaves."""
+    return con.sql("""
+        SELECT id, version, metadata_hash, false AS deleted FROM ledger WHERE version IS NOT NULL
+        UNION ALL SELECT id, NULL, NULL, false FROM ledger WHERE doubt
+    """)

@@ -27,6 +27,8 @@ def delete_rows(run: Run, listing: str) -> int:
     deleted = 0
     with run.stage("delete"):
         for batch in pq.ParquetFile(_doomed(run, listing)).iter_batches(batch_size=MAX_IDS, columns=["id"]):
+            run.check()
+            run.open_ledger.intend(batch["id"], run.scratch)
             ids: Any = batch["id"].to_pylist()
             with_patience(partial(run.corpus.index.delete, ids), f"delete from {run.corpus.index_name}", patience(run))
             run.check()

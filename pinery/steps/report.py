@@ -11,7 +11,7 @@ from pinery.checkpoint.alias import write_alias
 from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.store import Store
 from pinery.errors import LeaseLostError
-from pinery.planning.plan import PlanCounts, fold_ledger
+from pinery.planning.plan import PlanCounts, fold_ledger, snapshot_rows
 from pinery.records import LEDGER_SCHEMA, PartReport, UpsertReport
 from pinery.steps.make_plan import Plan
 from pinery.steps.run import Run
@@ -128,8 +128,7 @@ def compact_ledger(run: Run) -> None:
     path = run.scratch / "snapshot.parquet"
     with connect(run.scratch) as con, TableWriter(path, LEDGER_SCHEMA) as writer:
         fold_ledger(con, [str(file) for file in ledger.files()])
-        rows = con.sql("SELECT id, version, metadata_hash, false AS deleted FROM ledger ORDER BY id")
-        for batch in rows.to_arrow_reader(16384):
+        for batch in snapshot_rows(con).to_arrow_reader(16384):
             writer.append(batch)
     run.check()
     ledger.publish_snapshot(path)

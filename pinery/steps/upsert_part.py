@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,10 +25,12 @@ def upsert_part(run: Run, work: Work) -> UpsertReport:
     acknowledged until then are in the ledger.
     """
     began = time.monotonic()
-    wanted = read_rows(work.path, work.start, work.stop)
+    wanted = _with_vectors(run, work.part, read_rows(work.path, work.start, work.stop))
     acknowledged: list[pa.Table] = []
     rejected: list[pa.Table] = []
     batches = _batches(run, work, wanted)
+    run.check()
+    run.open_ledger.intend(wanted["id"], run.scratch)
     try:
         for settled in upsert_rows(run.corpus.index, batches, patience(run)):
             rows = _versions(settled, wanted)
@@ -48,11 +51,21 @@ def patience(run: Run) -> Patience:
     return Patience(run.corpus.config.upsert.outage_patience, run.check, run.pause, run.note)
 
 
+def _with_vectors(run: Run, part: str, wanted: pa.Table) -> pa.Table:
+    keys = _key(wanted)
+    has = np.zeros(wanted.num_rows, dtype=bool)
+    for batch in run.corpus.checkpoint.batches(part, ["id", "version", "error"], 16384):
+        found = pc.index_in(_key(batch), keys)
+        usable = pc.and_(pc.is_valid(found), pc.is_null(batch["error"]))
+        has[found.filter(usable).to_numpy()] = True
+    return wanted.filter(pa.array(has))
+
+
 def _batches(run: Run, work: Work, wanted: pa.Table) -> Iterator[pa.RecordBatch]:
     keys = _key(wanted)
     for batch in run.corpus.checkpoint.batches(work.part, ["id", "version", "values"]):
         found = pc.index_in(_key(batch), keys)
-        usable = pc.and_(pc.is_valid(found), pc.is_valid(batch["values"]))
+        usable = pc.is_valid(found)
         rows = batch.filter(usable)
         if rows.num_rows:
             metadata = wanted["metadata"].take(found.filter(usable)).combine_chunks()

@@ -14,33 +14,36 @@ from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.root import IndexPaths
 from pinery.checkpoint.store import LocalStore, Store
-from pinery.planning.plan import fold_ledger
+from pinery.planning.plan import fold_ledger, snapshot_rows
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA
 
 PATHS = IndexPaths("corpus/indexes/lance/name/ns")
-Entry = tuple[str, str | None]  # id, version; None deletes
+Entry = tuple[str, str | None]  # id, version; None deletes, "?" only intends
 
 
 def rows(entries: list[Entry]) -> pa.Table:
     columns = {
         "id": [id for id, _ in entries],
-        "version": [version for _, version in entries],
-        "metadata_hash": [version and "hash" for _, version in entries],
+        "version": [None if version == "?" else version for _, version in entries],
+        "metadata_hash": [None if version == "?" else version and "hash" for _, version in entries],
         "deleted": [version is None for _, version in entries],
     }
     return pa.table(columns, schema=LEDGER_SCHEMA)
 
 
 def held(ledger: Ledger) -> dict[str, str]:
+    """The version of each id; a row in doubt has a question mark at its end."""
     with duckdb.connect() as con:
         fold_ledger(con, [str(path) for path in ledger.files()])
-        return dict(con.execute("SELECT id, version FROM ledger").fetchall())
+        found = con.execute("SELECT id, coalesce(version, '') || if(doubt, '?', '') FROM ledger").fetchall()
+    return dict(found)
 
 
 def snapshot(ledger: Ledger, scratch: Path) -> None:
     path = scratch / "snapshot.parquet"
-    with TableWriter(path, LEDGER_SCHEMA) as writer:
-        for batch in rows(sorted(held(ledger).items())).to_batches():
+    with duckdb.connect() as con, TableWriter(path, LEDGER_SCHEMA) as writer:
+        fold_ledger(con, [str(path) for path in ledger.files()])
+        for batch in snapshot_rows(con).to_arrow_reader():
             writer.append(batch)
     ledger.publish_snapshot(path)
 
@@ -52,6 +55,15 @@ def test_the_last_entry_of_an_id_wins_across_epochs(store: Store, tmp_path: Path
     second = Ledger(store, PATHS, epoch=2, first_epoch=1)
     second.enter(rows([("a", "v2"), ("b", "v3")]), tmp_path)
     assert held(second) == {"a": "v2", "b": "v3", "c": "v1"}
+
+
+def test_what_was_intended_is_in_doubt_until_it_is_entered(store: Store, tmp_path: Path) -> None:
+    ledger = Ledger(store, PATHS, epoch=1, first_epoch=1)
+    ledger.enter(rows([("a", "v1"), ("b", "v1")]), tmp_path)
+    ledger.intend(pa.array(["a", "c"]), tmp_path)
+    assert held(ledger) == {"a": "v1?", "b": "v1", "c": "?"}
+    ledger.enter(rows([("a", "v2"), ("c", None)]), tmp_path)
+    assert held(ledger) == {"a": "v2", "b": "v1"}
 
 
 def test_entries_of_an_index_that_is_gone_are_void(store: Store, tmp_path: Path) -> None:
@@ -97,7 +109,7 @@ def test_rejected_rows_are_kept_apart(store: Store, tmp_path: Path) -> None:
 
 
 entries = st.lists(
-    st.tuples(st.sampled_from("abcd"), st.sampled_from(["v1", "v2", None])),
+    st.tuples(st.sampled_from("abcd"), st.sampled_from(["v1", "v2", None, "?"])),
     min_size=1,
     max_size=4,
     unique_by=lambda e: e[0],
@@ -115,7 +127,10 @@ def test_snapshots_at_any_moment_change_nothing(
     for entered, compact in history:
         ledger.enter(rows(entered), folder)
         for id, version in entered:
-            expected.pop(id, None) if version is None else expected.update({id: version})
+            if version is None:
+                expected.pop(id, None)
+            else:
+                expected[id] = expected.get(id, "").rstrip("?") + "?" if version == "?" else version
         if compact and ledger.wants_snapshot():
             snapshot(ledger, folder)
     assert held(ledger) == expected

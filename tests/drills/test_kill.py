@@ -1,4 +1,4 @@
-"""Processes killed for real: what was published stays, is not embedded again, and the index ends as if nothing happened."""
+"""Processes killed for real: what is published stays, is not embedded again, and the index ends as if undisturbed."""
 
 from __future__ import annotations
 

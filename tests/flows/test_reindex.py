@@ -7,8 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+import torchvision
+from PIL import Image
 
 from flows.reindex import reindex
 from flows.upsert import upsert
@@ -19,6 +23,7 @@ from pinery.steps.corpus import Corpus
 from pinery.steps.preview import preview
 from pinery.steps.status import status
 from tests.corpora import config, paint
+from tests.models.weights import squeezenet_weights
 from tests.pinecone_server.server import PineconeServer
 
 COUNTS = ("new", "changed", "relabelled", "deleted", "unchanged", "embedded", "reused", "upserted")
@@ -205,9 +210,29 @@ def test_limit_restricts_the_work_and_deletes_nothing(images: Path, tmp_path: Pa
     assert counts(reindex(settings)) == {"new": 6, "deleted": 1, "unchanged": 5, "embedded": 6, "upserted": 6}
 
 
-def test_another_model_is_refused(images: Path, tmp_path: Path) -> None:
-    from tests.models.weights import squeezenet_weights
+def test_vectors_are_those_of_a_plain_torchvision_script(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state", model=squeezenet_weights(tmp_path))
+    reindex(settings)
+    network = torchvision.models.squeezenet1_1()
+    network.load_state_dict(torch.load(settings["model"]["weights"], weights_only=True))
+    transform = torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1.transforms()
+    for name, stored in held(settings).items():
+        with Image.open(images / name) as image, torch.inference_mode():
+            expected = network.eval()(transform(image).unsqueeze(0))[0].numpy()
+        assert len(stored.values) == 1000
+        np.testing.assert_allclose(stored.values, expected, rtol=0, atol=1e-5)
 
+
+def test_a_rerun_needs_neither_weights_nor_model(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state", model=squeezenet_weights(tmp_path))
+    reindex(settings)
+    Path(settings["model"]["weights"]).unlink()
+    assert counts(reindex(settings)) == {"unchanged": 12}
+    assert preview(Corpus(load_config(settings)), None)["unchanged"] == 12
+    assert upsert(settings, index="fresh")["upserted"] == 12
+
+
+def test_another_model_is_refused(images: Path, tmp_path: Path) -> None:
     settings = config(images, tmp_path / "state")
     reindex(settings)
     other = settings | {"model": squeezenet_weights(tmp_path)}

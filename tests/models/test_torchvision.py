@@ -29,7 +29,7 @@ def network_of(name, **options):
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = None
     with torch.no_grad():
-        network.train()(torch.randn(4, 3, 160, 160))
+        network.train()(torch.randn(2, 3, 299, 299))
     return network.eval()
 
 

@@ -32,7 +32,7 @@ def tables(
             " (id VARCHAR, uri VARCHAR, version VARCHAR, bytes BIGINT, metadata VARCHAR, position BIGINT)"
         )
         con.execute("CREATE TABLE checkpoint (part VARCHAR, id VARCHAR, version VARCHAR, error VARCHAR)")
-        con.execute("CREATE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR)")
+        con.execute("CREATE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR, doubt BOOLEAN)")
         con.execute("CREATE TABLE rejected (id VARCHAR, version VARCHAR, metadata_hash VARCHAR)")
         for position, short in enumerate(listing):
             id, version, metadata, uri = _filled((short,) if isinstance(short, str) else short, None, "v1", LABEL, None)
@@ -43,7 +43,8 @@ def tables(
         for table, rows in (("ledger", ledger), ("rejected", rejected)):
             for row in rows:
                 id, version, metadata = _filled(row, None, "v1", LABEL)
-                _insert(con, table, (id, version, metadata_hash(metadata or "")))
+                doubt = (False,) if table == "ledger" else ()
+                _insert(con, table, (id, version, metadata_hash(metadata or ""), *doubt))
         yield con
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import duckdb
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pinery.planning.partition import ranges
@@ -46,7 +46,7 @@ class World:
             " (id VARCHAR, uri VARCHAR, version VARCHAR, bytes BIGINT, metadata VARCHAR, position BIGINT)"
         )
         con.execute("CREATE TABLE checkpoint (part VARCHAR, id VARCHAR, version VARCHAR, error VARCHAR)")
-        con.execute("CREATE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR)")
+        con.execute("CREATE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR, doubt BOOLEAN)")
         con.execute("CREATE TABLE rejected (id VARCHAR, version VARCHAR, metadata_hash VARCHAR)")
         rows = [(id, f"file:///{id}", v, 1, m, at) for at, (id, (v, m)) in enumerate(sorted(self.source.items()))]
         _fill(con, "listing", rows)
@@ -55,11 +55,20 @@ class World:
             "checkpoint",
             [(f"part-{n:08d}", *key, error) for n, part in enumerate(self.parts) for key, error in part.items()],
         )
-        held = {row[0]: row for row in self.ledger}  # the last entry of an id wins
-        _fill(con, "ledger", [row[:3] for row in held.values() if not row[3]])
+        _fill(con, "ledger", self.fold())
         _fill(con, "rejected", self.rejected)
         define_plan(con, limit=None, retry_quarantined=False)
         return con
+
+    def fold(self) -> list[tuple[object, ...]]:
+        """The ledger's rows: the last acknowledgement of an id, and whether something was intended after it."""
+        rows: dict[str, tuple[object, ...]] = {}
+        for id, version, digest, deleted in self.ledger:
+            if not deleted and version is None:
+                rows[id] = (*rows.get(id, (id, None, None))[:3], True)
+            else:
+                rows[id] = (id, version, digest, False)
+        return [row for row in rows.values() if row[1] is not None or row[3]]
 
     def run(self, budget: int | None) -> None:
         """A run that dies before its `budget`th effect."""
@@ -78,7 +87,10 @@ class World:
         rows = self.plan().execute(
             "SELECT s.id, s.version, l.metadata, s.metadata_hash FROM to_upsert s JOIN listing l USING (position)"
         )
-        for id, version, metadata, digest in rows.fetchall():
+        found = rows.fetchall()
+        self.step()
+        self.ledger += [(id, None, None, False) for id, *_ in found]
+        for id, version, metadata, digest in found:
             self.step()
             if metadata == '{"label":"refused"}':
                 self.rejected.append((id, version, digest))
@@ -89,6 +101,8 @@ class World:
 
     def delete(self) -> None:
         for (id,) in self.plan().execute("SELECT id FROM to_delete").fetchall():
+            self.step()
+            self.ledger.append((id, None, None, False))
             self.step()
             self.index.pop(id, None)
             self.step()
@@ -105,16 +119,23 @@ def _fill(con: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, .
         con.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
 
+def put_(number: int, version: str) -> tuple[str, str, str, str]:
+    return ("put", IDS[number], version, '{"label":"a"}')
+
+
 versions = st.sampled_from(["v1", "v2", "v3", "bad1"])
 labels = st.sampled_from(['{"label":"a"}', '{"label":"b"}', '{"label":"refused"}'])
 put = st.tuples(st.just("put"), st.sampled_from(IDS), versions, labels)  # add, change, revert and re-label
 remove = st.tuples(st.just("remove"), st.sampled_from(IDS))
 rename = st.tuples(st.just("rename"), st.sampled_from(IDS), st.sampled_from(IDS))
-crash = st.tuples(st.just("run"), st.integers(0, 12))
+crash = st.tuples(st.just("run"), st.integers(0, 20))
 rerun = st.tuples(st.just("run"), st.none())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example([put_(0, "v1"), ("run", 3), ("remove", IDS[0])])
+@example([put_(0, "v1"), ("run", None), put_(0, "v2"), ("run", 3), put_(0, "v1")])
+@example([put_(0, "v1"), put_(1, "v1"), ("run", None), ("remove", IDS[0]), ("run", 3), put_(0, "v1")])
 @given(st.lists(st.one_of(put, put, remove, rename, crash, rerun), max_size=14))
 def test_any_history_ends_with_the_index_equal_to_the_live_rows(history: list[tuple[object, ...]]) -> None:
     world = World()

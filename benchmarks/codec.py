@@ -1,0 +1,130 @@
+"""How float32 vectors are best compressed in Parquet: bytes per vector, and MB/s of float32 written and read.
+
+python benchmarks/codec.py [FOLDER OF IMAGES] [--repeats N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from machine import keep, table
+from numpy.typing import NDArray
+
+from pinery.checkpoint.parquet import VECTOR_COLUMN, vector_row_group
+from pinery.config import ModelSettings
+from pinery.models.registry import load
+from pinery.models.runner import embed_images
+
+Vectors = NDArray[np.float32]
+
+CODECS: dict[str, dict[str, Any]] = {
+    "none": {"compression": "none"},
+    "snappy": {"compression": "snappy"},
+    "lz4": {"compression": "lz4"},
+    "zstd 1": {"compression": "zstd", "compression_level": 1},
+    "zstd 3": {"compression": "zstd", "compression_level": 3},
+}
+ENCODINGS: dict[str, dict[str, Any]] = {
+    "plain": {"use_dictionary": False},
+    "byte stream split": {"use_dictionary": False, "use_byte_stream_split": [VECTOR_COLUMN]},
+    "dictionary": {"use_dictionary": True},
+}
+MEASURED_BYTES = 32 << 20
+"""What one timing covers at least; small sets of vectors are written and read several times for it."""
+
+
+def descriptor_vectors(folder: Path) -> Vectors:
+    """The `descriptor` vectors of all JPEGs in a folder, shape (images, dimension)."""
+    model = load(ModelSettings(name="descriptor"))
+    paths = sorted(folder.glob("*.jpg"))
+    batches = embed_images(
+        lambda: model,
+        len(paths),
+        lambda at: paths[at].read_bytes(),
+        lambda _: None,
+        threads=4,
+        max_pixels=64_000_000,
+        dimension=model.card.dimension,
+        progress=lambda _: None,
+        stop=lambda: False,
+        timings={},
+    )
+    return np.stack([one.values for batch in batches for one in batch if one.values is not None])
+
+
+def random_vectors(rows: int, dimension: int) -> Vectors:
+    """Vectors of length 1 in random directions: what no codec should be able to do much about."""
+    vectors = np.random.default_rng(0).standard_normal((rows, dimension), dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def write(vectors: pa.Table, options: dict[str, Any], row_group: int) -> pa.Buffer:
+    """The vectors as a Parquet file in memory."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(vectors, sink, row_group_size=row_group, write_statistics=False, **options)
+    return sink.getvalue()
+
+
+def seconds(action: Callable[[], object], times: int, repeats: int) -> float:
+    """The median of how long doing it `times` times takes, per time."""
+    taken = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        for _ in range(times):
+            action()
+        taken.append((time.perf_counter() - began) / times)
+    return statistics.median(taken)
+
+
+def measure(vectors: Vectors, repeats: int) -> list[list[str]]:
+    """A row of figures for each codec with each encoding."""
+    flat = pa.array(vectors.ravel())
+    offsets = pa.array(np.arange(0, vectors.size + 1, vectors.shape[1], dtype=np.int32))
+    column = pa.ListArray.from_arrays(offsets, flat, type=pa.list_(pa.field("element", pa.float32())))
+    columns = pa.table({"values": column})
+    row_group, times = vector_row_group(vectors.shape[1]), -(-MEASURED_BYTES // vectors.nbytes)
+    rows = []
+    for codec, compression in CODECS.items():
+        for encoding, options in ENCODINGS.items():
+            both = compression | options
+            file = write(columns, both, row_group)
+            assert pq.read_table(pa.BufferReader(file)).equals(columns)
+            written = seconds(lambda both=both: write(columns, both, row_group), times, repeats)
+            read = seconds(lambda file=file: pq.read_table(pa.BufferReader(file), use_threads=False), times, repeats)
+            size = f"{file.size / len(vectors):,.0f}"
+            rows.append([codec, encoding, size, *(f"{vectors.nbytes / 1e6 / each:,.0f}" for each in (written, read))])
+    return rows
+
+
+def main() -> None:
+    """Measure, print and keep the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = Path(__file__).parent.parent / "data" / "sample"
+    parser.add_argument("folder", type=Path, nargs="?", default=default, help="images; default: data/sample")
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    real = descriptor_vectors(given.folder)
+    unit = random_vectors(4000, real.shape[1])
+    head = ["codec", "encoding", "bytes/vector", "write MB/s", "read MB/s"]
+    body = [
+        f"Parquet in memory, one thread, row groups of 4 MiB; a vector of {real.shape[1]} float32 values has"
+        f" {4 * real.shape[1]:,} bytes; medians of {given.repeats}."
+    ]
+    for title, vectors in (
+        (f"`descriptor` vectors of the {len(real):,} images in `{given.folder.name}`", real),
+        (f"{len(unit):,} random vectors of length 1", unit),
+    ):
+        body.append(f"\n## {title}\n\n{table(head, measure(vectors, given.repeats))}")
+    keep("codec", "Codecs for vectors", ["pyarrow", "numpy"], "\n".join(body))
+
+
+if __name__ == "__main__":
+    main()
