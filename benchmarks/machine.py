@@ -37,9 +37,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def keep(name: str, title: str, packages: Sequence[str], body: str) -> None:
     """Print the result and write it to `results/<name>.md`, with machine, versions and date."""
     when = datetime.now(UTC).date().isoformat()
-    text = (
-        f"# {title}\n\n{machine()}; {versions(*packages)}; {when}. Made by `python benchmarks/{name}.py`.\n\n{body}\n"
-    )
+    # Of paths only the names: results are published.
+    command = " ".join(["python", f"benchmarks/{name}.py", *(Path(argument).name for argument in sys.argv[1:])])
+    text = f"# {title}\n\n{machine()}; {versions(*packages)}; {when}. Made by `{command}`.\n\n{body}\n"
     print(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")

@@ -10,6 +10,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.bring import LANES, bring_index
 from flows.progress import current_progress
+from flows.secrets import provide_secrets
 from pinery.config_file import load_config
 from pinery.steps.corpus import Corpus
 from pinery.steps.make_plan import PlanOptions
@@ -42,7 +43,9 @@ def reindex(
         The run's report.
     """
     options = PlanOptions(limit, allow_deletes, allow_changes, retry_quarantined)
-    with open_run(Corpus(load_config(config)), wait=wait, progress=current_progress()) as run:
+    settings = load_config(config)
+    provide_secrets(settings)
+    with open_run(Corpus(settings), wait=wait, progress=current_progress()) as run:
         find_index(run)
         listing = list_items(run)
         plan = make_plan(run, listing, options)

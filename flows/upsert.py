@@ -11,6 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.bring import LANES, bring_index
 from flows.progress import current_progress
+from flows.secrets import provide_secrets
 from pinery.config_file import load_config
 from pinery.steps.corpus import Corpus
 from pinery.steps.make_plan import PlanOptions, checkpointed_only
@@ -33,7 +34,9 @@ def upsert(config: str | dict[str, Any], index: str | None = None, wait: bool = 
         The run's report.
     """
     overrides = [f"index.name={index}"] if index else []
-    corpus = Corpus(load_config(config, overrides))
+    settings = load_config(config, overrides)
+    provide_secrets(settings)
+    corpus = Corpus(settings)
     with open_run(corpus, wait=wait, progress=current_progress()) as run:
         find_index(run)
         listing = run.scratch / "listing.parquet"

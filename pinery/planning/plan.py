@@ -160,7 +160,7 @@ def fold_ledger(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
 
 
 def snapshot_rows(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
-    """The rows (LEDGER_SCHEMA) that say in one file what the table `ledger` says; an intent follows what it leaves."""
+    """The rows (LEDGER_SCHEMA) that say in one file what the table `ledger` says; an intent comes last."""
     return con.sql("""
         SELECT id, version, metadata_hash, false AS deleted FROM ledger WHERE version IS NOT NULL
         UNION ALL SELECT id, NULL, NULL, false FROM ledger WHERE doubt

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pinery.checkpoint.parquet import read_rows
-from pinery.errors import RefusedError, TerminalError
+from pinery.errors import RefusedError, StoppedError, TerminalError
 from pinery.planning.guards import too_many_quarantined
 from pinery.records import PART_SCHEMA, PartReport
 from pinery.steps.make_plan import Work
@@ -47,6 +47,9 @@ def embed_part(run: Run, work: Work) -> PartReport:
         if writer.rows:
             run.check()
             run.corpus.checkpoint.publish(work.part, path)
+    except StoppedError:
+        run.check()  # why it was asked to stop says more
+        raise
     finally:
         path.unlink(missing_ok=True)
     run.attempted += writer.rows
@@ -67,8 +70,8 @@ def refuse_nothing_but_failures(run: Run) -> None:
     """Raise TerminalError where items were attempted and every one of them failed."""
     if run.attempted and run.attempted == run.quarantined:
         raise TerminalError(
-            f"all {run.attempted} images that this run tried to embed were quarantined; `pinery status` lists the reasons."
-            " The index was left as it is. Once the cause is mended, run again with --retry-quarantined"
+            f"all {run.attempted} images that this run tried to embed were quarantined; `pinery status` lists the"
+            " reasons. The index was left as it is. Once the cause is mended, run again with --retry-quarantined"
         )
 
 

@@ -63,8 +63,8 @@ def refuse_foreign(corpus: Corpus, found: Identity | None) -> None:
         return
     if found.state != corpus.state:
         raise IndexMismatchError(
-            f"index {corpus.index_name} belongs to state {found.state}; this state is {corpus.state} ({corpus.store.root})."
-            " Set index.name or index.prefix to another name"
+            f"index {corpus.index_name} belongs to state {found.state}; this state is {corpus.state}"
+            f" ({corpus.store.root}). Set index.name or index.prefix to another name"
         )
     if found.model_key != corpus.card.key:
         raise IndexMismatchError(

@@ -46,8 +46,8 @@ def verify(run: Run, listing: str, limit: int | None) -> PlanCounts:
         if differences:
             raise TerminalError(
                 f"index {corpus.index_name} does not hold what it should: {'; '.join(differences[:5])}."
-                " Something else may have written to it. The checkpoint is safe; `pinery upsert` into a fresh index.name"
-                " rebuilds it without embedding anything"
+                " Something else may have written to it. The checkpoint is safe: `pinery upsert CONFIG --index NEW-NAME`"
+                " fills a fresh index without embedding anything"
             )
     return counts
 

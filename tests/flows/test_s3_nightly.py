@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import orjson
 import pytest
+from prefect.blocks.system import Secret
 from prefect.exceptions import PrefectException
 
 from flows.reindex import reindex
@@ -156,3 +158,13 @@ def test_a_row_that_the_index_refuses_is_rejected_by_name_and_not_sent_again(
     again = reindex(nightly)
     assert (again["rejected"], again["unchanged"], again["upserted"]) == (1, 12, 0)
     assert pinecone_environment.log.count("upsert") == 0
+
+
+def test_the_key_may_come_from_a_secret_block(nightly: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    key = os.environ["PINECONE_API_KEY"]
+    monkeypatch.delenv("PINECONE_API_KEY")
+    with pytest.raises(ConfigError, match="PINECONE_API_KEY"):
+        reindex(nightly)
+    Secret(value=key).save("pinecone-api-key", overwrite=True)
+    assert reindex(nightly)["upserted"] == 12
+    monkeypatch.delenv("PINECONE_API_KEY")

@@ -23,8 +23,8 @@ def tables(
     """A connection with the tables that `define_plan` takes.
 
     Rows are written short: the listing as `id` or (id, version, metadata, uri), the checkpoint as (part number, id,
-    version, error), the ledger and the rejected as (id, version, metadata). What is left out is version `v1`, metadata
-    `LABEL`, the id as uri, and no error.
+    version, error), the ledger as (id, version, metadata, "doubt"), the rejected as (id, version, metadata). What is
+    left out is version `v1`, metadata `LABEL`, the id as uri, no error and no doubt.
     """
     with duckdb.connect() as con:
         con.execute(
@@ -40,11 +40,12 @@ def tables(
         for row in checkpoint:
             number, id, version, error = _filled(row, None, None, "v1", None)
             _insert(con, "checkpoint", (f"part-{int(number or 0):08d}", id, version, error))
-        for table, rows in (("ledger", ledger), ("rejected", rejected)):
-            for row in rows:
-                id, version, metadata = _filled(row, None, "v1", LABEL)
-                doubt = (False,) if table == "ledger" else ()
-                _insert(con, table, (id, version, metadata_hash(metadata or ""), *doubt))
+        for row in ledger:
+            id, version, metadata, doubt = _filled(row, None, "v1", LABEL, None)
+            _insert(con, "ledger", (id, version, metadata and metadata_hash(metadata), doubt is not None))
+        for row in rejected:
+            id, version, metadata = _filled(row, None, "v1", LABEL)
+            _insert(con, "rejected", (id, version, metadata_hash(metadata or "")))
         yield con
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pinery.planning.plan import count_plan, dataset_sizes, define_plan, duplicate_ids
 from pinery.records import metadata_hash
-from tests.planning.tables import tables
+from tests.planning.tables import LABEL, tables
 
 OTHER = '{"label":"b"}'
 CIFAR10, CIFAR100 = "torchvision://CIFAR10/train/", "torchvision://CIFAR100/train/"
@@ -168,6 +168,33 @@ CASES: dict[str, Case] = {
         "rejected": [("a",), ("a",), ("a", "v2")],
         "counts": {"rejected": 1},
     },
+    "in doubt": {
+        "listing": ["a"],
+        "checkpoint": [("0", "a")],
+        "ledger": [("a", "v1", LABEL, "doubt")],
+        "upsert": "a",
+        "counts": {"unchanged": 1, "doubtful": 1},
+    },
+    "in doubt and never acknowledged": {
+        "listing": ["a"],
+        "checkpoint": [("0", "a")],
+        "ledger": [("a", None, None, "doubt")],
+        "upsert": "a",
+        "counts": {"new": 1, "doubtful": 1, "held": 0},
+    },
+    "in doubt, never acknowledged, and no longer listed": {
+        "ledger": [("a", None, None, "doubt")],
+        "delete": "a",
+        "counts": {"doubtful": 1, "held": 0},
+    },
+    "in doubt, never acknowledged, and then rejected": {
+        "listing": ["a"],
+        "checkpoint": [("0", "a")],
+        "ledger": [("a", None, None, "doubt")],
+        "rejected": [("a",)],
+        "delete": "a",
+        "counts": {"rejected": 1, "doubtful": 1, "held": 0},
+    },
     "an index made anew": {
         "listing": ["a", "b"],
         "checkpoint": [("0", "a"), ("0", "b")],
@@ -213,7 +240,7 @@ def test_what_becomes_of_each_id(case: Case) -> None:
         counts = asdict(count_plan(con))
     sizes = {f"to_{view}": len(case.get(view, "").split()) for view in ("embed", "upsert", "delete")}
     held = {"listed": len(case.get("listing", ())), "held": len(case.get("ledger", ()))}
-    assert counts == dict.fromkeys(counts, 0) | case.get("counts", {}) | sizes | held
+    assert counts == dict.fromkeys(counts, 0) | sizes | held | case.get("counts", {})
 
 
 def test_each_listed_item_is_counted_under_one_word() -> None:

@@ -1,0 +1,70 @@
+"""The embeddings themselves: a corpus' live rows, as Arrow batches or as a DataFrame."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pinery.checkpoint.parquet import read_rows
+from pinery.planning.plan import define_plan
+from pinery.steps.corpus import Corpus
+from pinery.steps.stored import current_listing
+from pinery.steps.tables import connect, define_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Embeddings:
+    """The live rows of a corpus: every listed item that the checkpoint has a vector of."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Batches with `id`, `version`, `metadata` (JSON text) and `values` (float32 lists), a part at a time."""
+        folder = Path(tempfile.mkdtemp(prefix="pinery-embeddings-"))
+        try:
+            live = folder / "live.parquet"
+            parts = self._write_live_rows(folder, live)
+            start = 0
+            for part, rows in parts:
+                wanted = read_rows(live, start, start + rows)
+                start += rows
+                yield from self._joined(part, wanted)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A DataFrame of all live rows, in memory at once; index: id."""
+        import pandas as pd
+
+        frames = [batch.to_pandas() for batch in self.batches()]
+        columns = ["id", "version", "metadata", "values"]
+        return pd.concat(frames).set_index("id") if frames else pd.DataFrame(columns=columns).set_index("id")
+
+    def _write_live_rows(self, folder: Path, live: Path) -> list[tuple[str, int]]:
+        with connect(folder) as con:
+            define_tables(con, current_listing(self._corpus), self._corpus.checkpoint, None)
+            define_plan(con, limit=None, retry_quarantined=False)
+            rows = con.sql("SELECT part, id, version, metadata FROM desired WHERE part IS NOT NULL AND error IS NULL")
+            rows.order("part, id").write_parquet(str(live))
+            return rows.aggregate("part, count(*)", "part").order("part").fetchall()
+
+    def _joined(self, part: str, wanted: pa.Table) -> Iterator[pa.RecordBatch]:
+        for batch in self._corpus.checkpoint.batches(part, ["id", "version", "values"]):
+            found = pc.index_in(batch["id"], wanted["id"].combine_chunks())
+            rows = batch.filter(pc.is_valid(found))
+            metadata = wanted.take(found.filter(pc.is_valid(found)))
+            same = pc.and_(pc.equal(rows["version"], metadata["version"].combine_chunks()), pc.is_valid(rows["values"]))
+            if pc.any(same).as_py():
+                texts = metadata["metadata"].combine_chunks()
+                columns = [rows["id"], rows["version"], texts, rows["values"]]
+                joined = pa.RecordBatch.from_arrays(columns, names=["id", "version", "metadata", "values"])
+                yield joined.filter(same)
