@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -19,12 +20,15 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
     parse(settings.model.name)
     # Prefect logs stack traces of failures that the command line tells in one line, and much else besides.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     from flows.progress import on_terminal
     from flows.reindex import reindex
     from flows.server import prefect_api
     from flows.upsert import upsert
 
+    # Prefect's event queue logs beside all of Prefect's own settings.
+    logging.getLogger("EventsWorker").setLevel(os.environ["PREFECT_LOGGING_LEVEL"])
     flow = {"reindex": reindex, "upsert": upsert}[name]
     with prefect_api(), on_terminal():
         return flow(settings.model_dump(mode="json"), **flags)

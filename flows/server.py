@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import prefect
+from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from pinery.checkpoint.s3_store import cache_root
@@ -22,6 +23,7 @@ from pinery.errors import TerminalError
 START_SECONDS = 90.0
 POLL_SECONDS = 0.1
 LOG_TAIL = 2000
+DRAIN_SECONDS = 3.0
 
 
 @contextlib.contextmanager
@@ -39,7 +41,11 @@ def prefect_api() -> Iterator[str]:
         # A heartbeat is for servers that outlive the run; stopping its thread costs a second.
         temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
-        yield url
+        try:
+            yield url
+        finally:
+            # While there is still a server to take them; else Prefect tells of each event that it lost.
+            EventsWorker.drain_all(timeout=DRAIN_SECONDS, at_exit=False)
 
 
 @contextlib.contextmanager

@@ -172,7 +172,7 @@ def _grid(corpus: Corpus, query: Query, picture: Image.Image | None, matches: li
     tiles = [tile(corpus, match.id, found.item(match.id), match.metadata, match.score) for match in matches]
     if not tiles:
         raise ConfigError("no item matches, so there is no picture to draw; widen --filter")
-    return draw_grid(tiles, Path(query.grid or ""), query=asked)
+    return draw_grid(tiles, Path(query.grid or ""), columns=min(6, len(tiles) + 1), query=asked)
 
 
 def tile(

@@ -1,0 +1,53 @@
+"""What a user sees of a run: a summary, or one line that says what is wrong; Prefect keeps quiet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.corpora import config
+from tests.processes import pinery, write_config
+
+
+def test_a_run_without_any_prefect_server(images: Path, tmp_path: Path) -> None:
+    (images / "red-0.jpg").write_bytes(b"broken")
+    path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
+    first = pinery("run", str(path), PREFECT_API_URL="", PREFECT_LOGGING_LEVEL="CRITICAL")
+    assert first.returncode == 0, first.stderr
+    assert "embedded     11" in first.stdout
+    assert "verified" in first.stdout
+    [warning] = first.stderr.strip().splitlines()
+    assert warning.startswith("WARNING: 1 quarantined and 0 rejected items are not in the index")
+    second = pinery("run", str(path), "--json", PREFECT_API_URL="", PREFECT_LOGGING_LEVEL="CRITICAL")
+    assert second.returncode == 0, second.stderr
+    assert second.stderr == ""
+    report = json.loads(second.stdout)
+    expected = {
+        "run", "corpus", "model_key", "index", "listed", "new", "changed", "relabelled", "deleted", "unchanged", "moved",
+        "embedded", "reused", "upserted", "quarantined", "rejected", "limited", "parts", "seconds", "images_per_second",
+        "bottleneck", "verified",
+    }  # fmt: skip
+    assert expected <= report.keys()
+    shown = pinery("status", str(path))
+    assert "red-0.jpg" in shown.stdout
+    searched = pinery("search", str(path), "--image", str(images / "red-1.jpg"), "--top-k", "2", "--json")
+    [best, second_best] = json.loads(searched.stdout)["matches"]
+    assert best["id"] == "red-1.jpg"
+    assert best["metadata"] == {"label": "red"}
+    assert best["uri"] == (images / "red-1.jpg").as_uri()
+    assert best["score"] >= second_best["score"]
+    drawn = pinery("show", str(path), "--grid", str(tmp_path / "sample.png"), "--count", "4")
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "sample.png").stat().st_size > 1000
+
+
+def test_a_users_mistake_is_one_line_on_stderr(images: Path, tmp_path: Path) -> None:
+    path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
+    ended = pinery("run", str(path), "--set", f"source.path={tmp_path / 'none'}", PREFECT_API_URL="")
+    assert ended.returncode == 2
+    [line] = ended.stderr.strip().splitlines()
+    assert line.startswith("pinery: folder")
+    assert "none does not exist" in line
+    refused = pinery("run", str(path), "--limit", "500", "--json", PREFECT_API_URL="")
+    assert refused.returncode == 2
+    assert "above the 12 items" in json.loads(refused.stdout)["error"]
