@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -85,33 +86,40 @@ def main() -> None:
     """Measure, print and keep the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", type=int, nargs=2, default=(2_000, 20_000), help="images of the two corpora")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each; default: 3")
     given = parser.parse_args()
-    rows, peaks = [], []
+    rows, medians = [], []
     for count in given.counts:
         with tempfile.TemporaryDirectory(prefix="pinery-memory-") as folder:
             images = Path(folder) / "images"
             generate(images, count)
-            measured = run(images, Path(folder))
-        report = measured.report
-        if report["embedded"] != count or not report["verified"]:
-            raise SystemExit(f"embedded {report['embedded']} of {count}, verified: {report['verified']}")
-        peaks.append(measured.peak)
-        whole = [f"{count:,}", *(f"{n:,.0f}" for n in (report["parts"], measured.peak, measured.seconds))]
-        embedding = [f"{report['seconds']['embed']:,.1f}", f"{report['images_per_second']:,.0f}"]
-        rows.append([*whole, *embedding])
-    head = ["images", "parts", "peak MiB", "seconds", "of them embedding", "images/s embedding"]
-    ratio = f"The larger corpus took {peaks[1] / peaks[0]:.2f} times the memory of the smaller one."
+            runs = [measure(images, Path(folder) / str(n), count) for n in range(given.repeats)]
+        peaks = [one.peak for one in runs]
+        medians.append(statistics.median(peaks))
+        seconds = statistics.median(one.seconds for one in runs)
+        rate = statistics.median(one.report["images_per_second"] for one in runs)
+        figures = (runs[0].report["parts"], medians[-1], min(peaks), max(peaks), seconds, rate)
+        rows.append([f"{count:,}", *(f"{figure:,.0f}" for figure in figures)])
+    head = ["images", "parts", "peak MiB, median", "lowest", "highest", "seconds", "images/s embedding"]
+    ratio = f"The larger corpus took {medians[1] / medians[0]:.2f} times the memory of the smaller one, by the medians."
     about = (
         "`pinery run` with `descriptor` into the embedded index and default settings, from nothing to verified, over"
         " images painted by `data/generate.py`. Memory is that of the command and its children without the temporary"
-        " Prefect server; seconds include starting that server and importing everything."
+        " Prefect server; seconds include starting that server and importing everything. Medians of"
+        f" {given.repeats} runs, each into a new state."
     )
-    keep(
-        "memory",
-        "Memory of a run",
-        ["torch", "pyarrow", "duckdb", "lancedb"],
-        f"{about}\n\n{table(head, rows)}\n\n{ratio}",
-    )
+    packages = ["torch", "pyarrow", "duckdb", "lancedb"]
+    keep("memory", "Memory of a run", packages, f"{about}\n\n{table(head, rows)}\n\n{ratio}")
+
+
+def measure(images: Path, folder: Path, count: int) -> Measured:
+    """One run into a new state, which must have embedded and verified everything."""
+    folder.mkdir()
+    measured = run(images, folder)
+    if measured.report["embedded"] != count or not measured.report["verified"]:
+        raise SystemExit(f"embedded {measured.report['embedded']} of {count}")
+    print(f"{count:,} images: {measured.peak:,.0f} MiB, {measured.seconds:.0f} s", file=sys.stderr)
+    return measured
 
 
 if __name__ == "__main__":

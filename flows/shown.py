@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 COUNTS = ("listed", "new", "changed", "relabelled", "unchanged", "moved", "embedded", "reused", "upserted", "deleted")
 SHOWN_ROWS = 20
+WIDE = 200
 
 
 def report(data: dict[str, Any], as_json: bool) -> None:
@@ -125,7 +127,7 @@ def _table(title: str) -> Table:
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
 
 def _json(data: Any) -> None:
