@@ -23,9 +23,9 @@ def test_a_run_without_any_prefect_server(images: Path, tmp_path: Path) -> None:
     assert second.stderr == ""
     report = json.loads(second.stdout)
     expected = {
-        "run", "corpus", "model_key", "index", "listed", "new", "changed", "relabelled", "deleted", "unchanged", "moved",
-        "embedded", "reused", "upserted", "quarantined", "rejected", "limited", "parts", "seconds", "images_per_second",
-        "bottleneck", "verified",
+        "run", "corpus", "model_key", "index", "listed", "new", "changed", "relabelled", "deleted", "unchanged",
+        "moved", "embedded", "reused", "upserted", "quarantined", "rejected", "limited", "parts", "seconds",
+        "images_per_second", "bottleneck", "verified",
     }  # fmt: skip
     assert expected <= report.keys()
     shown = pinery("status", str(path))

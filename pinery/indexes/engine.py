@@ -18,6 +18,8 @@ from pinery.indexes.protocol import Index
 from pinery.planning.packing import pack_rows
 
 LONGEST_PAUSE = 30.0
+SAME_REFUSALS = 50
+"""Rows of one request, all refused in the same words: it is not the rows that are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def _settle(index: Index, rows: pa.RecordBatch, patience: Patience, end: Callabl
     refused: dict[int, str] = {}
     try:
         _send(index, rows, 0, refused, patience)
-        if rows.num_rows > 1 and len(refused) == rows.num_rows and len(set(refused.values())) == 1:
+        if len(refused) == rows.num_rows >= SAME_REFUSALS and len(set(refused.values())) == 1:
             raise TerminalError(f"index {index.name} refused every row of a request: {refused[0]}")
     except BaseException as error:
         end(error)

@@ -29,7 +29,7 @@ class LanceIndex:
     """One namespace of an embedded index in the local folder `folder`; see Index."""
 
     kind = "lance"
-    max_request_rows = 4096
+    max_request_rows = 1024
     max_request_bytes = 1 << 30
     max_concurrency = 1
 

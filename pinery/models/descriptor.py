@@ -38,6 +38,8 @@ COLOUR_POWER, EDGE_POWER = 0.4, 0.5
 SHARES = (1.0, 0.5, 1.2)
 """How much of a cosine the object's core, its surround and its edges decide."""
 DIMENSION = 2 * LIGHTNESS_BINS * COLOUR_BINS**2 + GRID**2 * DIRECTIONS
+CPU_CHUNK = 4
+"""Images at once on a CPU: their intermediates stay in its cache, which is about twice as fast."""
 VERSION = "1"
 """To be raised with every change that alters a vector."""
 
@@ -82,8 +84,11 @@ class Descriptor:
 
     def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
         """Shape (images, 512), float32, of images (images, 3, 64, 64) in uint8."""
+        chunk = CPU_CHUNK if self.device == "cpu" else len(batch)
         with torch.inference_mode():
-            vectors: npt.NDArray[np.float32] = describe(batch.to(self.device)).cpu().numpy()
+            images = batch.to(self.device)
+            parts = [describe(images[at : at + chunk]) for at in range(0, len(images), chunk)]
+            vectors: npt.NDArray[np.float32] = torch.cat(parts).cpu().numpy()
         return vectors
 
     def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:  # noqa: ARG002  the protocol's name

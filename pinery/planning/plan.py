@@ -150,7 +150,7 @@ def fold_ledger(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
                 FROM read_parquet($files, filename = true, file_row_number = true)
             ), folded AS (
                 SELECT id, max_by({version: version, metadata_hash: metadata_hash}, place) FILTER (NOT intent) AS last,
-                       coalesce(max(place) FILTER (intent) > coalesce(max(place) FILTER (NOT intent), -1), false) AS doubt
+                       arg_max(intent, place) AS doubt
                 FROM entries GROUP BY id
             )
             SELECT id, last.version, last.metadata_hash, doubt FROM folded WHERE doubt OR last.version IS NOT NULL

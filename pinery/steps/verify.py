@@ -46,7 +46,7 @@ def verify(run: Run, listing: str, limit: int | None) -> PlanCounts:
         if differences:
             raise TerminalError(
                 f"index {corpus.index_name} does not hold what it should: {'; '.join(differences[:5])}."
-                " Something else may have written to it. The checkpoint is safe: `pinery upsert CONFIG --index NEW-NAME`"
+                " Something else may have written to it. The checkpoint is safe: `pinery upsert CONFIG --index NEW`"
                 " fills a fresh index without embedding anything"
             )
     return counts

@@ -299,7 +299,15 @@ def test_a_request_refused_row_by_row_for_one_reason_is_no_matter_of_rows(
 ) -> None:
     server.faults.push("upsert", 400, times=None, body={"code": 3, "message": "namespace is not right"})
     with pytest.raises(TerminalError, match="index things refused every row of a request: namespace is not right"):
-        list(upsert_rows(index, [rows(0, 8)], waits.patience()))
+        list(upsert_rows(index, [rows(0, 60)], waits.patience()))
+
+
+def test_a_few_rows_refused_for_one_reason_are_rejected_rows(
+    server: PineconeServer, index: PineconeIndex, waits: Waits
+) -> None:
+    server.faults.push("upsert", 400, times=None, body={"code": 3, "message": "odd"})
+    [settled] = upsert_rows(index, [rows(0, 2)], waits.patience())
+    assert {at: "odd" in words for at, words in settled.refused.items()} == {0: True, 1: True}
 
 
 @pytest.mark.parametrize("oversize", ["413", "400"])
