@@ -38,14 +38,22 @@ class Holder:
 class Lease:
     """A held lease; a context manager that renews it in the background and lets go at the end.
 
-    Raises LeaseHeldError on entry while another run holds it (unless told to wait).
+    `name_run` is asked for the run's name when the lease is free. Raises LeaseHeldError on entry while another run
+    holds it (unless told to wait).
     """
 
     def __init__(
-        self, store: Store, name: str, run: str, ttl: float, wait: bool, waiting: Callable[[Holder], None]
+        self,
+        store: Store,
+        name: str,
+        name_run: Callable[[], str],
+        ttl: float,
+        wait: bool,
+        waiting: Callable[[Holder], None],
     ) -> None:
-        self._store, self._name, self._run, self._ttl = store, name, run, ttl
+        self._store, self._name, self._name_run, self._ttl = store, name, name_run, ttl
         self._wait, self._waiting = wait, waiting
+        self.run = ""
         self._tag = ""
         self._fresh_until = 0.0
         self._lost = ""
@@ -59,7 +67,7 @@ class Lease:
             raise LeaseLostError(f"{self._lost}; nothing more is written, run the same command again to go on")
         if time.monotonic() >= self._fresh_until:
             raise LeaseLostError(
-                f"the lease of run {self._run} ran out after {self._ttl:g} s without renewal;"
+                f"the lease of run {self.run} ran out after {self._ttl:g} s without renewal;"
                 " nothing more is written, run the same command again to go on"
             )
 
@@ -81,7 +89,7 @@ class Lease:
         if self._renewer.is_alive():
             self._renewer.join()
         if not self._lost:
-            self._lost = f"run {self._run} has let go of its lease"
+            self._lost = f"run {self.run} has let go of its lease"
             with contextlib.suppress(ConflictError, TransientError):  # somebody took it over, or it expires by itself
                 self._store.replace(self._name, self._record(released=True), self._tag)
 
@@ -97,6 +105,7 @@ class Lease:
             self._waiting(holder)
             return False
         self.epoch = holder.epoch + 1 if holder else 1
+        self.run = self._name_run()
         return self._write(found[1] if found else None)
 
     def _write(self, tag: str | None) -> bool:
@@ -111,7 +120,7 @@ class Lease:
     def _record(self, released: bool) -> bytes:
         me: dict[str, Any] = asdict(
             Holder(
-                run=self._run,
+                run=self.run,
                 host=socket.gethostname(),
                 boot=_boot_id(),
                 pid=os.getpid(),
@@ -127,7 +136,7 @@ class Lease:
         while not self._ended.wait(self._ttl / RENEWALS_PER_TTL):
             try:
                 if not self._write(self._tag):
-                    self._lost = f"another run took over the lease of run {self._run}"
+                    self._lost = f"another run took over the lease of run {self.run}"
                     return
             except Exception:  # noqa: BLE001  # a storage fault: the next turn tries again, and check() fails if none succeeds in time
                 continue

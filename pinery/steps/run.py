@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +24,7 @@ from pinery.steps.corpus import Corpus
 
 STALL_CHECKS = 20
 STALL_GRACE = 60.0
+STAMP = "%Y%m%dT%H%M%S%fZ"
 
 
 class Progress(Protocol):
@@ -55,8 +56,8 @@ class Silent:
 class Run:
     """One run of one corpus; made by `open_run`."""
 
-    def __init__(self, corpus: Corpus, name: str, lease: Lease, scratch: Path, progress: Progress) -> None:
-        self.corpus, self.name, self.lease, self.scratch = corpus, name, lease, scratch
+    def __init__(self, corpus: Corpus, lease: Lease, scratch: Path, progress: Progress) -> None:
+        self.corpus, self.name, self.lease, self.scratch = corpus, lease.run, lease, scratch
         self.started = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
         self.attempted = 0
@@ -147,12 +148,11 @@ def open_run(corpus: Corpus, *, wait: bool = False, progress: Progress | None = 
     to another model.
     """
     watcher = progress or Silent()
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}Z-{uuid.uuid4().hex[:6]}"
     corpus.refuse_another_model()
-    with _lease(corpus, name, wait, watcher) as lease:
+    with _lease(corpus, wait, watcher) as lease:
         folder = f"{corpus.config.corpus}/{corpus.card.key}"
         _remove_leftovers(corpus.store.scratch(folder))
-        run = Run(corpus, name, lease, corpus.store.scratch(f"{folder}/{name}"), watcher)
+        run = Run(corpus, lease, corpus.store.scratch(f"{folder}/{lease.run}"), watcher)
         ended = threading.Event()
         threading.Thread(target=_watch, args=(run, ended), name="stall", daemon=True).start()
         try:
@@ -167,14 +167,28 @@ def open_run(corpus: Corpus, *, wait: bool = False, progress: Progress | None = 
             run.close()
 
 
-def _lease(corpus: Corpus, name: str, wait: bool, progress: Progress) -> Lease:
+def _lease(corpus: Corpus, wait: bool, progress: Progress) -> Lease:
     def waiting(holder: Holder) -> None:
         if holder.run not in told:
             told.add(holder.run)
             progress.note(f"waiting for run {holder.run} on {holder.host} (pid {holder.pid}) to end")
 
     told: set[str] = set()
-    return Lease(corpus.store, corpus.paths.lease(corpus.card.key), name, corpus.config.run.lease_ttl, wait, waiting)
+
+    def name_run() -> str:
+        return run_name(datetime.now(UTC), corpus.current_listing())
+
+    place, ttl = corpus.paths.lease(corpus.card.key), corpus.config.run.lease_ttl
+    return Lease(corpus.store, place, name_run, ttl, wait, waiting)
+
+
+def run_name(now: datetime, newest_listing: str | None) -> str:
+    """A name that sorts after those of all earlier runs, whatever the clocks of the hosts that they ran on said."""
+    stamp = f"{now:{STAMP}}"
+    newest = (newest_listing or "").rpartition("/")[2].partition("-")[0]
+    if stamp <= newest:
+        stamp = f"{datetime.strptime(newest, STAMP) + timedelta(microseconds=1):{STAMP}}"
+    return f"{stamp}-{uuid.uuid4().hex[:6]}"
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -21,7 +21,8 @@ HOLD = """
 import sys, pathlib
 from pinery.checkpoint.lease import Lease
 from pinery.checkpoint.store import LocalStore
-with Lease(LocalStore(pathlib.Path(sys.argv[1])), "lease.json", "other-run", float(sys.argv[2]), False, print) as lease:
+store = LocalStore(pathlib.Path(sys.argv[1]))
+with Lease(store, "lease.json", lambda: "other-run", float(sys.argv[2]), False, print) as lease:
     print(lease.epoch, flush=True)
     for line in sys.stdin:
         try:
@@ -33,7 +34,7 @@ with Lease(LocalStore(pathlib.Path(sys.argv[1])), "lease.json", "other-run", flo
 
 
 def lease(store: Store, run: str = "run", ttl: float = 60, wait: bool = False, waiting: object = print) -> Lease:
-    return Lease(store, "lease.json", run, ttl, wait, waiting)  # type: ignore[arg-type]  # any callable will do
+    return Lease(store, "lease.json", lambda: run, ttl, wait, waiting)  # type: ignore[arg-type]  # any callable will do
 
 
 def holder(folder: Path, ttl: float = 60) -> subprocess.Popen[str]:
