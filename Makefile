@@ -49,6 +49,7 @@ lint: $(READY) ## ruff and mypy
 bench: $(READY) ## the figures of the README
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/codec.py
+	$(BIN)/python benchmarks/planning.py
 
 deploy: $(READY) ## register the deployments of prefect.yaml with the Prefect server at PREFECT_API_URL
 	PINERY_HOME=$(CURDIR) $(BIN)/prefect --no-prompt deploy --all

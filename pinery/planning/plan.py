@@ -58,11 +58,12 @@ def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quar
         FROM checkpoint SEMI JOIN listing USING (id, version)
         GROUP BY id, version
     """)
+    # Numbering the items of a dataset sorts all of them, so only a limit pays for it.
+    place = "0" if limit is None else f"row_number() OVER (PARTITION BY {_DATASET} ORDER BY l.position)"
     con.execute(f"""
         CREATE OR REPLACE VIEW desired AS
-        SELECT l.*, {HASHED.replace("metadata", "l.metadata")} AS metadata_hash, w.part, w.error,
-               row_number() OVER (PARTITION BY {_DATASET} ORDER BY l.position) AS place
-        FROM listing l LEFT JOIN winner w USING (id, version)
+        SELECT l.*, {HASHED.replace("metadata", "l.metadata")} AS metadata_hash, w.part, w.error, {place} AS place
+        FROM listing l LEFT JOIN winner w ON w.id = l.id AND w.version = l.version
     """)
     con.execute("""
         CREATE OR REPLACE TABLE state AS
@@ -109,20 +110,25 @@ def dataset_sizes(con: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
 
 def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
     """Count what the views of `define_plan` hold."""
-    [row] = con.execute("""
+    # One query after the other: together, their joins would need their memory at once.
+    [listed] = con.execute("""
         SELECT count(*),
                count(*) FILTER (absent AND NOT bad AND NOT refused),
                count(*) FILTER (NOT absent AND other_version AND NOT bad AND NOT refused),
                count(*) FILTER (NOT absent AND NOT other_version AND other_metadata AND NOT refused),
-               count(*) FILTER (NOT absent AND NOT other_version AND NOT other_metadata),
-               (SELECT count(*) FROM ledger ANTI JOIN listing USING (id) WHERE version IS NOT NULL),
-               count(*) FILTER (bad), count(*) FILTER (refused AND NOT bad),
-               (SELECT count(*) FROM to_embed), (SELECT count(*) FROM to_upsert),
-               (SELECT count(*) FROM to_delete),
-               (SELECT count(*) FROM ledger WHERE version IS NOT NULL), (SELECT count(*) FROM ledger WHERE doubt)
+               count(*) FILTER (NOT absent AND NOT other_version AND NOT other_metadata)
         FROM state
     """).fetchall()
-    return PlanCounts(*row)
+    [apart] = con.execute("SELECT count(*) FILTER (bad), count(*) FILTER (refused AND NOT bad) FROM state").fetchall()
+    [held] = con.execute("SELECT count(*) FILTER (version IS NOT NULL), count(*) FILTER (doubt) FROM ledger").fetchall()
+    gone = _count(con, "ledger ANTI JOIN listing USING (id) WHERE version IS NOT NULL")
+    work = [_count(con, view) for view in ("to_embed", "to_upsert", "to_delete")]
+    return PlanCounts(*listed, gone, *apart, *work, *held)
+
+
+def _count(con: duckdb.DuckDBPyConnection, rows: str) -> int:
+    [(count,)] = con.execute(f"SELECT count(*) FROM {rows}").fetchall()
+    return int(count)
 
 
 def duplicate_ids(con: duckdb.DuckDBPyConnection) -> tuple[str, str, str] | None:

@@ -21,7 +21,7 @@ def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     file = scratch / "plan.duckdb"
     file.unlink(missing_ok=True)
     with contextlib.closing(duckdb.connect(str(file))) as con:
-        con.execute(f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET enable_progress_bar = false")
+        con.execute(f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET preserve_insertion_order = false")
         con.execute(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}/spill'")
         yield con
     file.unlink(missing_ok=True)
