@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import duckdb
-
 from machine import keep, table
+
 from pinery.planning.plan import count_plan, define_plan, duplicate_ids, fold_ledger
 from pinery.steps.tables import connect
 
@@ -68,7 +68,7 @@ def main() -> None:
         "planning",
         "Planning",
         ["duckdb"],
-        f"From Parquet files of a listing, a checkpoint and a ledger to the counts of the plan; {NEW:,} items are new.\n\n"
+        f"From Parquet files of a listing, a checkpoint and a ledger to the counts; {NEW:,} items are new.\n\n"
         + table(["items", "seconds", "peak MiB"], rows),
     )
 

@@ -8,8 +8,8 @@ from prefect.futures import PrefectConcurrentFuture
 
 from pinery.records import PartReport, UpsertReport
 from pinery.steps.embed_part import refuse_nothing_but_failures
-from pinery.steps.make_plan import Plan
-from pinery.steps.report import fail_report, open_report
+from pinery.steps.make_plan import Plan, PlanOptions
+from pinery.steps.report import add_plan
 from pinery.steps.run import Run
 from tasks.delete_rows import delete_rows
 from tasks.embed_part import embed_part
@@ -22,19 +22,16 @@ LANES = 2
 """One part is embedded while another is upserted."""
 
 
-def bring_index(run: Run, plan: Plan, limit: int | None) -> dict[str, Any]:
-    """Do what the plan says and return the report; on failure the report says why."""
-    report = open_report(run, plan, limit)
-    try:
-        ensure_index(run)
-        parts, upserts = embed_and_upsert(run, plan)
-        refuse_nothing_but_failures(run)
-        deleted = delete_rows(run, plan.listing) if limit is None and needs_deletes(plan, upserts) else 0
-        counts = verify(run, plan.listing, limit)
-        return publish_report(run, report, parts, upserts, deleted, counts)
-    except BaseException as error:
-        fail_report(run, report, error)
-        raise
+def bring_index(run: Run, plan: Plan, options: PlanOptions, report: dict[str, Any], go_live: bool) -> dict[str, Any]:
+    """Do what the plan says and return the closed report; a verified index may `go_live` in place of another."""
+    add_plan(run, report, plan, options.limit)
+    ensure_index(run)
+    parts, upserts = embed_and_upsert(run, plan)
+    refuse_nothing_but_failures(run, plan.counts.held)
+    deletes = options.limit is None and needs_deletes(plan, upserts)
+    deleted = delete_rows(run, plan.listing, options.allow_deletes) if deletes else 0
+    counts = verify(run, plan.listing, options.limit)
+    return publish_report(run, report, parts, upserts, deleted, counts, go_live)
 
 
 def needs_deletes(plan: Plan, upserts: list[UpsertReport]) -> bool:

@@ -14,6 +14,7 @@ from flows.secrets import provide_secrets
 from pinery.config_file import load_config
 from pinery.steps.corpus import Corpus
 from pinery.steps.make_plan import PlanOptions
+from pinery.steps.report import reported
 from pinery.steps.run import open_run
 from tasks.find_index import find_index
 from tasks.list_items import list_items
@@ -45,8 +46,8 @@ def reindex(
     options = PlanOptions(limit, allow_deletes, allow_changes, retry_quarantined)
     settings = load_config(config)
     provide_secrets(settings)
-    with open_run(Corpus(settings), wait=wait, progress=current_progress()) as run:
+    with open_run(Corpus(settings), wait=wait, progress=current_progress()) as run, reported(run) as report:
         find_index(run)
         listing = list_items(run)
         plan = make_plan(run, listing, options)
-        return bring_index(run, plan, limit)
+        return bring_index(run, plan, options, report, go_live=True)

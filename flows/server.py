@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -20,7 +21,9 @@ from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
 from pinery.checkpoint.s3_store import cache_root
 from pinery.errors import TerminalError
 
+SERVER = Path(__file__).with_name("temporary_server.py")
 START_SECONDS = 90.0
+PROBE_SECONDS = 10.0
 POLL_SECONDS = 0.1
 LOG_TAIL = 2000
 DRAIN_SECONDS = 3.0
@@ -30,13 +33,15 @@ DRAIN_SECONDS = 3.0
 def prefect_api() -> Iterator[str]:
     """Use the configured Prefect API, or start a temporary server and stop it at the end; yields the API's URL.
 
-    Raises TerminalError where the temporary server doesn't come up.
+    Raises TerminalError where the configured one can't be reached or the temporary one doesn't come up.
     """
     if PREFECT_API_URL.value():
+        _check_reachable(PREFECT_API_URL.value())
         yield PREFECT_API_URL.value()
         return
     with (
-        tempfile.TemporaryDirectory(prefix="pinery-prefect-") as folder,
+        # The server removes the folder too, for this process may be killed.
+        tempfile.TemporaryDirectory(prefix="pinery-prefect-", ignore_cleanup_errors=True) as folder,
         _server(Path(folder)) as url,
         # A heartbeat is for servers that outlive the run; stopping its thread costs a second.
         temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
@@ -48,6 +53,20 @@ def prefect_api() -> Iterator[str]:
             EventsWorker.drain_all(timeout=DRAIN_SECONDS, at_exit=False)
 
 
+def _check_reachable(url: str) -> None:
+    # Any answer will do, 401 and 404 too: whether it is the right server for these credentials, Prefect will tell.
+    # No credentials are sent, so that the certificate needs no check; Prefect has settings of its own for that.
+    bare = re.sub(r"^(\w+://)?.*@", r"\1", url.split("?")[0]).rstrip("/")
+    try:
+        httpx.get(f"{bare}/health", timeout=PROBE_SECONDS, verify=False)
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL):
+        raise TerminalError(
+            f"PREFECT_API_URL={bare} does not answer; start that server or unset the variable"
+        ) from None
+    except httpx.HTTPError:
+        pass  # it took the connection
+
+
 @contextlib.contextmanager
 def _server(folder: Path) -> Iterator[str]:
     database, log = folder / "prefect.db", folder / "server.log"
@@ -57,7 +76,8 @@ def _server(folder: Path) -> Iterator[str]:
     port = _free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.temporary_server", str(port)],
+            # Not -m, which imports from the user's folder; -P, for this file's own folder has a `secrets` too.
+            [sys.executable, "-P", str(SERVER), str(port), str(folder)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,

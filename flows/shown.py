@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from pinery.search.query import Answer
 
 COUNTS = ("listed", "new", "changed", "relabelled", "unchanged", "moved", "embedded", "reused", "upserted", "deleted")
+WORK = ("embedded", "reused", "upserted", "deleted", "moved", "attempted")
+"""A run that counts none of these has left everything as it was."""
 SHOWN_ROWS = 20
-WIDE = 200
+UNFOLDED = 1_000_000
+"""Columns where stdout is no terminal: whoever reads it gets each value whole, on one line."""
 
 
 def report(data: dict[str, Any], as_json: bool) -> None:
@@ -26,15 +30,15 @@ def report(data: dict[str, Any], as_json: bool) -> None:
     table = _table(f"run {data['run']} of corpus {data['corpus']}")
     for name in (*COUNTS, "quarantined", "rejected"):
         if data[name] or name in ("listed", "new", "embedded", "upserted", "quarantined"):
-            table.add_row(name, f"{data[name]:,}")
+            _add(table, name, f"{data[name]:,}")
     stages = [f"{name} {seconds:.1f}" for name, seconds in data["seconds"].items() if seconds >= 0.05]
-    table.add_row("seconds", "  ".join(stages))
+    _add(table, "seconds", "  ".join(stages))
     if data["embedded"]:
-        table.add_row("images/s", f"{data['images_per_second']:,.1f}")
-        table.add_row("bottleneck", data["bottleneck"])
-    table.add_row("index", f"{data['kind']}:{data['index']} / {data['namespace']} ({data['held']:,} rows, verified)")
+        _add(table, "images/s", f"{data['images_per_second']:,.1f}")
+        _add(table, "bottleneck", data["bottleneck"])
+    _add(table, "index", f"{data['kind']}:{data['index']} / {data['namespace']} ({data['held']:,} rows, verified)")
     _console().print(table)
-    if not any(data[name] for name in ("embedded", "reused", "upserted", "deleted")):
+    if not data["limited"] and not any(data.get(name, 0) for name in WORK):
         click.echo("Nothing changed: no model was loaded and no image was read.")
     if data["limited"]:
         click.echo(f"Limited to the first {data['limited']} items; nothing was deleted.")
@@ -53,12 +57,12 @@ def preview(data: dict[str, Any], as_json: bool) -> None:
     table = _table(f"plan of corpus {data['corpus']}")
     names = ("listed", "new", "changed", "relabelled", "deleted", "unchanged", "quarantined", "to_embed", "to_upsert")
     for name in names:
-        table.add_row(name, f"{data[name]:,}")
+        _add(table, name, f"{data[name]:,}")
     estimate = data["estimate"]
     if estimate["embed_seconds"] is not None:
-        table.add_row("embedding takes about", f"{estimate['embed_seconds']:,.0f} s at the last run's rate")
+        _add(table, "embedding takes about", f"{estimate['embed_seconds']:,.0f} s at the last run's rate")
     if estimate["write_units"] is not None:
-        table.add_row("write units about", f"{estimate['write_units']:,} (${estimate['dollars']:,.2f})")
+        _add(table, "write units about", f"{estimate['write_units']:,} (${estimate['dollars']:,.2f})")
     _console().print(table)
     for reason in data["refused"]:
         click.echo(click.style(f"run would refuse this: {reason}", fg="yellow"), err=True)
@@ -73,7 +77,7 @@ def matches(answer: Answer, as_json: bool) -> None:
     for name in ("score", "label", "id", "uri"):
         table.add_column(name, overflow="fold")
     for match in answer.matches:
-        table.add_row(f"{match.score:.4f}", str(match.metadata.get("label", "")), match.id, match.uri)
+        _add(table, f"{match.score:.4f}", str(match.metadata.get("label", "")), match.id, match.uri)
     _console().print(table)
     if not answer.matches:
         click.echo("no item matches")
@@ -88,15 +92,15 @@ def status(data: dict[str, Any], as_json: bool) -> None:
         return _json(data)
     table = _table(f"corpus {data['corpus']}")
     last, live = data["last_run"], data["live"]
-    table.add_row("state", data["state"])
-    table.add_row("live index", f"{live['kind']}:{live['index']} / {live['namespace']}" if live else "none yet")
-    table.add_row("rows held", f"{data['held']:,}")
-    table.add_row("parts", f"{data['parts']:,}")
+    _add(table, "state", data["state"])
+    _add(table, "live index", f"{live['kind']}:{live['index']} / {live['namespace']}" if live else "none yet")
+    _add(table, "rows held", f"{data['held']:,}")
+    _add(table, "parts", f"{data['parts']:,}")
     if data["running"]:
-        table.add_row("running", data["running"])
-    table.add_row("last run", f"{last['run']}: {last['state']}" if last else "none yet")
+        _add(table, "running", data["running"])
+    _add(table, "last run", f"{last['run']}: {last['state']}" if last else "none yet")
     if last and last.get("error"):
-        table.add_row("error", last["error"])
+        _add(table, "error", last["error"])
     _console().print(table)
     for name in ("quarantined", "rejected"):
         if data[name]:
@@ -126,8 +130,13 @@ def _table(title: str) -> Table:
     return table
 
 
+def _add(table: Table, *values: str) -> None:
+    # As Text, for a plain string's [brackets] are markup to Rich.
+    table.add_row(*(Text(value) for value in values))
+
+
 def _console() -> Console:
-    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else UNFOLDED)
 
 
 def _json(data: Any) -> None:
@@ -146,6 +155,6 @@ def models(as_json: bool) -> None:
         table = _table(family.reference)
         for name in ("dimension", "text", "licence", "preprocessing", "download"):
             value = getattr(family, name)
-            table.add_row(name, str(value) if isinstance(value, str) else "yes" if value else "no")
+            _add(table, name, str(value) if isinstance(value, str) else "yes" if value else "no")
         _console().print(table)
     return None

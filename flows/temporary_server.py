@@ -1,13 +1,18 @@
 """The Prefect server of one run, for people without one: it ends with the process that started it, however that ends.
 
-Run as `python -m flows.temporary_server PORT` with a pipe as standard input: when the pipe closes, so does the server.
+Run as `python -P temporary_server.py PORT FOLDER` with a pipe as standard input: when the pipe closes, the server
+removes the folder, which holds its database, and ends. It imports nothing of Pinery.
 """
 
 import os
+import shutil
 import sys
 import threading
 
 import uvicorn
+
+REMOVALS = 20
+"""Attempts to remove the folder: the server still runs and may write a file amid one."""
 
 
 def main() -> None:
@@ -30,6 +35,11 @@ def main() -> None:
 def _end_with_parent() -> None:
     # The kernel closes the parent's end of the pipe even on kill -9, which no signal handler would survive.
     sys.stdin.buffer.read()
+    folder = sys.argv[2]
+    for _ in range(REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.exists(folder):
+            break
     os._exit(0)
 
 

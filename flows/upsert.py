@@ -15,6 +15,7 @@ from flows.secrets import provide_secrets
 from pinery.config_file import load_config
 from pinery.steps.corpus import Corpus
 from pinery.steps.make_plan import PlanOptions, checkpointed_only
+from pinery.steps.report import reported
 from pinery.steps.run import open_run
 from pinery.steps.stored import current_listing
 from tasks.find_index import find_index
@@ -37,9 +38,10 @@ def upsert(config: str | dict[str, Any], index: str | None = None, wait: bool = 
     settings = load_config(config, overrides)
     provide_secrets(settings)
     corpus = Corpus(settings)
-    with open_run(corpus, wait=wait, progress=current_progress()) as run:
+    with open_run(corpus, wait=wait, progress=current_progress()) as run, reported(run) as report:
         find_index(run)
         listing = run.scratch / "listing.parquet"
         shutil.copyfile(current_listing(corpus), listing)
-        plan = make_plan(run, listing, PlanOptions(allow_changes=True))
-        return bring_index(run, checkpointed_only(plan), None)
+        options = PlanOptions(allow_changes=True)
+        plan = checkpointed_only(make_plan(run, listing, options))
+        return bring_index(run, plan, options, report, go_live=False)

@@ -21,9 +21,10 @@ def publish_report(
     upserts: Sequence[UpsertReport],
     deleted: int,
     counts: PlanCounts,
+    go_live: bool,
 ) -> dict[str, Any]:
     """Close the report and show its counts as the artifact `pinery-run`."""
-    closed = close_report(run, report, parts, upserts, deleted, counts)
+    closed = close_report(run, report, parts, upserts, deleted, counts, go_live)
     rows = [{"what": key, "value": value} for key, value in closed.items() if isinstance(value, str | int | float)]
     create_table_artifact(key="pinery-run", table=rows, description=f"Run {run.name} of corpus {closed['corpus']}")
     return closed

@@ -89,5 +89,10 @@ class Ledger:
             self._store.publish(f"{folder}/{name}", path)
 
 
+def last_epoch(store: Store, paths: IndexPaths) -> int:
+    """The epoch of the newest entry of a ledger, 0 where there is none."""
+    return max((_epoch(name) for folder in (paths.ledger, paths.rejected) for name in store.names(folder)), default=0)
+
+
 def _epoch(name: str) -> int:
     return int(name.removeprefix(SNAPSHOT).split("-")[0])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -28,7 +27,7 @@ class Checkpoint:
 
     def names(self) -> list[str]:
         """The published parts' names, in the order of their making."""
-        return [name.removesuffix(".parquet") for name in self.store.names(self.folder) if name.endswith(".parquet")]
+        return list(self.tags())
 
     def next_number(self) -> int:
         """The number of the next part."""
@@ -43,11 +42,17 @@ class Checkpoint:
         """Publish the finished local file as `part`; ConflictError where another run made that part."""
         self.store.publish(self._name(part), path)
 
-    def key_file(self, part: str) -> Path:
-        """A local Parquet file with at least the columns id, version, sha256 and error of `part`."""
+    def key_files(self) -> dict[str, Path]:
+        """For each part a local Parquet file with at least the columns id, version, sha256 and error."""
+        tags = self.tags()
         if self.store.root.startswith("s3://"):
-            return self._narrow_copy(part)
-        return self.store.local(self._name(part))
+            return {part: self._narrow_copy(part, tag) for part, tag in tags.items()}
+        return {part: self.store.local(self._name(part)) for part in tags}
+
+    def tags(self) -> dict[str, str]:
+        """The published parts in the order of their making, each with a tag of its content."""
+        tags = self.store.tags(self.folder)
+        return {name.removesuffix(".parquet"): tags[name] for name in sorted(tags) if name.endswith(".parquet")}
 
     def open(self, part: str) -> BinaryIO:
         """The file of `part`, for random access."""
@@ -58,23 +63,23 @@ class Checkpoint:
         with self.open(part) as source:
             yield from stream(source, columns, batch_rows)
 
-    def values(self, part: str, row: int) -> npt.NDArray[np.float32]:
-        """The vector in row `row` of `part`: float32, shape (dimension,)."""
+    def row_group(self, part: str, row: int) -> tuple[int, pa.Table]:
+        """The row group that row `row` of `part` lies in: its first row's number, and its `sha256` and `values`."""
         with self.open(part) as source, pq.ParquetFile(source, pre_buffer=False) as file:
             first = 0
             for group in range(file.metadata.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
                 if row < first + rows:
-                    found: Any = file.read_row_group(group, columns=["values"])["values"][row - first]
-                    return np.asarray(found.values, dtype=np.float32)
+                    return first, file.read_row_group(group, columns=["sha256", "values"])
                 first += rows
         raise IndexError(f"part {part} has no row {row}")
 
     def _name(self, part: str) -> str:
         return f"{self.folder}/{part}.parquet"
 
-    def _narrow_copy(self, part: str) -> Path:
-        path = self.store.cache(self.folder) / f"{part}.keys.parquet"
+    def _narrow_copy(self, part: str, tag: str) -> Path:
+        digest = hashlib.sha256(tag.encode()).hexdigest()[:16]
+        path = self.store.cache(self.folder) / f"{part}.{digest}.parquet"
         with self._lock:
             if not path.exists():
                 temporary = path.with_suffix(".making")

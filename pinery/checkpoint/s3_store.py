@@ -77,15 +77,20 @@ class S3Store:
 
     def names(self, folder: str) -> list[str]:
         """See Store."""
+        return sorted(self.tags(folder))
+
+    def tags(self, folder: str) -> dict[str, str]:
+        """See Store."""
         prefix = self._key(folder) + "/"
-        found: list[str] = []
+        found: dict[str, str] = {}
         with self._errors(folder):
             pages = self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=prefix, Delimiter="/"
             )
             for page in pages:
-                found += [entry["Key"].removeprefix(prefix) for entry in page.get("Contents", [])]
-        return sorted(name for name in found if name)
+                found |= {entry["Key"].removeprefix(prefix): entry["ETag"] for entry in page.get("Contents", [])}
+        found.pop("", None)
+        return found
 
     def delete(self, name: str) -> None:
         """See Store."""
@@ -100,7 +105,10 @@ class S3Store:
 
     def local(self, name: str) -> Path:
         """See Store."""
-        path = self._cache / "files" / name
+        with self._errors(name):
+            tag = self._s3.head_object(Bucket=self._bucket, Key=self._key(name))["ETag"].strip('"')
+        # By content: a state that was deleted and begun anew gives old names to other files.
+        path = self._cache / "files" / f"{name}.{tag}"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

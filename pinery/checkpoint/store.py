@@ -44,6 +44,9 @@ class Store(Protocol):
     def names(self, folder: str) -> list[str]:
         """The names of the files directly in `folder`, sorted; empty where it doesn't exist."""
 
+    def tags(self, folder: str) -> dict[str, str]:
+        """The files directly in `folder` by name, each with a tag that no other content of that name has had."""
+
     def delete(self, name: str) -> None:
         """Remove a file; a missing one is no error."""
 
@@ -109,11 +112,16 @@ class LocalStore:
 
     def names(self, folder: str) -> list[str]:
         """See Store."""
+        return sorted(self.tags(folder))
+
+    def tags(self, folder: str) -> dict[str, str]:
+        """See Store."""
         try:
             entries = list(os.scandir(self._root / folder))
         except (FileNotFoundError, NotADirectoryError):
-            return []
-        return sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith("."))
+            return {}
+        files = [entry for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+        return {file.name: f"{file.stat().st_size}-{file.stat().st_mtime_ns}" for file in files}
 
     def delete(self, name: str) -> None:
         """See Store."""

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from pinery.errors import BadImageError
+from pinery.errors import BadImageError, TransientError
+from pinery.imaging.elongation import MAX_RESIZED_PIXELS
 
 # The plugins' own names: importing them here keeps Pillow from loading all its plugins at the first TIFF or WebP.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format, TiffImagePlugin.TiffImageFile.format)
@@ -45,10 +46,17 @@ UPRIGHT = {
 }
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 MAX_REASON = 160
+CODEC_BYTES = 12
+"""Per pixel, that a codec takes at most beside the image it fills."""
+RESIZED_SIDE = 512
+"""Short side, in pixels, that no usual model's resizing exceeds."""
 
 # Pillow warns of oddities in metadata; the verdict on the pixels is ours, and a run of millions must stay readable.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Blocks above malloc's largest mmap threshold (32 MiB) go back to the system when freed. Pillow's own of 16 MiB stay with
+# the thread that had them: 16 threads kept 3 GB that way, whatever the budget.
+Image.core.set_block_size(64 << 20)
 
 
 def decode(data: bytes, max_pixels: int = 64_000_000) -> Image.Image:
@@ -60,19 +68,42 @@ def decode(data: bytes, max_pixels: int = 64_000_000) -> Image.Image:
 
     Raises:
         BadImageError: for everything else; the message is a reason fit for a list of quarantined items.
+        TransientError: there wasn't the memory to decode it, which says nothing about the bytes.
     """
     if not data:
         raise BadImageError("the file is empty")
     kind = _kind(data)
     _allow(max_pixels)
     try:
-        return _pixels(data, max_pixels)
+        picture, turn = _pixels(data, max_pixels)
+        return picture if turn is None else picture.transpose(turn)
     except BadImageError:
         raise
+    except MemoryError as error:
+        raise _no_memory(kind, data) from error
     except Image.DecompressionBombError:
         raise BadImageError(f"the {kind} has more than {max_pixels:,} pixels") from None
     except Exception as error:  # Pillow's plugins throw nearly every built-in type on damaged bytes
+        if _short_of_memory(kind, data, max_pixels):
+            raise _no_memory(kind, data) from error
         raise BadImageError(_reason(kind, data, error)) from error
+
+
+def pixels_needed(data: bytes, max_pixels: int = 64_000_000) -> int:
+    """The pixels that decoding `data` and resizing it for a model fill at most, judged from the header alone.
+
+    0 where the header can't be read or claims more than `max_pixels`: `decode` refuses these before any pixel is made.
+    """
+    _allow(max_pixels)
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            short, long = sorted(image.size)
+    except Exception:  # noqa: BLE001  the verdict on the bytes is for `decode` to find
+        return 0
+    if short * long > max_pixels:
+        return 0
+    # A long strip grows when it is resized, up to what `refuse_elongated` lets pass.
+    return max(short * long, min(RESIZED_SIDE**2 * long // max(short, 1), MAX_RESIZED_PIXELS))
 
 
 def _kind(data: bytes) -> str:
@@ -93,7 +124,8 @@ def _allow(max_pixels: int) -> None:
         Image.MAX_IMAGE_PIXELS = max_pixels
 
 
-def _pixels(data: bytes, max_pixels: int) -> Image.Image:
+def _pixels(data: bytes, max_pixels: int) -> tuple[Image.Image, Image.Transpose | None]:
+    # Not turned here: as it returns, the image as it was loaded is freed.
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         width, height = image.size
         if width * height > max_pixels:
@@ -101,8 +133,7 @@ def _pixels(data: bytes, max_pixels: int) -> Image.Image:
         image.load()
         picture = _grey(image) if image.mode in DEEP_MODES else _rgb(image)
         # Asked for after loading: a PNG may carry its EXIF behind the pixels, a TIFF has been turned by then.
-        turn = UPRIGHT.get(_orientation(image))
-    return picture if turn is None else picture.transpose(turn)
+        return picture, UPRIGHT.get(_orientation(image))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -116,9 +147,11 @@ def _orientation(image: Image.Image) -> int:
 def _rgb(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
-    layer = image.convert("RGBA")
-    white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, layer).convert("RGB")
+    # One full copy beside the loaded image; the same pixels as `alpha_composite` gives on opaque white.
+    layer = image if image.mode == "RGBA" else image.convert("RGBA")
+    white = Image.new("RGB", layer.size, (255, 255, 255))
+    white.paste(layer, mask=layer)
+    return white
 
 
 def _grey(image: Image.Image) -> Image.Image:
@@ -149,7 +182,28 @@ def _stretched(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     low, high = float(values.min()), float(values.max())
     if high == low:
         return np.full(values.shape, 127, np.uint8)
-    return np.rint((values - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
+    scaled = values - low
+    scaled *= 255 / (high - low)
+    np.rint(scaled, out=scaled)
+    return scaled.clip(0, 255, out=scaled).astype(np.uint8)
+
+
+def _short_of_memory(kind: str, data: bytes, max_pixels: int) -> bool:
+    """Whether a failed decoding may be for want of memory, which the codecs of WebP and JPEG report as damage."""
+    pixels = pixels_needed(data, max_pixels)
+    if kind == "WebP" and not pixels:
+        pixels = max_pixels  # opening it already takes two canvases, so its size can't be asked for
+    try:
+        np.empty(pixels * CODEC_BYTES, np.uint8)  # untouched, so it takes address space alone
+    except MemoryError:
+        return True
+    return False
+
+
+def _no_memory(kind: str, data: bytes) -> TransientError:
+    return TransientError(
+        f"Not enough memory to decode a {kind} of {len(data):,} bytes; give the run more memory or fewer threads."
+    )
 
 
 def _reason(kind: str, data: bytes, error: Exception) -> str:
@@ -159,6 +213,4 @@ def _reason(kind: str, data: bytes, error: Exception) -> str:
         return f"the {kind} is truncated"
     if isinstance(error, UnidentifiedImageError):
         return f"the {kind}'s header is damaged or cut short"
-    if isinstance(error, MemoryError):
-        return f"the {kind} needs more memory than there is"
     return f"the {kind} is damaged ({type(error).__name__}: {message})"[:MAX_REASON]

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pinery.errors import BadImageError, MovedError, StoppedError, TerminalError
-from pinery.imaging.decode import decode
+from pinery.errors import BadImageError, MovedError, StoppedError, TerminalError, TransientError
+from pinery.imaging.budget import PixelBudget
+from pinery.imaging.decode import decode, pixels_needed
 from pinery.models.protocol import Model
 
 Vector = npt.NDArray[np.float32]
@@ -65,7 +66,8 @@ def embed_images(
             MovedError a moved one, anything else ends the run of this generator.
         known: the checkpointed vector of these bytes (their SHA-256 in hex), or None; called from several threads.
         threads: how many threads fetch, decode and preprocess.
-        max_pixels: of one image, judged before it is decoded.
+        max_pixels: of one image, judged before it is decoded. However many threads there are, the images in memory
+            between decoding and preprocessing stay within a PixelBudget together.
         dimension: the width that every vector must have.
         progress: told the number of items of each finished batch.
         stop: asked before each batch.
@@ -74,6 +76,7 @@ def embed_images(
     Raises:
         StoppedError: `stop` said so.
         TerminalError: a vector of another width than `dimension`, or no memory for even a single image.
+        TransientError: no memory to decode or preprocess an image.
     """
     work = _Work(model, fetch, known, max_pixels, _Clock(timings))
     embedder = _Embedder(dimension)
@@ -141,6 +144,7 @@ class _Work:
         self._build, self._fetch, self._known, self._max_pixels = build, fetch, known, max_pixels
         self._model: Model | None = None
         self._lock = threading.Lock()
+        self._budget = PixelBudget()
 
     @property
     def batch_size(self) -> int:
@@ -162,12 +166,16 @@ class _Work:
             if vector is not None:
                 return _Prepared(Outcome(position, sha256, vector, None, moved=False, reused=True))
             model = self.model()
-            with self.clock.measure("decode"):
+            with self._budget.hold(pixels_needed(data, self._max_pixels)), self.clock.measure("decode"):
                 image = model.preprocess(decode(data, self._max_pixels))
         except MovedError:
             return _Prepared(Outcome(position, None, None, None, moved=True, reused=False))
         except BadImageError as error:
             return _Prepared(Outcome(position, sha256, None, str(error), moved=False, reused=False))
+        except MemoryError as error:
+            raise TransientError(
+                "Not enough memory to prepare an image; give the run more or fewer threads."
+            ) from error
         return _Prepared(Outcome(position, sha256, None, None, moved=False, reused=False), image)
 
 

@@ -15,18 +15,23 @@ def judge_plan(
 
     The guards are shares (0 to 1) of what the index holds.
     """
-    reasons = []
-    if not allow_deletes and counts.deleted > delete_guard * counts.held:
-        reasons.append(
-            f"{counts.deleted} of the {counts.held} rows that the index holds would be deleted, over the"
-            f" delete_guard of {delete_guard:.0%}; is the source complete? --allow-deletes lets it pass"
-        )
+    reasons = [] if allow_deletes else judge_deletes(counts.leaving, counts.held, delete_guard)
     if not allow_changes and counts.changed > max(change_guard * counts.held, CHANGES_ALWAYS_ALLOWED):
         reasons.append(
             f"{counts.changed} of the {counts.held} rows that the index holds have changed, over the"
             f" change_guard of {change_guard:.0%}; were all files rewritten? --allow-changes lets it pass"
         )
     return reasons
+
+
+def judge_deletes(leaving: int, held: int, delete_guard: float) -> list[str]:
+    """Why deleting `leaving` of the `held` rows of an index is refused; empty where it may go on."""
+    if leaving <= delete_guard * held:
+        return []
+    return [
+        f"{leaving} of the {held} rows that the index holds would be deleted, over the delete_guard of"
+        f" {delete_guard:.0%}; is the source complete, are its files whole? --allow-deletes lets it pass"
+    ]
 
 
 def too_many_quarantined(quarantined: int, attempted: int, guard: float) -> bool:

@@ -29,6 +29,8 @@ class PlanCounts:
     unchanged: int
     deleted: int
     """Acknowledged by the index, not in the listing."""
+    leaving: int
+    """Of what the index holds: not in the listing, or listed as bytes that are recorded as bad or refused."""
     quarantined: int
     """Listed with a verdict already recorded for this version."""
     rejected: int
@@ -111,19 +113,35 @@ def dataset_sizes(con: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
 def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
     """Count what the views of `define_plan` hold."""
     # One query after the other: together, their joins would need their memory at once.
-    [listed] = con.execute("""
+    [(listed, new, changed, relabelled, unchanged, bad, refused)] = con.execute("""
         SELECT count(*),
                count(*) FILTER (absent AND NOT bad AND NOT refused),
                count(*) FILTER (NOT absent AND other_version AND NOT bad AND NOT refused),
                count(*) FILTER (NOT absent AND NOT other_version AND other_metadata AND NOT refused),
-               count(*) FILTER (NOT absent AND NOT other_version AND NOT other_metadata)
+               count(*) FILTER (NOT absent AND NOT other_version AND NOT other_metadata),
+               count(*) FILTER (bad), count(*) FILTER (refused AND NOT bad)
         FROM state
     """).fetchall()
-    [apart] = con.execute("SELECT count(*) FILTER (bad), count(*) FILTER (refused AND NOT bad) FROM state").fetchall()
-    [held] = con.execute("SELECT count(*) FILTER (version IS NOT NULL), count(*) FILTER (doubt) FROM ledger").fetchall()
     gone = _count(con, "ledger ANTI JOIN listing USING (id) WHERE version IS NOT NULL")
-    work = [_count(con, view) for view in ("to_embed", "to_upsert", "to_delete")]
-    return PlanCounts(*listed, gone, *apart, *work, *held)
+    lost = _count(
+        con, "state WHERE NOT absent AND (bad AND other_version OR refused AND (other_version OR other_metadata))"
+    )
+    return PlanCounts(
+        listed=listed,
+        new=new,
+        changed=changed,
+        relabelled=relabelled,
+        unchanged=unchanged,
+        deleted=gone,
+        leaving=gone + lost,
+        quarantined=bad,
+        rejected=refused,
+        to_embed=_count(con, "to_embed"),
+        to_upsert=_count(con, "to_upsert"),
+        to_delete=_count(con, "to_delete"),
+        held=_count(con, "ledger WHERE version IS NOT NULL"),
+        doubtful=_count(con, "ledger WHERE doubt"),
+    )
 
 
 def _count(con: duckdb.DuckDBPyConnection, rows: str) -> int:

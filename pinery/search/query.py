@@ -79,6 +79,11 @@ def live_entry(corpus: Corpus) -> IndexEntry:
     entry = corpus.alias()[0].live
     if entry is None:
         raise ConfigError(f"corpus {corpus.config.corpus} has no live index yet; `pinery run` makes one")
+    if entry.kind != corpus.config.index.kind:
+        raise IndexMismatchError(
+            f"the live index of corpus {corpus.config.corpus} is {entry.kind}:{entry.name}; the config's index.kind is"
+            f" {corpus.config.index.kind}. Search with index.kind {entry.kind}"
+        )
     if entry.card.key != corpus.card.key:
         raise IndexMismatchError(
             f"the live index {entry.name} holds vectors of {entry.card.name}; the config's model is {corpus.card.name}."

@@ -12,7 +12,7 @@ from pinery.checkpoint.alias import Alias, IndexEntry, read_alias
 from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import CorpusPaths, IndexPaths, open_store, state_id
 from pinery.checkpoint.store import ConflictError, Store
-from pinery.config import Config, PineconeSettings
+from pinery.config import Config, FolderSource, PineconeSettings
 from pinery.errors import ConfigError, RefusedError, TransientError
 from pinery.indexes.protocol import Index
 from pinery.models.protocol import Model
@@ -40,7 +40,9 @@ class Corpus:
     @cached_property
     def source(self) -> Source:
         """Where the images live."""
-        return open_source(self.config.source, self.store.cache(f"{self.config.corpus}/source"))
+        source = self.config.source
+        hashes = isinstance(source, FolderSource) and source.version == "content"
+        return open_source(source, self.store.cache(f"{self.config.corpus}/source") if hashes else None)
 
     @cached_property
     def state(self) -> str:

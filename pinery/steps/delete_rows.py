@@ -9,8 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pinery.errors import RefusedError
 from pinery.indexes.engine import with_patience
-from pinery.planning.plan import define_plan
+from pinery.planning.guards import judge_deletes
+from pinery.planning.plan import count_plan, define_plan
 from pinery.records import LEDGER_SCHEMA
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
@@ -19,14 +21,17 @@ from pinery.steps.upsert_part import patience
 MAX_IDS = 1000
 
 
-def delete_rows(run: Run, listing: str) -> int:
+def delete_rows(run: Run, listing: str, allow_deletes: bool) -> int:
     """Delete every id that the ledger has and the live rows don't; return how many.
 
-    Ids go in requests of at most 1000, each entered in the ledger once acknowledged.
+    Ids go in requests of at most 1000, each entered in the ledger once acknowledged. Raises RefusedError where that is
+    more than the delete_guard: the plan could not know which images would turn out bad.
     """
     deleted = 0
     with run.stage("delete"):
-        for batch in pq.ParquetFile(_doomed(run, listing)).iter_batches(batch_size=MAX_IDS, columns=["id"]):
+        for batch in pq.ParquetFile(_doomed(run, listing, allow_deletes)).iter_batches(
+            batch_size=MAX_IDS, columns=["id"]
+        ):
             run.check()
             run.open_ledger.intend(batch["id"], run.scratch)
             ids: Any = batch["id"].to_pylist()
@@ -40,10 +45,14 @@ def delete_rows(run: Run, listing: str) -> int:
     return deleted
 
 
-def _doomed(run: Run, listing: str) -> Path:
+def _doomed(run: Run, listing: str, allow_deletes: bool) -> Path:
     path = run.scratch / "delete.parquet"
     with connect(run.scratch) as con:
         define_tables(con, run.corpus.store.local(listing), run.corpus.checkpoint, run.open_ledger)
         define_plan(con, limit=None, retry_quarantined=False)
+        counts = count_plan(con)
+        reasons = [] if allow_deletes else judge_deletes(counts.leaving, counts.held, run.settings.delete_guard)
+        if reasons:
+            raise RefusedError(f"corpus {run.corpus.config.corpus}: {reasons[0]}. Nothing was deleted")
         con.execute(f"COPY (SELECT id FROM to_delete ORDER BY id) TO '{str(path).replace(chr(39), chr(39) * 2)}'")
     return path

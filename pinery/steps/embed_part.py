@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pinery.models.runner import Outcome
 
 MAX_REASONS = 20
+TELLING = 10
 
 
 def embed_part(run: Run, work: Work) -> PartReport:
@@ -66,12 +67,15 @@ def embed_part(run: Run, work: Work) -> PartReport:
     )
 
 
-def refuse_nothing_but_failures(run: Run) -> None:
-    """Raise TerminalError where items were attempted and every one of them failed."""
-    if run.attempted and run.attempted == run.quarantined:
+def refuse_nothing_but_failures(run: Run, live_before: int) -> None:
+    """Raise TerminalError where every attempted item failed, and that says something is wrong with more than them.
+
+    It does with ten attempts or more, or where nothing else of the corpus is in the index (`live_before` rows).
+    """
+    if run.attempted and run.attempted == run.quarantined and (run.attempted >= TELLING or not live_before):
         raise TerminalError(
             f"all {run.attempted} images that this run tried to embed were quarantined; `pinery status` lists the"
-            " reasons. The index was left as it is. Once the cause is mended, run again with --retry-quarantined"
+            " reasons. Nothing was deleted. Once the cause is mended, run again with --retry-quarantined"
         )
 
 

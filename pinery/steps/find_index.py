@@ -7,7 +7,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from urllib.parse import quote
 
-from pinery.checkpoint.ledger import Ledger
+from pinery.checkpoint.ledger import Ledger, last_epoch
 from pinery.checkpoint.store import ConflictError
 from pinery.errors import IndexMismatchError
 from pinery.records import Identity
@@ -46,6 +46,7 @@ def ensure_index(run: Run) -> None:
     corpus = run.corpus
     run.check()
     _claim(corpus)
+    corpus.store.write(corpus.paths.card(corpus.card.key), json.dumps(asdict(corpus.card), indent=2).encode())
     wanted = Identity(corpus.state, uuid.uuid4().hex, corpus.card.key)
     found = corpus.index.ensure(wanted)
     refuse_foreign(corpus, found)
@@ -84,12 +85,17 @@ def open_ledger(corpus: Corpus, found: Identity | None, epoch: int) -> Ledger:
 
     It is void where the index is gone, is another incarnation, or where its namespace is empty against a full ledger.
     """
-    recorded = read_recorded(corpus)
+    recorded, epoch = read_recorded(corpus), _after(corpus, epoch)
     if recorded is not None and found is not None and found.incarnation == recorded.incarnation:
         ledger = Ledger(corpus.store, corpus.index_paths, epoch, recorded.first_epoch)
         if not ledger.files() or corpus.index.count() > 0:
             return ledger
     return Ledger(corpus.store, corpus.index_paths, epoch, epoch)
+
+
+def _after(corpus: Corpus, epoch: int) -> int:
+    # A lease that was deleted by hand starts to count anew; its entries must still come last.
+    return max(epoch, last_epoch(corpus.store, corpus.index_paths) + 1)
 
 
 def _owner_file(corpus: Corpus) -> str:

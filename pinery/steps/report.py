@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from pinery.checkpoint.alias import write_alias
 from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.store import Store
-from pinery.errors import LeaseLostError
+from pinery.errors import LeaseLostError, PineryError, RefusedError
 from pinery.planning.plan import PlanCounts, fold_ledger, snapshot_rows
 from pinery.records import LEDGER_SCHEMA, PartReport, UpsertReport
 from pinery.steps.make_plan import Plan
@@ -22,10 +23,11 @@ KEPT_REPORTS = 90
 BUSY = 0.5
 
 
-def open_report(run: Run, plan: Plan, limit: int | None) -> dict[str, Any]:
-    """Publish the report of a run that has passed its guards, so that a crash leaves its name and its listing."""
+@contextlib.contextmanager
+def reported(run: Run) -> Iterator[dict[str, Any]]:
+    """Publish a report that says the run is under way, yield it, and publish why if the run doesn't end well."""
     corpus = run.corpus
-    report = {
+    report: dict[str, Any] = {
         "run": run.name,
         "state": "running",
         "corpus": corpus.config.corpus,
@@ -34,17 +36,23 @@ def open_report(run: Run, plan: Plan, limit: int | None) -> dict[str, Any]:
         "index": corpus.index_name,
         "kind": corpus.config.index.kind,
         "namespace": corpus.config.namespace,
-        "listing": plan.listing,
         "started": run.started.isoformat(timespec="seconds"),
-        "listed": plan.counts.listed,
-        "new": plan.counts.new,
-        "changed": plan.counts.changed,
-        "relabelled": plan.counts.relabelled,
-        "unchanged": plan.counts.unchanged,
-        "limited": limit,
     }
     _write(run, report)
-    return report
+    try:
+        yield report
+    except BaseException as error:
+        # A report that can't be written must not hide why the run failed.
+        with contextlib.suppress(PineryError):
+            _fail(run, report, error)
+        raise
+
+
+def add_plan(run: Run, report: dict[str, Any], plan: Plan, limit: int | None) -> None:
+    """Add the plan's counts and its listing, which is the current one from now on."""
+    names = ("listed", "new", "changed", "relabelled", "unchanged")
+    report |= {"listing": plan.listing, "limited": limit} | {name: getattr(plan.counts, name) for name in names}
+    _write(run, report)
 
 
 def close_report(
@@ -54,9 +62,14 @@ def close_report(
     upserts: Sequence[UpsertReport],
     deleted: int,
     counts: PlanCounts,
+    go_live: bool,
 ) -> dict[str, Any]:
-    """Make the verified index live, publish the finished report, and tidy up; return the report."""
-    _make_live(run)
+    """Publish the finished report and tidy up; return the report.
+
+    The verified index goes live if there is no live one, or if it may (`go_live`).
+    """
+    if go_live or run.corpus.alias()[0].live is None:
+        _make_live(run)
     compact_ledger(run)
     embedded, reused = sum(part.embedded for part in parts), sum(part.reused for part in parts)
     stages = _stage_seconds(run, parts, upserts)
@@ -69,6 +82,7 @@ def close_report(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "deleted": deleted,
         "moved": sum(part.moved for part in parts),
+        "attempted": run.attempted,
         "embedded": embedded,
         "reused": reused,
         "upserted": sum(upsert.upserted for upsert in upserts),
@@ -86,22 +100,6 @@ def close_report(
     _keep_newest(run.corpus.store, run.corpus.paths.listings, KEPT_LISTINGS)
     _keep_newest(run.corpus.store, run.corpus.paths.runs, KEPT_REPORTS)
     return report
-
-
-def fail_report(run: Run, report: dict[str, Any], error: BaseException) -> None:
-    """Publish that the run ended early, and why; nothing where the lease is lost and with it the right to write."""
-    try:
-        run.lease.check()
-    except LeaseLostError:
-        return
-    failed = report | {
-        "state": "failed",
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "error": str(error) or type(error).__name__,
-        "seconds": {name: round(value, 2) for name, value in run.seconds.items()},
-        "verified": False,
-    }
-    _write(run, failed)
 
 
 def bottleneck(seconds: dict[str, float], fetch_threads: int) -> str:
@@ -132,6 +130,21 @@ def compact_ledger(run: Run) -> None:
             writer.append(batch)
     run.check()
     ledger.publish_snapshot(path)
+
+
+def _fail(run: Run, report: dict[str, Any], error: BaseException) -> None:
+    try:
+        run.lease.check()
+    except LeaseLostError:
+        return  # whoever has the lease now does the writing
+    failed = report | {
+        "state": "refused" if isinstance(error, RefusedError) else "failed",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "error": str(error) or type(error).__name__,
+        "seconds": {name: round(value, 2) for name, value in run.seconds.items()},
+        "verified": False,
+    }
+    _write(run, failed)
 
 
 def _make_live(run: Run) -> None:

@@ -32,7 +32,7 @@ def define_tables(
 ) -> None:
     """Define `listing`, `checkpoint`, `ledger` and `rejected` over local files; absent ones are empty."""
     con.read_parquet(str(listing), file_row_number=True).select("*, file_row_number AS position").create_view("listing")
-    keys = [str(checkpoint.key_file(part)) for part in checkpoint.names()] if checkpoint else []
+    keys = [str(path) for path in checkpoint.key_files().values()] if checkpoint else []
     _view(
         con,
         "checkpoint",

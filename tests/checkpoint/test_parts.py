@@ -47,7 +47,7 @@ def test_parts_come_back_as_written(store: Store) -> None:
     rows = [row for batch in checkpoint.batches(part_name(0), ["id", "values"]) for row in batch.to_pylist()]
     assert rows[0] == {"id": "i1", "values": [1.0] * DIMENSION}
     assert rows[1]["values"] is None
-    keys = pq.read_table(checkpoint.key_file(part_name(0)), columns=["id", "version", "sha256", "error"])
+    keys = pq.read_table(checkpoint.key_files()[part_name(0)], columns=["id", "version", "sha256", "error"])
     assert keys["error"].to_pylist() == [None, "broken", None]
     with pytest.raises(ConflictError):
         publish(checkpoint, 1, [5])
@@ -77,6 +77,16 @@ def test_a_checkpoint_made_anew_is_not_taken_for_the_old_one(store: Store) -> No
     known.refresh()
     assert known.values(sha(2)) is None
     assert known.values(sha(1)) is not None
+    store.delete(f"corpus/key/parts/{part_name(0)}.parquet")
+    publish(checkpoint, 0, [9])
+    known.close()
+    known = KnownBytes(checkpoint)
+    assert known.values(sha(1)) is None, "before the table knows: the row at that place is another image's"
+    known.refresh()
+    assert known.values(sha(1)) is None
+    assert known.values(sha(9)).tolist() == [9.0] * DIMENSION  # type: ignore[union-attr]
+    keys = pq.read_table(checkpoint.key_files()[part_name(0)], columns=["id"])
+    assert keys["id"].to_pylist() == ["i9"]
     known.close()
 
 

@@ -109,7 +109,9 @@ def test_the_temporary_prefect_server_dies_with_its_killed_parent(config_file: P
     state = config_file.parent / "state"
     wait_until(lambda: len(parts(state)) >= 1, process)
     servers = [
-        one for one in psutil.Process(process.pid).children(recursive=True) if "flows.temporary_server" in one.cmdline()
+        one
+        for one in psutil.Process(process.pid).children(recursive=True)
+        if any("temporary_server" in part for part in one.cmdline())
     ]
     assert len(servers) == 1
     process.kill()

@@ -19,6 +19,7 @@ from flows.upsert import upsert
 from pinery.config_file import load_config
 from pinery.errors import ConfigError, IndexMismatchError, RefusedError, TerminalError
 from pinery.records import Stored
+from pinery.search.query import Query, search
 from pinery.steps.corpus import Corpus
 from pinery.steps.preview import preview
 from pinery.steps.status import status
@@ -291,6 +292,79 @@ def test_plan_tells_what_run_does_and_changes_nothing(images: Path, tmp_path: Pa
     assert (told["changed"], told["deleted"], told["unchanged"], told["to_embed"]) == (1, 3, 8, 1)
     assert "--allow-deletes" in told["refused"][0]
     assert sorted((str(path), path.stat().st_mtime_ns) for path in (tmp_path / "state" / "test").rglob("*")) == before
+
+
+def test_files_that_all_went_bad_delete_nothing_neither_now_nor_on_the_next_night(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    before = held(settings)
+    for path in images.iterdir():
+        path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(TerminalError, match="all 12 images"):
+        reindex(settings)
+    with pytest.raises(RefusedError, match=r"12 of the 12 rows .* are its files whole"):
+        reindex(settings)
+    assert held(settings) == before
+    assert status(Corpus(load_config(settings)))["last_run"]["state"] == "refused"
+
+
+def test_a_few_files_gone_bad_within_one_run_are_guarded_too(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    for number in range(3):
+        (images / f"red-{number}.jpg").write_bytes(b"bad")
+    paint(images / "blue-9.jpg", "blue", 9)
+    with pytest.raises(RefusedError, match=r"3 of the 13 rows .* Nothing was deleted"):
+        reindex(settings)
+    assert len(held(settings)) == 13
+    assert reindex(settings, allow_deletes=True)["deleted"] == 3
+
+
+def test_one_bad_new_file_does_not_fail_a_night(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    (images / "blue-9.jpg").write_bytes(b"bad")
+    (images / "red-0.jpg").unlink()
+    report = reindex(settings)
+    assert (report["quarantined"], report["deleted"], report["verified"]) == (1, 1, True)
+
+
+def test_filling_another_index_leaves_the_live_one_live(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    live = reindex(settings)["index"]
+    upsert(settings, index="beside")
+    assert status(Corpus(load_config(settings)))["live"]["index"] == live
+
+
+def test_search_refuses_an_index_kind_that_is_not_live(
+    images: Path, tmp_path: Path, pinecone_environment: PineconeServer
+) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    reindex(settings | {"index": {"kind": "pinecone"}})
+    with pytest.raises(IndexMismatchError, match=r"is pinecone:.* index\.kind is lance"):
+        search(Corpus(load_config(settings)), Query(id="red-0.jpg"))
+
+
+def test_a_run_that_fails_early_is_the_last_run_of_status(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    shutil.rmtree(images)
+    with pytest.raises(ConfigError):
+        reindex(settings)
+    last = status(Corpus(load_config(settings)))["last_run"]
+    assert last["state"] == "failed"
+    assert "does not exist" in last["error"]
+
+
+def test_a_lease_deleted_by_hand_does_no_harm(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    reindex(settings)
+    for path in (tmp_path / "state").glob("test/*/lease.json"):
+        path.unlink()
+    paint(images / "blue-9.jpg", "blue", 9)
+    assert counts(reindex(settings)) == {"new": 1, "unchanged": 12, "embedded": 1, "upserted": 1}
 
 
 def test_a_part_has_the_columns_of_the_design(images: Path, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from prefect.blocks.system import Secret
+from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectException
 
 from flows.reindex import reindex
@@ -73,6 +75,47 @@ def test_a_nightly_run_does_only_what_changed(nightly: dict[str, Any], s3_server
     assert (third["embedded"], third["upserted"]) == (2, 2)
     assert s3_server.count("GET", "photos/") == 2
     assert "green/3.jpg" not in held(nightly)
+
+
+def test_a_state_deleted_and_begun_anew_is_not_taken_for_the_old_one(
+    nightly: dict[str, Any], s3_server: S3Server
+) -> None:
+    bucket, s3 = bucket_of(nightly), s3_server.client()
+    nightly["index"]["name"] = "first"
+    reindex(nightly)
+    for found in s3.list_objects_v2(Bucket=bucket, Prefix="pinery/")["Contents"]:
+        s3.delete_object(Bucket=bucket, Key=found["Key"])
+    s3.delete_object(Bucket=bucket, Key="photos/blue/0.jpg")
+    nightly["index"]["name"] = "second"
+    assert reindex(nightly)["embedded"] == 11
+    expected = held(nightly)["red/0.jpg"].values
+    s3.copy_object(Bucket=bucket, CopySource=f"{bucket}/photos/red/0.jpg", Key="photos/red/8.jpg")
+    report = reindex(nightly)
+    assert (report["embedded"], report["reused"]) == (0, 1)
+    assert held(nightly)["red/8.jpg"].values == expected
+
+
+def test_the_key_is_in_no_file_report_or_artifact(
+    nightly: dict[str, Any], s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    marked = "pcsk_MARKED_SECRET"
+    monkeypatch.setenv("PINECONE_API_KEY", marked)
+    monkeypatch.setenv("PINERY_CACHE", str(tmp_path / "cache"))
+    reindex(nightly)
+    nightly["index"]["region"] = "nowhere"
+    nightly["index"]["name"] = "other"
+    with pytest.raises(ConfigError) as caught:
+        reindex(nightly)
+    s3, bucket = s3_server.client(), bucket_of(nightly)
+    texts = [str(caught.value).encode()]
+    for found in s3.list_objects_v2(Bucket=bucket, Prefix="pinery/")["Contents"]:
+        texts.append(s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read())
+    texts += [path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    with get_client(sync_client=True) as client:
+        texts += [artifact.model_dump_json().encode() for artifact in client.read_artifacts()]
+        texts += [run.model_dump_json().encode() for run in client.read_flow_runs()]
+    assert len(texts) > 10
+    assert not any(marked.encode() in text for text in texts)
 
 
 def test_passing_faults_of_s3_cost_only_time(nightly: dict[str, Any], s3_server: S3Server) -> None:

@@ -4,6 +4,9 @@ import contextlib
 import io
 import random
 import struct
+import subprocess
+import sys
+import threading
 import zlib
 
 import numpy as np
@@ -11,7 +14,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from pinery.errors import BadImageError
-from pinery.imaging.decode import decode
+from pinery.imaging.budget import PixelBudget
+from pinery.imaging.decode import decode, pixels_needed
 from pinery.imaging.elongation import refuse_elongated
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::PIL.Image.DecompressionBombWarning")
@@ -218,3 +222,75 @@ def test_an_elongated_picture_is_refused_before_resizing():
     refuse_elongated(Image.new("1", (4000, 100)), 224)
     with pytest.raises(BadImageError, match="too elongated"):
         refuse_elongated(Image.new("1", (1, 60_000)), 224)
+
+
+def test_alpha_is_laid_on_white_exactly_as_pillow_composites_it():
+    value, alpha = np.meshgrid(np.arange(256), np.arange(256))
+    layer = Image.fromarray(np.stack([value, 255 - value, value // 2, alpha], -1).astype(np.uint8))
+    expected = Image.alpha_composite(Image.new("RGBA", layer.size, (255, 255, 255, 255)), layer).convert("RGB")
+    assert (pixels(encoded(layer, "PNG")) == np.asarray(expected)).all()
+
+
+SHORT_OF_MEMORY = """
+import io, resource, sys
+from PIL import Image
+from pinery.errors import TransientError
+from pinery.imaging.decode import decode
+
+kind, mode, options = sys.argv[1], sys.argv[2], eval(sys.argv[3])
+buffer = io.BytesIO()
+Image.new(mode, (3000, 3000)).save(buffer, kind, **options)
+data = buffer.getvalue()
+decode(data)
+used = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmSize"))
+for spare in (8, 20, 40, 50, 60):
+    resource.setrlimit(resource.RLIMIT_AS, (used + (spare << 20), resource.RLIM_INFINITY))
+    try:
+        decode(data)
+    except TransientError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [("PNG", "RGBA", {}), ("JPEG", "RGB", {"progressive": True}), ("WEBP", "RGB", {"lossless": True, "method": 0})],
+)
+def test_want_of_memory_is_no_verdict_on_the_bytes(kind, mode, options):
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, kind, mode, repr(options)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert f"Not enough memory to decode a {'WebP' if kind == 'WEBP' else kind}" in run.stdout
+
+
+def test_pixels_needed_is_told_from_the_header():
+    assert pixels_needed(encoded(Image.new("1", (3000, 2000)), "PNG")[:64]) == 6_000_000
+    assert pixels_needed(encoded(Image.new("1", (4, 400)), "PNG")) == 512 * 512 * 100
+    assert pixels_needed(encoded(Image.new("1", (1, 60_000)), "PNG")) == 64_000_000
+    assert pixels_needed(encoded(Image.new("1", (20, 10)), "PNG"), max_pixels=199) == 0
+    assert pixels_needed(b"no image") == 0
+
+
+def test_a_pixel_budget_is_kept_and_lets_the_largest_in_alone():
+    budget, lock, held, peaks = PixelBudget(100), threading.Lock(), [], []
+
+    def work(amount):
+        with budget.hold(amount):
+            with lock:
+                held.append(amount)
+                peaks.append(list(held))
+            threading.Event().wait(0.005)
+            with lock:
+                held.remove(amount)
+
+    threads = [threading.Thread(target=work, args=(amount,)) for amount in (40, 500, 30, 60, 100, 0, 70) * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(peaks) == 21
+    assert all(sum(peak) <= 100 or sum(peak) == 500 for peak in peaks)
+    with pytest.raises(ValueError, match="x"), budget.hold(100):
+        raise ValueError("x")
+    with budget.hold(100):
+        pass

@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import subprocess
+import sys
 import threading
 import time
 
@@ -231,3 +233,40 @@ def test_a_vector_is_the_same_alone_and_in_batches_of_7_and_32():
         runs[size] = np.stack([o.values for o in outcomes])
     for size in (7, 32):
         assert (1 - (runs[1] * runs[size]).sum(axis=1)).max() < 1e-5
+
+
+MANY_LARGE = """
+import io, resource, struct, sys, zlib
+import numpy as np
+from pinery.imaging import budget
+from pinery.models.descriptor import Descriptor
+from pinery.models.runner import embed_images
+
+side, count = int(sys.argv[1]), int(sys.argv[2])
+
+
+def chunk(name, body):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0))
+rows = zlib.compressobj(1)
+body = b"".join([rows.compress(b"\\0" + b"\\x80" * 4 * side) for _ in range(side)]) + rows.flush()
+data = b"\\x89PNG\\r\\n\\x1a\\n" + header + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+model = Descriptor(batch_size=count)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+options = dict(threads=count, max_pixels=side * side, dimension=model.card.dimension, timings={})
+batches = embed_images(
+    lambda: model, count, lambda _: data, lambda _: None, progress=lambda _: None, stop=lambda: False, **options
+)
+assert [o.error for batch in batches for o in batch] == [None] * count
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / budget.PIXELS_AT_ONCE)
+"""
+
+
+def test_memory_is_bounded_however_many_large_images_come_at_once():
+    command = [sys.executable, "-c", MANY_LARGE, "5600", "16"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    # Bytes per budgeted pixel: two full copies of 4 bytes each and slack; all 16 at once, with five copies, take 60.
+    assert float(run.stdout) < 14

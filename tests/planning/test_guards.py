@@ -12,8 +12,8 @@ from pinery.planning.plan import PlanCounts
 NOTHING = dict.fromkeys(PlanCounts.__slots__, 0)
 
 
-def judge(*, held: int, deleted: int = 0, changed: int = 0, **flags: Any) -> list[str]:
-    counts = PlanCounts(**NOTHING | {"held": held, "deleted": deleted, "changed": changed})
+def judge(*, held: int, leaving: int = 0, changed: int = 0, **flags: Any) -> list[str]:
+    counts = PlanCounts(**NOTHING | {"held": held, "leaving": leaving, "changed": changed})
     usual = {"delete_guard": 0.2, "change_guard": 0.5, "allow_deletes": False, "allow_changes": False}
     return judge_plan(counts, **usual | flags)
 
@@ -22,14 +22,14 @@ def judge(*, held: int, deleted: int = 0, changed: int = 0, **flags: Any) -> lis
     ("counts", "refused"),
     [
         ({"held": 0}, False),
-        ({"held": 100, "deleted": 20}, False),
-        ({"held": 100, "deleted": 21}, True),
-        ({"held": 1, "deleted": 1}, True),
-        ({"held": 100, "deleted": 100, "allow_deletes": True}, False),
-        ({"held": 100, "deleted": 100, "allow_changes": True}, True),
-        ({"held": 100, "deleted": 100, "delete_guard": 1.0}, False),
-        ({"held": 100, "deleted": 1, "delete_guard": 0.0}, True),
-        ({"held": 100, "deleted": 0, "delete_guard": 0.0}, False),
+        ({"held": 100, "leaving": 20}, False),
+        ({"held": 100, "leaving": 21}, True),
+        ({"held": 1, "leaving": 1}, True),
+        ({"held": 100, "leaving": 100, "allow_deletes": True}, False),
+        ({"held": 100, "leaving": 100, "allow_changes": True}, True),
+        ({"held": 100, "leaving": 100, "delete_guard": 1.0}, False),
+        ({"held": 100, "leaving": 1, "delete_guard": 0.0}, True),
+        ({"held": 100, "leaving": 0, "delete_guard": 0.0}, False),
     ],
     ids=str,
 )
@@ -37,7 +37,7 @@ def test_more_deletes_than_the_guard_need_their_flag(counts: dict[str, Any], ref
     reasons = judge(**counts)
     assert bool(reasons) is refused
     if refused:
-        assert f"{counts['deleted']} of the {counts['held']} rows" in reasons[0]
+        assert f"{counts['leaving']} of the {counts['held']} rows" in reasons[0]
         assert "--allow-deletes" in reasons[0]
 
 
@@ -64,7 +64,7 @@ def test_more_changes_than_the_guard_need_their_flag(counts: dict[str, Any], ref
 
 
 def test_every_reason_is_told_at_once() -> None:
-    reasons = judge(held=10_000, deleted=3000, changed=6000)
+    reasons = judge(held=10_000, leaving=3000, changed=6000)
     assert len(reasons) == 2
     assert "20%" in reasons[0]
     assert "50%" in reasons[1]

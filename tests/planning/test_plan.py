@@ -78,7 +78,7 @@ CASES: dict[str, Case] = {
         "checkpoint": [("0", "a"), ("0", "b")],
         "ledger": [("a",), ("b",)],
         "delete": "b",
-        "counts": {"unchanged": 1, "deleted": 1},
+        "counts": {"unchanged": 1, "deleted": 1, "leaving": 1},
     },
     "deleted and never upserted": {
         "listing": ["a"],
@@ -92,7 +92,7 @@ CASES: dict[str, Case] = {
         "ledger": [("old",)],
         "embed": "new",
         "delete": "old",
-        "counts": {"new": 1, "deleted": 1},
+        "counts": {"new": 1, "deleted": 1, "leaving": 1},
     },
     "quarantined": {
         "listing": ["a", "b"],
@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {
         "checkpoint": [("0", "a"), ("1", "a", "v2", "truncated")],
         "ledger": [("a",)],
         "delete": "a",
-        "counts": {"quarantined": 1},
+        "counts": {"quarantined": 1, "leaving": 1},
     },
     "quarantined in an old version only": {
         "listing": [("a", "v2")],
@@ -160,7 +160,7 @@ CASES: dict[str, Case] = {
         "ledger": [("a",)],
         "rejected": [("a", "v1", OTHER)],
         "delete": "a",
-        "counts": {"rejected": 1},
+        "counts": {"rejected": 1, "leaving": 1},
     },
     "rejected twice counts once": {
         "listing": ["a"],
@@ -206,7 +206,7 @@ CASES: dict[str, Case] = {
         "ledger": [("gone",)],
         "limit": 2,
         "embed": "c b",
-        "counts": {"new": 3, "deleted": 1},
+        "counts": {"new": 3, "deleted": 1, "leaving": 1},
     },
     "a limit counts what is done already": {
         "listing": ["a", "b", "c"],
