@@ -7,12 +7,16 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import click
 import pytest
 
+from flows import shown
 from flows.cli import main
+from pinery.records import Match
+from pinery.search.query import Answer
 
 ROOT = Path(__file__).parent.parent
 SLOW = ("torch", "prefect", "lancedb", "duckdb", "pandas", "pyarrow", "pinecone", "boto3", "transformers", "PIL")
@@ -47,7 +51,11 @@ def flags(command: click.Command) -> list[str]:
 def test_help_imports_nothing_slow(arguments: list[str]) -> None:
     code = f"""
 import sys
+import textwrap
+from flows import shown
 from flows.cli import main
+from pinery.records import Match
+from pinery.search.query import Answer
 try:
     main({arguments!r})
 finally:
@@ -154,3 +162,101 @@ def test_with_json_a_result_is_one_object_on_stdout(config: str) -> None:
     assert json.loads(pinery("models", "--json").stdout)["models"]
     found = json.loads(pinery("status", config, "--json").stdout)
     assert (found["corpus"], found["last_run"]) == ("things", None)
+
+
+def ended(work: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command whose work is this Python, at the end of it."""
+    code = f"""
+import os, signal, sys
+from flows.cli import _end
+from pinery.errors import ConfigError, RefusedError, TerminalError
+sys.argv = ["pinery", "run", "my corpus.yaml"]
+class TerminationSignal(BaseException): ...
+def work():
+{textwrap.indent(textwrap.dedent(work), "    ")}
+_end(work, {"--json" in arguments})
+"""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+AGAIN = "Run the same command again to go on: pinery run 'my corpus.yaml'"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        ("TerminalError('it broke.')", 1, f"pinery: it broke. {AGAIN}"),
+        ("TerminalError('Run the same command again')", 1, "pinery: Run the same command again"),
+        ("ConfigError('no such key')", 2, "pinery: no such key"),
+        ("RefusedError('too many')", 3, "pinery: too many"),
+        (
+            "OSError('odd')",
+            1,
+            f"pinery: OSError: odd. This should not happen: set PINERY_DEBUG=1 to see where. {AGAIN}",
+        ),
+    ],
+)
+def test_a_failure_says_how_to_go_on_where_that_helps(error: str, code: int, line: str) -> None:
+    done = ended(f"raise {error}")
+    assert (done.returncode, done.stderr) == (code, line + "\n")
+
+
+@pytest.mark.parametrize("prefect", [False, True], ids=["own handler", "Prefect's handler"])
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+@pytest.mark.parametrize("wrapped", [None, "ValueError('from C')", "TerminalError('from C')"])
+def test_a_signal_is_told_as_one_even_if_its_exception_was_wrapped(
+    prefect: bool, number: str, code: int, wrapped: str | None
+) -> None:
+    work = f"""
+        def handle(number, frame):
+            raise TerminationSignal
+        if {prefect}:
+            signal.signal(signal.SIGTERM, handle)
+        try:
+            os.kill(os.getpid(), signal.{number})
+        except BaseException:
+            if {wrapped} is None:
+                raise
+        raise {wrapped} from None
+        """
+    done = ended(work)
+    assert (done.returncode, done.stderr) == (code, f"pinery: stopped by {number}; what is published stays. {AGAIN}\n")
+
+
+# Results.
+
+
+def test_ids_and_uris_are_printed_whole_and_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "[bold]x[/red]" + "long/" * 200 + ":smile:.jpg"
+    shown.matches(Answer([Match(name, 0.5, f"file:///{name}", {"label": "[/]"})], None), as_json=False)
+    [heading, row] = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["score", "label", "id", "uri"]
+    assert row.split() == ["0.5000", "[/]", name, f"file:///{name}"]
+
+
+def test_the_status_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    last = {"run": "1", "state": "failed", "error": "no [/tmp/x] " + "y" * 300}
+    rows = [{"id": "[/a]" + "z" * 300, "uri": "u", "reason": "[/b]"}]
+    data = {"corpus": "c", "state": "[/s]", "live": None, "held": 0, "parts": 0, "running": None, "last_run": last}
+    shown.status(data | {"quarantined": rows, "rejected": []}, as_json=False)
+    out = capsys.readouterr().out
+    for value in (last["error"], rows[0]["id"], "[/b]", "[/s]"):
+        assert value in out
+
+
+QUIET = dict.fromkeys((*shown.COUNTS, "quarantined", "rejected", "held", "attempted"), 0) | {
+    "run": "1", "corpus": "c", "kind": "lance", "index": "i", "namespace": "n", "seconds": {}, "limited": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "nothing"),
+    [({}, True), ({"unchanged": 3, "quarantined": 2}, True), ({"moved": 1}, False), ({"attempted": 1}, False),
+     ({"limited": 5}, False), ({"upserted": 1}, False)],
+    ids=str,
+)  # fmt: skip
+def test_nothing_changed_is_said_only_where_nothing_was_tried(
+    changes: dict[str, int], nothing: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown.report(QUIET | changes, as_json=False)
+    assert ("Nothing changed" in capsys.readouterr().out) == nothing

@@ -51,3 +51,24 @@ def test_a_users_mistake_is_one_line_on_stderr(images: Path, tmp_path: Path) -> 
     refused = pinery("run", str(path), "--limit", "500", "--json", PREFECT_API_URL="")
     assert refused.returncode == 2
     assert "above the 12 items" in json.loads(refused.stdout)["error"]
+
+
+def test_a_refusal_is_one_line_on_stderr(images: Path, tmp_path: Path) -> None:
+    path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
+    assert pinery("run", str(path), PREFECT_API_URL="").returncode == 0
+    for number in range(4):
+        (images / f"red-{number}.jpg").unlink()
+    refused = pinery("run", str(path), PREFECT_API_URL="")
+    assert refused.returncode == 3
+    [line] = refused.stderr.strip().splitlines()
+    assert line.startswith("pinery: ")
+    assert "delete_guard" in line
+
+
+def test_a_dead_prefect_api_is_named_without_its_credentials(images: Path, tmp_path: Path) -> None:
+    path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
+    ended = pinery("run", str(path), PREFECT_API_URL="http://me:hidden@127.0.0.1:9/api")
+    assert ended.returncode == 1
+    [line] = ended.stderr.strip().splitlines()
+    assert line.startswith("pinery: PREFECT_API_URL=http://127.0.0.1:9/api does not answer; start that server or unset")
+    assert line.endswith(f"Run the same command again to go on: pinery run {path}")

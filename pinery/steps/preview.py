@@ -14,6 +14,8 @@ from pinery.config import PineconeSettings
 from pinery.errors import ConfigError
 from pinery.planning.cost import upsert_write_units, write_unit_dollars
 from pinery.planning.guards import judge_plan
+from pinery.planning.plan import PlanCounts
+from pinery.records import ModelCard
 from pinery.steps.corpus import Corpus
 from pinery.steps.find_index import open_ledger, refuse_foreign
 from pinery.steps.make_plan import PlanOptions, count_only
@@ -21,6 +23,8 @@ from pinery.steps.stored import last_report
 
 METADATA_BYTES = 100
 """Assumed per row."""
+NEVER_WRITTEN = 1 << 30
+"""A lease epoch for a ledger that is only read."""
 
 
 def preview(corpus: Corpus, limit: int | None) -> dict[str, Any]:
@@ -29,44 +33,7 @@ def preview(corpus: Corpus, limit: int | None) -> dict[str, Any]:
     Raises ConfigError for an empty listing and what listing raises.
     """
     card = None if state_id(corpus.store, create=False) is None else corpus.stored_card()
-    folder = Path(tempfile.mkdtemp(prefix="pinery-plan-"))
-    try:
-        corpus.source.check()
-        listing = folder / "listing.parquet"
-        if write_listing(corpus.source.list_items(), listing, lambda _: None) == 0:
-            raise ConfigError(
-                f"the source of corpus {corpus.config.corpus} lists no image; check the config's `source`"
-            )
-        ledger = checkpoint = None
-        if card is not None:
-            corpus.refuse_another_model()
-            found = corpus.index.describe()
-            refuse_foreign(corpus, found)
-            checkpoint = Checkpoint(corpus.store, corpus.paths.parts(card.key))
-            ledger = open_ledger(corpus, found, 1 << 30)
-        counts = count_only(folder, listing, checkpoint, ledger, PlanOptions(limit=limit))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    settings = corpus.config.run
-    refusals = (
-        []
-        if limit is not None
-        else judge_plan(
-            counts,
-            delete_guard=settings.delete_guard,
-            change_guard=settings.change_guard,
-            allow_deletes=False,
-            allow_changes=False,
-        )
-    )
-    last = last_report(corpus) or {}
-    rate = float(last.get("images_per_second") or 0.0)
-    upserts = counts.to_embed + counts.to_upsert
-    units = (
-        upsert_write_units(upserts, card.dimension, METADATA_BYTES)
-        if card and isinstance(corpus.config.index, PineconeSettings)
-        else None
-    )
+    counts = _counts(corpus, card, limit)
     return {
         "corpus": corpus.config.corpus,
         "model_key": card.key if card else None,
@@ -80,12 +47,52 @@ def preview(corpus: Corpus, limit: int | None) -> dict[str, Any]:
         "quarantined": counts.quarantined,
         "rejected": counts.rejected,
         "to_embed": counts.to_embed,
-        "to_upsert": upserts,
+        "to_upsert": counts.to_embed + counts.to_upsert,
         "limited": limit,
-        "refused": refusals,
-        "estimate": {
-            "embed_seconds": round(counts.to_embed / rate, 1) if rate else None,
-            "write_units": units,
-            "dollars": round(write_unit_dollars(units), 2) if units is not None else None,
-        },
+        "refused": [] if limit is not None else _refusals(corpus, counts),
+        "estimate": _estimate(corpus, card, counts),
+    }
+
+
+def _counts(corpus: Corpus, card: ModelCard | None, limit: int | None) -> PlanCounts:
+    ledger = checkpoint = None
+    if card is not None:
+        corpus.refuse_another_model()
+        found = corpus.index.describe()
+        refuse_foreign(corpus, found)
+        checkpoint = Checkpoint(corpus.store, corpus.paths.parts(card.key))
+        ledger = open_ledger(corpus, found, NEVER_WRITTEN)
+    folder = Path(tempfile.mkdtemp(prefix="pinery-plan-"))
+    try:
+        corpus.source.check()
+        listing = folder / "listing.parquet"
+        if write_listing(corpus.source.list_items(), listing, lambda _: None) == 0:
+            raise ConfigError(
+                f"the source of corpus {corpus.config.corpus} lists no image; check the config's `source`"
+            )
+        return count_only(folder, listing, checkpoint, ledger, PlanOptions(limit=limit))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refusals(corpus: Corpus, counts: PlanCounts) -> list[str]:
+    guards = corpus.config.run
+    return judge_plan(
+        counts,
+        delete_guard=guards.delete_guard,
+        change_guard=guards.change_guard,
+        allow_deletes=False,
+        allow_changes=False,
+    )
+
+
+def _estimate(corpus: Corpus, card: ModelCard | None, counts: PlanCounts) -> dict[str, float | int | None]:
+    rate = float((last_report(corpus) or {}).get("images_per_second") or 0.0)
+    units = None
+    if card is not None and isinstance(corpus.config.index, PineconeSettings):
+        units = upsert_write_units(counts.to_embed + counts.to_upsert, card.dimension, METADATA_BYTES)
+    return {
+        "embed_seconds": round(counts.to_embed / rate, 1) if rate else None,
+        "write_units": units,
+        "dollars": None if units is None else round(write_unit_dollars(units), 2),
     }
