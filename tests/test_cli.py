@@ -51,11 +51,7 @@ def flags(command: click.Command) -> list[str]:
 def test_help_imports_nothing_slow(arguments: list[str]) -> None:
     code = f"""
 import sys
-import textwrap
-from flows import shown
 from flows.cli import main
-from pinery.records import Match
-from pinery.search.query import Answer
 try:
     main({arguments!r})
 finally:

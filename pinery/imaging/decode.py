@@ -54,9 +54,9 @@ RESIZED_SIDE = 512
 # Pillow warns of oddities in metadata; the verdict on the pixels is ours, and a run of millions must stay readable.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# Blocks above malloc's largest mmap threshold (32 MiB) go back to the system when freed. Pillow's own of 16 MiB stay with
-# the thread that had them: 16 threads kept 3 GB that way, whatever the budget.
-Image.core.set_block_size(64 << 20)
+# Blocks above malloc's largest mmap threshold (32 MiB) go back to the system when freed. Pillow's own of 16 MiB stay
+# with the thread that had them: 16 threads kept 3 GB that way, whatever the budget.
+Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
 
 
 def decode(data: bytes, max_pixels: int = 64_000_000) -> Image.Image:
