@@ -224,7 +224,7 @@ def test_a_signal_is_told_as_one_even_if_its_exception_was_wrapped(
 
 def test_ids_and_uris_are_printed_whole_and_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     name = "[bold]x[/red]" + "long/" * 200 + ":smile:.jpg"
-    shown.matches(Answer([Match(name, 0.5, f"file:///{name}", {"label": "[/]"})], None), as_json=False)
+    shown.matches(Answer([Match(name, 0.5, {"label": "[/]"}, f"file:///{name}")], None), as_json=False)
     [heading, row] = capsys.readouterr().out.splitlines()
     assert heading.split() == ["score", "label", "id", "uri"]
     assert row.split() == ["0.5000", "[/]", name, f"file:///{name}"]
