@@ -24,12 +24,12 @@ $(READY): pyproject.toml requirements.lock
 demo: $(READY) sample ## environment, sample corpus, one run into the embedded index, one search
 	@$(ISOLATED) $(BIN)/pinery run configs/sample.yaml
 	@echo
-	@echo "The five nearest images to data/sample/balloons-00.jpg:"
-	@$(ISOLATED) $(BIN)/pinery search configs/sample.yaml --image data/sample/balloons-00.jpg --top-k 5 --grid demo.png
+	@echo "The five nearest images to balloons-00.jpg:"
+	@$(ISOLATED) $(BIN)/pinery search configs/sample.yaml --id balloons-00.jpg --top-k 5 --grid demo.png
 	@echo
 	@echo "Next:"
 	@echo "  $(BIN)/pinery show configs/sample.yaml                                    a random sample as a picture"
-	@echo "  $(BIN)/pinery search configs/sample.yaml --id forest-01.jpg --filter '{\"label\": {\"\$$ne\": \"forest\"}}'"
+	@echo "  $(BIN)/pinery search configs/sample.yaml --image data/sample/city-02.jpg --filter '{\"label\": {\"\$$ne\": \"city\"}}'"
 	@echo "  $(BIN)/pinery run configs/sample.yaml --set source.path=YOUR/FOLDER --set corpus=mine"
 
 sample: $(READY) ## paint the sample corpus, if it is not there
