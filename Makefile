@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PREFECT_POOL ?= local
 export PINERY_CACHE ?= $(CURDIR)/.pinery/cache
 # The demo and the tests use their own Prefect: a configured server elsewhere is none of their business.
 ISOLATED := mkdir -p .pinery/prefect && env -u PREFECT_API_URL PREFECT_HOME=$(CURDIR)/.pinery/prefect

@@ -70,14 +70,14 @@ def flow_run(environment: dict[str, str], deployment: str, *parameters: str) -> 
     given = [part for parameter in parameters for part in ("--param", parameter)]
     told = run(environment, PREFECT, "deployment", "run", deployment, *given)
     [identity] = re.findall(r"UUID: ([0-9a-f-]+)", told)
-    run(environment, PREFECT, "worker", "start", "--pool", "local", "--run-once")
+    run(environment, PREFECT, "worker", "start", "--pool", "process", "--run-once")
     return dict(json.loads(run(environment, PREFECT, "flow-run", "inspect", identity, "-o", "json")))
 
 
 @pytest.mark.slow
 def test_from_nothing_to_a_nightly_run(server: dict[str, str], images: Path, tmp_path: Path) -> None:
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state", index={"kind": "pinecone"}))
-    run(server, PREFECT, "work-pool", "create", "local", "--type", "process")
+    run(server, PREFECT, "work-pool", "create", "process", "--type", "process")
     environment = Path(sys.executable).parent.parent
     run(server, "make", "--old-file", f"{environment}/.ready", "deploy", f"VENV={environment}")
 
