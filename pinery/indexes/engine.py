@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import pyarrow as pa
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -16,6 +17,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from pinery.errors import RequestTooLargeError, RowsRefusedError, TerminalError, TransientError
 from pinery.indexes.protocol import Index
 from pinery.planning.packing import pack_rows
+
+Result = TypeVar("Result")
 
 LONGEST_PAUSE = 30.0
 SAME_REFUSALS = 50
@@ -65,25 +68,29 @@ def upsert_rows(index: Index, batches: Iterable[pa.RecordBatch], patience: Patie
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def with_patience(action: Callable[[], None], what: str, patience: Patience) -> None:
-    """Do `action`, and again with growing pauses while it raises TransientError, for `patience.seconds` at most."""
+def with_patience(action: Callable[[], Result], what: str, patience: Patience) -> Result:
+    """Do `action` and return its result; again with growing pauses while it raises TransientError.
+
+    Raises that error once `patience.seconds` have passed.
+    """
 
     def waiting(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         seconds = state.next_action.sleep if state.next_action else 0.0
         patience.note(f"{what}: {error}; next try in {seconds:.0f} s")
 
-    for attempt in Retrying(
+    def attempt() -> Result:
+        patience.check()
+        return action()
+
+    return Retrying(
         retry=retry_if_exception_type(TransientError),
         stop=stop_after_delay(patience.seconds),
         wait=wait_random_exponential(multiplier=1, max=LONGEST_PAUSE),
         sleep=patience.pause,
         before_sleep=waiting,
         reraise=True,
-    ):
-        with attempt:
-            patience.check()
-            action()
+    )(attempt)
 
 
 def _requests(index: Index, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pinery.errors import RefusedError
-from pinery.indexes.engine import with_patience
 from pinery.planning.guards import judge_deletes
 from pinery.planning.plan import count_plan, define_plan
 from pinery.records import LEDGER_SCHEMA
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
-from pinery.steps.upsert_part import patience
+from pinery.steps.upsert_part import outlast
 
 MAX_IDS = 1000
 
@@ -35,7 +34,7 @@ def delete_rows(run: Run, listing: str, allow_deletes: bool) -> int:
             run.check()
             run.open_ledger.intend(batch["id"], run.scratch)
             ids: Any = batch["id"].to_pylist()
-            with_patience(partial(run.corpus.index.delete, ids), f"delete from {run.corpus.index_name}", patience(run))
+            outlast(run, partial(run.corpus.index.delete, ids))
             run.check()
             nothing = pa.nulls(len(ids), pa.string())
             rows = pa.table([batch["id"], nothing, nothing, pa.array([True] * len(ids))], schema=LEDGER_SCHEMA)

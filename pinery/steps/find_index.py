@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import asdict, dataclass
+from functools import partial
 from urllib.parse import quote
 
 from pinery.checkpoint.ledger import Ledger, last_epoch
@@ -13,6 +14,7 @@ from pinery.errors import IndexMismatchError
 from pinery.records import Identity
 from pinery.steps.corpus import Corpus
 from pinery.steps.run import Run
+from pinery.steps.upsert_part import outlast
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ def find_index(run: Run) -> None:
     belongs to another corpus.
     """
     corpus = run.corpus
-    found = corpus.index.describe()
+    found = outlast(run, corpus.index.describe)
     refuse_foreign(corpus, found)
     owner = _owner(corpus)
     if owner not in (None, corpus.config.corpus):
@@ -38,7 +40,7 @@ def find_index(run: Run) -> None:
             f"namespace {corpus.config.namespace!r} of index {corpus.index_name} belongs to corpus {owner};"
             " set `namespace` to another name"
         )
-    run.ledger = open_ledger(corpus, found, run.lease.epoch)
+    run.ledger = outlast(run, partial(open_ledger, corpus, found, run.lease.epoch))
 
 
 def ensure_index(run: Run) -> None:
@@ -48,9 +50,9 @@ def ensure_index(run: Run) -> None:
     _claim(corpus)
     corpus.store.write(corpus.paths.card(corpus.card.key), json.dumps(asdict(corpus.card), indent=2).encode())
     wanted = Identity(corpus.state, uuid.uuid4().hex, corpus.card.key)
-    found = corpus.index.ensure(wanted)
+    found = outlast(run, partial(corpus.index.ensure, wanted))
     refuse_foreign(corpus, found)
-    ledger = open_ledger(corpus, found, run.lease.epoch)
+    ledger = outlast(run, partial(open_ledger, corpus, found, run.lease.epoch))
     recorded = Recorded(found.incarnation, ledger.first_epoch)
     if recorded != read_recorded(corpus):
         run.check()

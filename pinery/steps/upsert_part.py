@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinery.checkpoint.parquet import read_rows
-from pinery.indexes.engine import Patience, Settled, upsert_rows
+from pinery.indexes.engine import Patience, Result, Settled, upsert_rows, with_patience
 from pinery.indexes.protocol import ROWS_SCHEMA
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA, UpsertReport
 from pinery.steps.make_plan import Work
@@ -44,6 +44,11 @@ def upsert_part(run: Run, work: Work) -> UpsertReport:
         _enter(run, acknowledged, rejected)
     count = sum(table.num_rows for table in acknowledged)
     return UpsertReport(count, sum(table.num_rows for table in rejected), time.monotonic() - began)
+
+
+def outlast(run: Run, action: Callable[[], Result]) -> Result:
+    """Ask or tell the run's index something, through an outage if need be; return what it says."""
+    return with_patience(action, f"index {run.corpus.index_name}", patience(run))
 
 
 def patience(run: Run) -> Patience:

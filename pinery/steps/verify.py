@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -19,6 +20,7 @@ from pinery.planning.plan import PlanCounts, count_plan, define_plan
 from pinery.records import Stored
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
+from pinery.steps.upsert_part import outlast
 
 SAMPLED_PARTS = 4
 SAMPLED_ROWS = 25
@@ -33,11 +35,11 @@ def verify(run: Run, listing: str, limit: int | None) -> PlanCounts:
     """
     corpus = run.corpus
     with run.stage("verify"), connect(run.scratch) as con:
-        corpus.index.settle(corpus.config.upsert.outage_patience)
+        outlast(run, partial(corpus.index.settle, corpus.config.upsert.outage_patience))
         define_tables(con, corpus.store.local(listing), corpus.checkpoint, run.open_ledger)
         define_plan(con, limit=limit, retry_quarantined=False)
         counts = count_plan(con)
-        held = corpus.index.count()
+        held = outlast(run, corpus.index.count)
         expected = range(counts.held, counts.held + counts.doubtful + 1)
         differences = [] if held in expected else [f"it holds {held} rows, the ledger {counts.held}"]
         if counts.to_upsert or counts.to_delete:
@@ -70,7 +72,7 @@ def _differences_of_sample(run: Run, con: duckdb.DuckDBPyConnection) -> list[str
         ).fetchall()
         con.unregister("sampled")
         values: dict[Any, Any] = dict(zip(rows.column("id").to_pylist(), rows["values"].to_pylist(), strict=True))
-        found = run.corpus.index.fetch([row[0] for row in expected])
+        found = outlast(run, partial(run.corpus.index.fetch, [row[0] for row in expected]))
         for row_id, metadata in expected:
             difference = compare(found.get(row_id), values[row_id], json.loads(metadata))
             if difference:
