@@ -18,7 +18,7 @@ import prefect
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from pinery.checkpoint.s3_store import cache_root
+from pinery.config import cache_root
 from pinery.errors import TerminalError
 
 SERVER = Path(__file__).with_name("temporary_server.py")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -194,3 +196,14 @@ def absolute(path: str, base: Path) -> str:
     if "://" in path:
         return path
     return str((base / Path(path).expanduser()).resolve())
+
+
+def cache_root() -> Path:
+    """Where what can be made again is kept: `$PINERY_CACHE`, else `$XDG_CACHE_HOME/pinery`, else `~/.cache/pinery`."""
+    if own := os.environ.get("PINERY_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "pinery"
+    except RuntimeError:  # no home folder, as in some containers
+        return Path(tempfile.gettempdir()) / "pinery"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from pinery.checkpoint.s3_store import S3Store, cache_root
+from pinery.checkpoint.s3_store import S3Store
 from pinery.checkpoint.store import ConflictError, LocalStore, Store
-from pinery.config import Config
+from pinery.config import Config, cache_root
 from pinery.errors import ConfigError
 
 FORMAT = 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -220,17 +219,6 @@ class _Ranges(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
-
-
-def cache_root() -> Path:
-    """Where what can be made again is kept: `$PINERY_CACHE`, else `$XDG_CACHE_HOME/pinery`, else `~/.cache/pinery`."""
-    if own := os.environ.get("PINERY_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return (Path(base) if base else Path.home() / ".cache") / "pinery"
-    except RuntimeError:  # no home folder, as in some containers
-        return Path(tempfile.gettempdir()) / "pinery"
 
 
 def _made(path: Path) -> Path:

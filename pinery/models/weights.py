@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from pinery.config import cache_root
 from pinery.errors import AccessDeniedError, ConfigError, TerminalError, TransientError
 
 CHUNK = 1 << 20
@@ -25,10 +26,8 @@ MISSING = {"404", "410", "NoSuchKey", "NoSuchBucket"}
 
 
 def cache_folder() -> Path:
-    """Where fetched weights are kept: `weights` in `$PINERY_CACHE`, else in `$XDG_CACHE_HOME/pinery` or its default."""
-    own = os.environ.get("PINERY_CACHE")
-    base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinery"
-    return base / "weights"
+    """Where fetched weights are kept: `weights` in Pinery's cache folder."""
+    return cache_root() / "weights"
 
 
 def file_sha256(path: Path) -> str:

@@ -54,7 +54,7 @@ class PlanOptions:
     retry_quarantined: bool = False
 
 
-def make_plan(run: Run, listing: Path, options: PlanOptions, *, publish: bool = True) -> Plan:
+def make_plan(run: Run, listing: Path, options: PlanOptions) -> Plan:
     """Plan the run from its listing, and publish the listing once the guards let it pass.
 
     Raises ConfigError where two items have one id or `limit` is above a dataset's size, RefusedError by the guards.
@@ -67,9 +67,8 @@ def make_plan(run: Run, listing: Path, options: PlanOptions, *, publish: bool = 
         embed = _embed_work(con, run.scratch, size, corpus.checkpoint.next_number())
         upsert = _upsert_work(con, run.scratch)
     name = corpus.paths.listing(run.name)
-    if publish:
-        run.check()
-        corpus.store.publish(name, listing)
+    run.check()
+    corpus.store.publish(name, listing)
     return Plan(counts, embed, upsert, name)
 
 
