@@ -18,7 +18,7 @@ from typing import Protocol
 from pinery.checkpoint.known import KnownBytes
 from pinery.checkpoint.lease import Holder, Lease
 from pinery.checkpoint.ledger import Ledger
-from pinery.errors import PineryError, StoppedError, TerminalError
+from pinery.errors import PineryError, RefusedError, StoppedError, TerminalError, TransientError
 from pinery.models.protocol import Model
 from pinery.steps.corpus import Corpus
 
@@ -159,7 +159,7 @@ def open_run(corpus: Corpus, *, wait: bool = False, progress: Progress | None = 
             yield run
         except BaseException as error:
             run.stop()
-            if not isinstance(error, PineryError):
+            if not isinstance(error, TransientError | RefusedError | StoppedError):
                 lease.check()  # whoever took it over has tidied our files away; that, not the missing file, is the news
             raise
         finally:
