@@ -61,11 +61,14 @@ class ModelCard:
     normalise: bool
     """Whether vectors are scaled to length 1."""
     dimension: int
+    probe: Mapping[str, float] = field(default_factory=dict, compare=False)
+    """What precision `auto` was decided by, such as `precision_cosine`; empty if there was no probe. Not in the key."""
 
     @property
     def key(self) -> str:
-        """The model key: a short hash of the whole card."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """The model key: a short hash of the whole card but its probe."""
+        decisive = {name: value for name, value in asdict(self).items() if name != "probe"}
+        canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:MODEL_KEY_LENGTH]
 
     @property

@@ -77,6 +77,9 @@ class Descriptor:
         self.device = device
         self.batch_size = batch_size
 
+    def expect(self, images: int) -> None:
+        """Does nothing: no number of images changes how it computes."""
+
     def preprocess(self, image: Image.Image) -> Tensor:
         """Shape (3, 64, 64), uint8."""
         small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)

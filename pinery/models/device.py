@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 
@@ -12,7 +11,7 @@ from pinery.errors import ConfigError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 BATCH_SIZE = {"cpu": 32, "mps": 64, "cuda": 256}
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_device(name: str) -> str:
@@ -37,17 +36,21 @@ def resolve_device(name: str) -> str:
 
 
 def resolve_precision(settings: ModelSettings) -> Precision:
-    """The precision to compute in; `auto` is fp32."""
+    """The precision to load a model in: `auto` starts as fp32, until a probe of the corpus' images says otherwise."""
     return "fp32" if settings.precision == "auto" else settings.precision
+
+
+def lower_precision(device: str) -> Precision | None:
+    """The precision below fp32 that may be faster on this device; None where none is."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if kind == "cpu":
+        # Without instructions for it bf16 is a hundred times slower than fp32; a probe would take minutes to say so.
+        return "bf16" if cast(bool, torch.ops.mkldnn._is_mkldnn_bf16_supported()) else None
+    return "fp16" if kind == "mps" else None
 
 
 def resolve_batch_size(settings: ModelSettings, device: str) -> int:
     """Images per batch; `auto` is a fixed number by the kind of device."""
     return BATCH_SIZE.get(torch.device(device).type, 32) if settings.batch == "auto" else settings.batch
-
-
-def computing(device: str, precision: str) -> AbstractContextManager[Any]:
-    """The context to run a forward pass in: autocast for bf16 and fp16, nothing for fp32."""
-    if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=AUTOCAST[precision])

@@ -16,14 +16,15 @@ from huggingface_hub.errors import (
 )
 
 from pinery.errors import AccessDeniedError, ConfigError, TerminalError
+from pinery.models.registry import Reference
 from pinery.models.weights import file_sha256
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-SMALL_FILES = ["*.json", "*.txt"]
+SMALL_FILES = ["*.json", "*.txt", "*.model"]
 
 
-def repo_folder(repo: str, revision: str) -> Path:
+def repo_folder(reference: Reference, revision: str) -> Path:
     """The folder of a model repo's files in the Hub's cache, downloaded if need be; its name is the commit.
 
     Without a `revision` (a commit) it is what `main` is now, or without a network what the cache has of it.
@@ -33,6 +34,7 @@ def repo_folder(repo: str, revision: str) -> Path:
         AccessDeniedError: the repo is gated.
         TerminalError: it is neither in the cache nor to be downloaded.
     """
+    repo = reference.name
     try:
         if revision:
             try:
@@ -54,19 +56,20 @@ def repo_folder(repo: str, revision: str) -> Path:
         reason = type(error).__name__
         raise ConfigError(f"huggingface.co has no {repo!r} at {revision or 'main'} for you ({reason}).") from None
     except OSError as error:
-        raise TerminalError(_to_fetch(repo, revision)) from error
+        raise TerminalError(_to_fetch(reference, revision)) from error
     if not _present(folder):
-        raise TerminalError(_to_fetch(repo, revision))
+        raise TerminalError(_to_fetch(reference, revision))
     return folder
 
 
-def _to_fetch(repo: str, revision: str) -> str:
+def _to_fetch(reference: Reference, revision: str) -> str:
+    repo = reference.name
     command = f"hf download {repo}" + (f" --revision {revision}" if revision else "")
     cached = f"models--{repo.replace('/', '--')}"
     return (
         f"The model {repo} is not (or not wholly) in {constants.HF_HUB_CACHE}, and huggingface.co can't be reached. "
         f"Run `{command}` on a machine with a network and copy {cached} from its cache into this one, "
-        f"or save https://huggingface.co/{repo} to a folder and use `clip:<folder>`."
+        f"or save https://huggingface.co/{repo} to a folder and use `{reference.family}:<folder>`."
     )
 
 

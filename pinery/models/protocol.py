@@ -28,6 +28,9 @@ class Model(Protocol):
     def batch_size(self) -> int:
         """How many images to give to one `embed`."""
 
+    def expect(self, images: int) -> None:
+        """Told before the first `embed`: how many images are still to be embedded, at most; may cost nothing."""
+
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """One upright RGB image as the model takes it, on the CPU; every image gives the same shape and dtype.
 

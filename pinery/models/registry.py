@@ -5,13 +5,17 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, cast
 
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError, TerminalError
 from pinery.models.protocol import Model
 from pinery.records import ModelCard
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +50,31 @@ FAMILIES = (
         name="torchvision",
         reference="torchvision:<name>[@weights][#features]",
         module="pinery.models.torchvision",
-        dimension="1000 logits; with #features the penultimate layer (512 to 4096)",
+        dimension="1000 logits; with #features the input of the last layer (512 for squeezenet1_1, 2048 for resnet50)",
         text=False,
         licence="BSD-3-Clause code; weights as their training data allows (some are non-commercial)",
-        preprocessing="torchvision's transforms of those weights",
-        download="download.pytorch.org into torch's hub cache, or `weights:`",
+        preprocessing="torchvision's transforms of those weights (224 x 224 for these)",
+        download="download.pytorch.org into torch's hub cache, 5 MB and 98 MB for these; or `weights:`",
     ),
     Family(
         name="clip",
         reference="clip:<repo or folder>",
         module="pinery.models.clip",
-        dimension="512 for openai/clip-vit-base-patch32, 768 for openai/clip-vit-large-patch14",
+        dimension="512 for openai/clip-vit-base-patch32, 768 for google/siglip-base-patch16-224",
         text=True,
-        licence="as the repo says (MIT for OpenAI's)",
-        preprocessing="the repo's own image processor",
-        download="huggingface.co into its hub cache; none for a folder",
+        licence="as the repo says (MIT for OpenAI's CLIP, Apache-2.0 for Google's SigLIP and SigLIP 2)",
+        preprocessing="the repo's own image processor (224 x 224 for these)",
+        download="huggingface.co into its hub cache, 0.6 GB and 0.8 GB for these; none for a folder",
+    ),
+    Family(
+        name="hf",
+        reference="hf:<repo or folder>",
+        module="pinery.models.hf",
+        dimension="the model's hidden size: 384 for facebook/dinov2-small, 768 for facebook/dinov2-base",
+        text=False,
+        licence="as the repo says (Apache-2.0 for Meta's DINOv2)",
+        preprocessing="the repo's own image processor (224 x 224 for these)",
+        download="huggingface.co into its hub cache, 0.09 GB and 0.35 GB for these; none for a folder",
     ),
 )
 
@@ -93,8 +107,8 @@ def parse(text: str) -> Reference:
     family = family.lower()
     if family == "descriptor" and not rest:
         return Reference("descriptor")
-    if family == "clip" and rest:
-        return Reference("clip", rest)
+    if family in ("clip", "hf") and rest:
+        return Reference(family, rest)
     match = re.fullmatch(r"([A-Za-z0-9_]+)(?:@([A-Za-z0-9_.]+))?(?:#([a-z]+))?", rest)
     if family == "torchvision" and match:
         name, weights, layer = match.groups(default="")
@@ -105,10 +119,12 @@ def parse(text: str) -> Reference:
     raise ConfigError(f"Unknown model {text!r}; {_hint(text)}")
 
 
-def load(settings: ModelSettings, card: ModelCard | None = None) -> Model:
+def load(settings: ModelSettings, card: ModelCard | None = None, images: Iterable[Image.Image] = ()) -> Model:
     """The model that `settings` name, ready to embed.
 
     With a stored `card`, what the settings leave open (`auto`, a Hub branch, default weights) is taken from it.
+    Without one, precision `auto` is decided by a few of `images` (upright, RGB), of which no more are taken than
+    needed; without images it is fp32.
 
     Raises:
         ConfigError: an unknown reference or device, or weights that are not the expected ones.
@@ -121,6 +137,8 @@ def load(settings: ModelSettings, card: ModelCard | None = None) -> Model:
     if card is not None:
         settings = _as_stored(settings, card)
     model = cast(Model, importlib.import_module(family.module).load(reference, settings, card))
+    if card is None and settings.precision == "auto":
+        return cast(Model, importlib.import_module("pinery.models.precision").settle(model, images))
     if card is not None and model.card != card:
         raise TerminalError(f"{settings.name} is no longer the model of this checkpoint: {_changes(card, model.card)}")
     return model
@@ -132,15 +150,17 @@ def _as_stored(settings: ModelSettings, card: ModelCard) -> ModelSettings:
 
 
 def _changes(stored: ModelCard, loaded: ModelCard) -> str:
-    fields = [name for name in ModelCard.__slots__ if getattr(stored, name) != getattr(loaded, name)]
-    parts = [f"{name} was {getattr(stored, name)!r} and is {getattr(loaded, name)!r}" for name in fields]
+    compared = [field.name for field in fields(ModelCard) if field.compare]
+    changed = [name for name in compared if getattr(stored, name) != getattr(loaded, name)]
+    parts = [f"{name} was {getattr(stored, name)!r} and is {getattr(loaded, name)!r}" for name in changed]
     return "; ".join(parts) + ". Restore it, or use `pinery backfill` for the new one."
 
 
 def _hint(text: str) -> str:
     names: list[str] = importlib.import_module("pinery.models.torchvision").names()
     name = re.split("[@#]", text.lower())[0]
-    known = ["descriptor", f"clip:{name.partition(':')[2] or '<repo or folder>'}", *(f"torchvision:{n}" for n in names)]
+    repo = name.partition(":")[2] or "<repo or folder>"
+    known = ["descriptor", f"clip:{repo}", f"hf:{repo}", *(f"torchvision:{n}" for n in names)]
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     shapes = ", ".join(f"`{row.reference}`" for row in FAMILIES)
     return (f"did you mean `{nearest[0]}`? " if nearest else "") + f"References look like {shapes}."

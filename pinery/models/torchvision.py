@@ -5,11 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import urllib.error
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torchvision
 from PIL import Image
@@ -19,7 +18,8 @@ from torch.hub import HASH_REGEX
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError, TerminalError
 from pinery.imaging.elongation import refuse_elongated
-from pinery.models.device import computing, resolve_batch_size, resolve_device, resolve_precision
+from pinery.models.device import resolve_precision
+from pinery.models.network import TorchModel
 from pinery.models.registry import Reference
 from pinery.models.weights import fetch_weights, file_sha256, read_state_dict
 from pinery.records import ModelCard
@@ -34,7 +34,7 @@ def names() -> list[str]:
     return cast(list[str], torchvision.models.list_models(module=torchvision.models))
 
 
-def load(reference: Reference, settings: ModelSettings, card: ModelCard | None = None) -> TorchvisionModel:
+def load(reference: Reference, settings: ModelSettings, card: ModelCard | None = None) -> TorchModel:
     """The model with its weights, on the device of the settings.
 
     Raises:
@@ -53,74 +53,34 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
         # Whose weights they are says the sum; the entry is in the card by its preprocessing.
         sha256, name = settings.sha256 or "", f"torchvision:{reference.name}"
         path = fetch_weights(settings.weights, sha256)
-    device = resolve_device(settings.device)
     network, head = _build(reference.name, read_state_dict(path), path)
     transforms = entry.transforms()
     features = reference.layer == "features"
-    return TorchvisionModel(
-        network=network.eval().requires_grad_(False).to(device),
-        head=head if features else None,
-        transforms=transforms,
-        card=ModelCard(
-            name=f"{name}#features" if features else name,
-            weights=sha256,
-            revision="",
-            layer="features" if features else "logits",
-            preprocessing=_described(transforms),
-            decoder="exact",
-            precision=resolve_precision(settings),
-            normalise=False,
-            dimension=_width(network.get_submodule(head), features),
-        ),
-        device=device,
-        batch_size=resolve_batch_size(settings, device),
+    card = ModelCard(
+        name=f"{name}#features" if features else name,
+        weights=sha256,
+        revision="",
+        layer="features" if features else "logits",
+        preprocessing=_described(transforms),
+        decoder="exact",
+        precision=resolve_precision(settings),
+        normalise=False,
+        dimension=_width(network.get_submodule(head), features),
     )
+    if features:
+        # What follows the last layer leaves its input as it is, but for averaging the map of SqueezeNet's convolution.
+        network.set_submodule(head, nn.Identity())
+    return TorchModel(network, _preprocess(transforms), card, settings, resize_side=max(transforms.resize_size))
 
 
-class TorchvisionModel:
-    """A torchvision network and the transforms of its weights."""
+def _preprocess(transforms: Any) -> Callable[[Image.Image], Tensor]:
+    """One RGB image to (3, height, width), float32; raises BadImageError for an image that is too elongated."""
 
-    def __init__(
-        self,
-        *,
-        network: nn.Module,
-        head: str | None,
-        transforms: Any,
-        card: ModelCard,
-        device: str,
-        batch_size: int,
-    ) -> None:
-        self.card, self.device, self.batch_size = card, device, batch_size
-        self._network, self._transforms = network, transforms
-        self._seen: Tensor | None = None
-        if head is not None:
-            network.get_submodule(head).register_forward_pre_hook(self._see)
+    def preprocess(image: Image.Image) -> Tensor:
+        refuse_elongated(image, max(transforms.resize_size))
+        return cast(Tensor, transforms(image))
 
-    def preprocess(self, image: Image.Image) -> Tensor:
-        """As torchvision's transforms give it, usually (3, 224, 224), float32.
-
-        Raises:
-            BadImageError: the image is too elongated.
-        """
-        refuse_elongated(image, max(self._transforms.resize_size))
-        return cast(Tensor, self._transforms(image))
-
-    def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
-        """Logits or features, (images, dimension), float32."""
-        with torch.inference_mode(), computing(self.device, self.card.precision):
-            output: Tensor = self._network(batch.to(self.device))
-            if self._seen is not None:
-                output, self._seen = self._seen, None
-                # A convolution as the last layer (SqueezeNet) sees a map; torchvision averages it after that layer.
-                output = output.mean(dim=(2, 3)) if output.ndim == 4 else output
-        return cast(npt.NDArray[np.float32], output.float().cpu().numpy())
-
-    def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:  # noqa: ARG002  the protocol's name
-        """Always raises ConfigError: there is no text tower."""
-        raise ConfigError(f"{self.card.name} has no text tower; use --image or a clip: model.")
-
-    def _see(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._seen = inputs[0]
+    return preprocess
 
 
 def _entry(reference: Reference, card: ModelCard | None) -> Any:

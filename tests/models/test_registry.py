@@ -25,6 +25,7 @@ from pinery.models.registry import FAMILIES, Reference, parse
         ("torchvision:vgg16#logits", Reference("torchvision", "vgg16"), "torchvision:vgg16"),
         ("clip:openai/clip-vit-base-patch32", Reference("clip", "openai/clip-vit-base-patch32"), None),
         ("clip:/models/my clip", Reference("clip", "/models/my clip"), None),
+        ("hf:facebook/dinov2-base", Reference("hf", "facebook/dinov2-base"), None),
     ],
 )
 def test_references(text, reference, canonical):
@@ -50,14 +51,14 @@ def test_an_unknown_reference_names_the_nearest(text, nearest):
     assert nearest in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "clip:", "torchvision:", "zzzzzzzz"])
+@pytest.mark.parametrize("text", ["", "clip:", "hf:", "torchvision:", "zzzzzzzz"])
 def test_a_hopeless_reference_gets_the_list(text):
     with pytest.raises(ConfigError, match=r"torchvision:<name>\[@weights\]\[#features\]"):
         parse(text)
 
 
 def test_each_family_has_a_row_and_a_module():
-    assert [row.name for row in FAMILIES] == ["descriptor", "torchvision", "clip"]
+    assert [row.name for row in FAMILIES] == ["descriptor", "torchvision", "clip", "hf"]
     assert [row.name for row in FAMILIES if row.text] == ["clip"]
     assert len({row.module for row in FAMILIES}) == len(FAMILIES)
 

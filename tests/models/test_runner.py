@@ -14,7 +14,7 @@ from PIL import Image
 
 from pinery.errors import BadImageError, MovedError, StoppedError, TerminalError, TransientError
 from pinery.models.descriptor import Descriptor
-from pinery.models.runner import LOOK_AHEAD, embed_images
+from pinery.models.runner import IN_FLIGHT, Runner
 from pinery.records import ModelCard
 
 
@@ -26,7 +26,10 @@ class MeanColour:
 
     def __init__(self, batch_size=4, memory=1000):
         self.batch_size, self.memory = batch_size, memory
-        self.batches = []
+        self.batches, self.told = [], []
+
+    def expect(self, images):
+        self.told.append(images)
 
     def preprocess(self, image):
         return torch.from_numpy(np.array(image.resize((2, 2)))).float()
@@ -51,18 +54,23 @@ def colour(position):
     return (position % 256, 10 + position // 256, 100)
 
 
-def run(model, count, fetch=None, known=None, **options):
-    options = {
-        "threads": 4,
-        "max_pixels": 10_000,
-        "dimension": 3,
-        "progress": lambda n: None,
-        "stop": lambda: False,
-        "timings": {},
-        **options,
-    }
+def runner(model, **options):
+    options = {"fetch_threads": 4, "decode_threads": 4, "max_pixels": 10_000, "dimension": 3, "batch": None, **options}
     build = model if callable(model) else lambda: model
-    return embed_images(build, count, fetch or (lambda i: png(colour(i))), known or (lambda _: None), **options)
+    if options["batch"] is None:
+        options["batch"] = getattr(model, "batch_size", 4)
+    return Runner(build, options.pop("dimension"), **options)
+
+
+def run(model, count, fetch=None, known=None, *, note=None, stop=None, timings=None, **options):
+    return runner(model, **options).embed(
+        count,
+        fetch or (lambda i: png(colour(i))),
+        known or (lambda _: None),
+        note=note or pytest.fail,
+        stop=stop or (lambda: False),
+        timings={} if timings is None else timings,
+    )
 
 
 def flat(batches):
@@ -70,9 +78,9 @@ def flat(batches):
 
 
 def test_outcomes_come_in_order_one_list_per_batch():
-    progress, timings = [], {}
-    batches = list(run(MeanColour(), 10, progress=progress.append, timings=timings))
-    assert [len(batch) for batch in batches] == progress == [4, 4, 2]
+    timings = {}
+    batches = list(run(MeanColour(), 10, timings=timings))
+    assert [len(batch) for batch in batches] == [4, 4, 2]
     for position, outcome in enumerate(flat(batches)):
         assert outcome.position == position
         assert outcome.values.dtype == np.float32
@@ -120,7 +128,7 @@ def test_known_bytes_take_their_vector_and_build_no_model():
 
 
 def test_the_model_is_built_once_and_sees_only_what_is_new():
-    model, built = MeanColour(batch_size=10), []
+    model, built = MeanColour(), []
     old = {hashlib.sha256(png(colour(i))).hexdigest() for i in range(0, 40, 2)}
 
     def build():
@@ -128,28 +136,26 @@ def test_the_model_is_built_once_and_sees_only_what_is_new():
         return model
 
     known = {digest: np.ones(3, np.float32) for digest in old}
-    outcomes = flat(run(build, 40, known=known.get, threads=8))
+    outcomes = flat(run(build, 40, known=known.get, fetch_threads=8, batch=10))
     assert len(built) == 1
     assert sum(model.batches) == 20
     assert [o.reused for o in outcomes] == [True, False] * 20
 
 
 def test_look_ahead_is_bounded():
-    fetched, lock = [], threading.Lock()
+    submitted, lock = [], threading.Lock()
 
     def fetch(position):
         with lock:
-            fetched.append(position)
+            submitted.append(position)
         return png(colour(position))
 
-    model = MeanColour(batch_size=2)
-    batches = run(lambda: model, 400, fetch, threads=8)
-    next(batches)
-    for done in range(4, 100, 2):
+    size, threads = 2, 8
+    batches = run(MeanColour(batch_size=size), 400, fetch, fetch_threads=threads)
+    for done in range(size, 100, size):
         next(batches)
-        time.sleep(0.002)
-        # Before the model says its batch size, a default one holds.
-        assert len(fetched) <= max(done + LOOK_AHEAD * 2, LOOK_AHEAD * 32)
+        # What was yielded, what is in the model, and as much again or one item a thread.
+        assert len(submitted) <= done + IN_FLIGHT * size + max(size, threads)
     batches.close()
 
 
@@ -164,7 +170,7 @@ def test_any_other_fault_ends_it_with_its_threads():
     seen = []
     with pytest.raises(TransientError, match="the bucket timed out"):
         seen.extend(batch for batch in batches)
-    assert len(flat(seen)) == 8
+    assert len(flat(seen)) in (0, 4)  # of the batch before, and none of it
     assert threading.active_count() == before
 
 
@@ -184,11 +190,20 @@ def test_stop_is_asked_between_batches():
     assert len(flat(seen)) == 8
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on():
-    model = MeanColour(batch_size=8, memory=3)
-    outcomes = flat(run(model, 20))
-    assert [tuple(o.values) for o in outcomes] == [colour(i) for i in range(20)]
-    assert max(model.batches) == 2
+def test_out_of_memory_halves_the_batch_for_good_and_is_told():
+    model, notes = MeanColour(batch_size=8, memory=3), []
+    one = runner(model, batch=8)
+    for count in (20, 5):
+        outcomes = flat(
+            one.embed(count, lambda i: png(colour(i)), lambda _: None, note=notes.append, stop=bool, timings={})
+        )
+        assert [tuple(o.values) for o in outcomes] == [colour(i) for i in range(count)]
+    assert model.batches == [2] * 10 + [2, 2, 1]
+    assert notes == [
+        "8 images at once don't fit into the memory of cpu; going on with 4",
+        "4 images at once don't fit into the memory of cpu; going on with 2",
+    ]
+    assert one.batch_size == 2
 
 
 def test_out_of_memory_for_one_image_is_terminal():
@@ -229,7 +244,7 @@ def test_a_vector_is_the_same_alone_and_in_batches_of_7_and_32():
     runs = {}
     for size in (1, 7, 32):
         model = Descriptor(batch_size=size)
-        outcomes = flat(run(model, 32, files.__getitem__, dimension=model.card.dimension))
+        outcomes = flat(run(model, 32, files.__getitem__, dimension=model.card.dimension, batch=size))
         runs[size] = np.stack([o.values for o in outcomes])
     for size in (7, 32):
         assert (1 - (runs[1] * runs[size]).sum(axis=1)).max() < 1e-5
@@ -240,7 +255,7 @@ import io, resource, struct, sys, zlib
 import numpy as np
 from pinery.imaging import budget
 from pinery.models.descriptor import Descriptor
-from pinery.models.runner import embed_images
+from pinery.models.runner import Runner
 
 side, count = int(sys.argv[1]), int(sys.argv[2])
 
@@ -255,10 +270,9 @@ body = b"".join([rows.compress(b"\\0" + b"\\x80" * 4 * side) for _ in range(side
 data = b"\\x89PNG\\r\\n\\x1a\\n" + header + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 model = Descriptor(batch_size=count)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-options = dict(threads=count, max_pixels=side * side, dimension=model.card.dimension, timings={})
-batches = embed_images(
-    lambda: model, count, lambda _: data, lambda _: None, progress=lambda _: None, stop=lambda: False, **options
-)
+options = dict(fetch_threads=count, decode_threads=count, max_pixels=side * side, batch=count)
+runner = Runner(lambda: model, model.card.dimension, **options)
+batches = runner.embed(count, lambda _: data, lambda _: None, note=print, stop=lambda: False, timings={})
 assert [o.error for batch in batches for o in batch] == [None] * count
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / budget.PIXELS_AT_ONCE)
 """
@@ -270,3 +284,65 @@ def test_memory_is_bounded_however_many_large_images_come_at_once():
     assert run.returncode == 0, run.stderr
     # Bytes per budgeted pixel: two full copies of 4 bytes each and slack; all 16 at once, with five copies, take 60.
     assert float(run.stdout) < 14
+
+
+def test_a_batch_size_is_found_by_timing_and_outlives_a_part():
+    class Timed(MeanColour):
+        """Twelve milliseconds a call and two an image, from sixteen images on ten."""
+
+        def embed(self, batch):
+            time.sleep(0.012 + len(batch) * (0.002 if len(batch) <= 16 else 0.010))
+            return super().embed(batch)
+
+    model = Timed(batch_size=16)
+    one = runner(model, batch="auto")
+    for _ in range(2):
+        calls = one.embed(300, lambda i: png(colour(i)), lambda _: None, note=pytest.fail, stop=bool, timings={})
+        assert [tuple(o.values) for o in flat(calls)] == [colour(i) for i in range(300)]
+    sizes = list(dict.fromkeys(model.batches))
+    assert sizes[:4] == [4, 8, 16, 32]
+    assert one.batch_size == 16
+    assert set(model.batches[-19:-1]) == {16}, "what was settled on was tried anew"
+
+
+def test_the_next_batch_is_prepared_while_the_model_computes():
+    """The model waits for something that only happens when a later item is fetched."""
+    fetched_later = threading.Event()
+
+    class Waiting(MeanColour):
+        def embed(self, batch):
+            assert fetched_later.wait(20), "nothing was fetched while the model was at work"
+            return super().embed(batch)
+
+    def fetch(position):
+        if position >= 8:
+            fetched_later.set()
+        return png(colour(position))
+
+    assert len(flat(run(Waiting(), 12, fetch, fetch_threads=1))) == 12
+
+
+def test_no_more_images_are_decoded_at_once_than_there_are_turns():
+    at_once, peaks, lock = [], [], threading.Lock()
+
+    class Counting(MeanColour):
+        def preprocess(self, image):
+            with lock:
+                at_once.append(1)
+                peaks.append(len(at_once))
+            time.sleep(0.001)
+            tensor = super().preprocess(image)
+            with lock:
+                at_once.pop()
+            return tensor
+
+    flat(run(Counting(), 60, fetch_threads=16, decode_threads=2))
+    assert max(peaks) == 2
+
+
+def test_the_model_is_told_once_how_much_is_ahead():
+    model = MeanColour()
+    one = runner(model, expected=1234)
+    for _ in range(2):
+        flat(one.embed(5, lambda i: png(colour(i)), lambda _: None, note=pytest.fail, stop=bool, timings={}))
+    assert model.told == [1234]

@@ -1,6 +1,7 @@
 """torchvision models against the plain torchvision script, with small random weights saved to a file."""
 
 import hashlib
+import re
 
 import numpy as np
 import pytest
@@ -58,7 +59,65 @@ def test_logits_are_those_of_the_plain_script(name, tmp_path, picture):
     found = embedded(model, picture)
     assert found.shape == (1, 1000) == (1, model.card.dimension)
     assert found.dtype == np.float32
-    assert np.abs(found - plain(network, name, picture)).max() < 1e-5
+    expected = plain(network, name, picture)
+    assert np.abs(found - expected).max() < 1e-5 * max(1, np.abs(expected).max())
+
+
+FAMILIES = [
+    "alexnet",
+    "convnext_tiny",
+    "densenet121",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "googlenet",
+    "inception_v3",
+    "maxvit_t",
+    "mnasnet0_5",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "regnet_y_400mf",
+    "resnet18",
+    "resnext50_32x4d",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_0",
+    "swin_t",
+    "swin_v2_t",
+    "vgg11",
+    "vit_b_32",
+    "wide_resnet50_2",
+]
+
+
+def test_every_architecture_family_is_tested():
+    def family(name):
+        return torchvision.models.get_model_builder(name).__module__, re.match("[a-z]+", name).group()
+
+    assert {family(name) for name in names()} <= {family(name) for name in FAMILIES}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_features_are_what_the_last_layer_sees(name, tmp_path, picture):
+    torch.manual_seed(2)
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    network = torchvision.models.get_model(name, weights=None, num_classes=7, **options).eval()
+    kind = torch.nn.Conv2d if name.startswith("squeezenet") else torch.nn.Linear
+    head = [layer for layer in network.modules() if isinstance(layer, kind)][-1]
+    torch.nn.init.normal_(head.weight)  # ViT's starts at zero
+    weights = saved(tmp_path / "w.pth", network)
+    logits, features, lower = (
+        registry.load(ModelSettings(name=f"torchvision:{name}{layer}", device="cpu", precision=precision, **weights))
+        for layer, precision in (("", "fp32"), ("#features", "fp32"), ("#features", "bf16"))
+    )
+    (tmp_path / "w.pth").unlink()
+    expected, found = embedded(logits, picture), embedded(features, picture)
+    assert (expected.shape, found.shape) == ((1, 7), (1, features.card.dimension))
+    if kind is torch.nn.Linear:
+        with torch.inference_mode():
+            again = head(torch.from_numpy(found)).numpy()
+        assert np.abs(again - expected).max() < 1e-4 * max(1, np.abs(expected).max())
+    assert (found * embedded(lower, picture)).sum() > 0.99 * np.linalg.norm(found) * np.linalg.norm(
+        embedded(lower, picture)
+    )
 
 
 def test_features_of_a_linear_head_are_its_input(tmp_path, picture):

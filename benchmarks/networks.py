@@ -1,0 +1,127 @@
+"""How fast a network runs on this machine by precision, memory layout and compilation, and when compiling pays.
+
+python benchmarks/networks.py [NAME …] [--batch N] [--rounds N]; names as torchvision has them, `clip` or `dinov2`.
+Weights are random: they change no speed. Each variant takes its turn in every round, so that what else the machine
+does meets all of them alike; figures are each variant's best round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torchvision
+from machine import keep, table
+from torch import Tensor, nn
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Dinov2Config, Dinov2Model
+
+from pinery.models.compiled import Compiled
+from pinery.models.device import DTYPES, resolve_device
+
+NAMES = ("squeezenet1_1", "resnet50", "mobilenet_v3_large", "clip", "dinov2")
+SIDE = 224
+Run = Callable[[Tensor], Tensor]
+
+
+class Transformer(nn.Module):
+    """A transformers image tower that takes its images without a keyword."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Vectors (n, dimension) of images (n, 3, 224, 224)."""
+        output = self.network(pixel_values=images)
+        vectors: Tensor = output[0] if output[0].ndim == 2 else output[1]
+        return vectors
+
+
+def build(name: str) -> nn.Module:
+    """A network with random weights."""
+    if name == "clip":
+        return Transformer(CLIPVisionModelWithProjection(CLIPVisionConfig(patch_size=32)))
+    if name == "dinov2":
+        small = {"hidden_size": 384, "num_attention_heads": 6, "num_hidden_layers": 12}
+        return Transformer(Dinov2Model(Dinov2Config(**small, image_size=SIDE, patch_size=14)))
+    network: nn.Module = torchvision.models.get_model(name, weights=None)
+    return network
+
+
+def variants(network: nn.Module, device: str, batch: int) -> dict[str, Run]:
+    """The network as it is, and changed step by step into what Pinery runs."""
+
+    def run(precision: str, layout: torch.memory_format, *, compiled: bool = False, autocast: bool = False) -> Run:
+        dtype = DTYPES["fp32" if autocast else precision]
+        own: Any = copy.deepcopy(network).eval().requires_grad_(False).to(device, dtype)
+        own = own.to(memory_format=layout)
+        called = Compiled(own, "network", batch) if compiled else own
+        kind = torch.device(device).type
+
+        def call(images: Tensor) -> Tensor:
+            ready = images.to(device).to(dtype, memory_format=layout)
+            with torch.inference_mode(), torch.autocast(kind, DTYPES["bf16"], enabled=autocast):
+                vectors: Tensor = called(ready).float().cpu()
+            return vectors
+
+        return call
+
+    rows, last = torch.contiguous_format, torch.channels_last
+    return {
+        "fp32": run("fp32", rows),
+        "fp32, channels last": run("fp32", last),
+        "bf16 by autocast": run("bf16", last, autocast=True),
+        "bf16 weights": run("bf16", last),
+        "bf16 weights, compiled": run("bf16", last, compiled=True),
+    }
+
+
+def measure(name: str, device: str, batch: int, rounds: int) -> list[str]:
+    """One row: images per second of each variant, seconds to compile, and from how many images that pays."""
+    torch._dynamo.reset()
+    images = torch.randn(batch, 3, SIDE, SIDE)
+    runs = variants(build(name), device, batch)
+    first, best = {}, dict.fromkeys(runs, float("inf"))
+    for label, run in runs.items():
+        began = time.perf_counter()
+        run(images)
+        first[label] = time.perf_counter() - began
+    for _ in range(rounds):
+        for label, run in runs.items():
+            began = time.perf_counter()
+            run(images)
+            best[label] = min(best[label], (time.perf_counter() - began) / batch)
+    eager, compiled = best["bf16 weights"], best["bf16 weights, compiled"]
+    compiling = first["bf16 weights, compiled"] - batch * compiled
+    pays = f"{compiling / (eager - compiled):,.0f}" if eager > 1.03 * compiled else "never"
+    return [name, *(f"{1 / seconds:,.0f}" for seconds in best.values()), f"{compiling:.0f}", pays]
+
+
+def main() -> None:
+    """Measure, print and keep the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=NAMES)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=10)
+    given = parser.parse_args()
+    device = resolve_device("auto")
+    rows = []
+    for name in given.names:
+        rows.append(measure(name, device, given.batch, given.rounds))
+        print(*rows[-1], file=sys.stderr, flush=True)
+    labels = ("fp32", "fp32, channels last", "bf16 by autocast", "bf16 weights", "bf16 weights, compiled")
+    head = ["network", *labels, "seconds to compile", "pays from images"]
+    body = (
+        f"Images per second on {device}, batches of {given.batch} images of {SIDE} x {SIDE} pixels, the best of"
+        f" {given.rounds} turns. `never`: less than 3 % faster.\n\n{table(head, rows)}"
+    )
+    keep("networks", "How a network is run", ["torch", "torchvision", "transformers"], body)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Image models of transformers without a text tower, such as DINOv2: what the model itself calls its pooled output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pinery.config import ModelSettings
+from pinery.errors import ConfigError
+from pinery.models.network import Preprocess, TorchModel
+from pinery.models.pretrained import (
+    PLAIN,
+    Pretrained,
+    card_of,
+    load_network,
+    load_processor,
+    locate,
+    pooled,
+    resize_side,
+    width,
+)
+from pinery.models.registry import Reference
+from pinery.records import ModelCard
+
+POOLED, CLS = "pooled output", "CLS token"
+
+
+def load(reference: Reference, settings: ModelSettings, card: ModelCard | None = None) -> TorchModel:
+    """The image model of a folder or a Hub repo; of a repo the card's commit, else `main`.
+
+    Its vector is the model's pooled output, or the CLS token's last state where the model has no pooling or the
+    weights for it are missing (as in classifiers that were trained without); the card's layer says which.
+
+    Raises:
+        ConfigError: no such folder or repo, or what it holds is no image model with all its weights.
+        AccessDeniedError: the repo is gated.
+        TerminalError: the repo is neither in the cache nor to be downloaded.
+    """
+    found = locate(reference, settings, card)
+    network, whole = load_network(found, dispensable="pooler.")
+    _refuse_other_kinds(found, network)
+    if not whole:
+        network.pooler = None
+    processor, preprocess = load_processor(found)
+    layer = card.layer.partition(",")[0] if card else _layer(found, network, whole, preprocess)
+    tower = ImageTower(network, layer)
+    dimension = card.dimension if card else width(tower, preprocess)
+    found_card = card_of(found, settings, layer, processor, dimension)
+    return TorchModel(tower, preprocess, found_card, settings, resize_side=resize_side(processor))
+
+
+class ImageTower(nn.Module):
+    """A transformers image model that gives one vector an image."""
+
+    def __init__(self, network: Any, layer: str) -> None:
+        super().__init__()
+        self.network, self.layer = network, layer
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Vectors (images, dimension) of images (images, 3, height, width)."""
+        output = self.network(pixel_values=images)
+        if self.layer == POOLED:
+            return pooled(output)
+        first: Tensor = output.last_hidden_state[:, 0]
+        return first
+
+
+def _refuse_other_kinds(found: Pretrained, network: Any) -> None:
+    kind = network.config.model_type
+    if hasattr(network, "get_text_features"):
+        raise ConfigError(f"{found.folder} holds a dual encoder of type {kind!r}; name it as a clip: model.")
+    if network.main_input_name != "pixel_values":
+        raise ConfigError(f"{found.folder} holds a model of type {kind!r}, which takes no images.")
+
+
+def _layer(found: Pretrained, network: Any, whole: bool, preprocess: Preprocess) -> str:
+    with torch.inference_mode():
+        output = network.eval()(pixel_values=preprocess(PLAIN)[None])
+    if whole and getattr(output, "pooler_output", None) is not None:
+        return POOLED
+    if any(name.endswith("cls_token") for name, _ in network.named_parameters()):
+        return CLS
+    raise ConfigError(
+        f"{found.folder} holds a model of type {network.config.model_type!r}, which has neither a pooled output nor a"
+        " CLS token; take a model that has one."
+    )

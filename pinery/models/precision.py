@@ -1,0 +1,83 @@
+"""What precision `auto` means here: the lower one where it is faster, and vectors stay what they are in fp32."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pinery.errors import BadImageError
+from pinery.models.device import lower_precision
+from pinery.models.network import TorchModel
+from pinery.models.protocol import Model
+
+IMAGES = 32
+"""The probe looks at no more than these."""
+CLOSE = 0.999
+"""The cosine to its fp32 vector that each image must keep."""
+FASTER = 1.1
+"""Speed over fp32's that makes it worth it; less is within the noise of the measurement."""
+ROUNDS, CPU_BATCH = 3, 8
+
+
+def settle(model: Model, images: Iterable[Image.Image]) -> Model:
+    """`model`, given in fp32, or a copy in bf16 or fp16 if that is faster and close; its card has the probe's figures.
+
+    Without an image to judge by, or a lower precision that the device is fast in, it stays in fp32, without figures.
+    """
+    if not isinstance(model, TorchModel):
+        return model
+    precision = lower_precision(model.device)
+    batch = _sample(model, images) if precision else None
+    if precision is None or batch is None:
+        return model
+    try:
+        trial = model.in_precision(precision)
+        cosine = _lowest_cosine(model.embed(batch), trial.embed(batch))
+        speed, trial_speed = _speeds(model, trial, batch)
+    except (RuntimeError, MemoryError):  # an operation that doesn't exist in it, or no memory for both
+        return model
+    chosen = trial if cosine >= CLOSE and trial_speed >= FASTER * speed else model
+    figures = {"precision_cosine": round(cosine, 6), "precision_images": float(len(batch))}
+    figures |= {"fp32_images_per_second": round(speed, 1), f"{precision}_images_per_second": round(trial_speed, 1)}
+    chosen.card = replace(chosen.card, probe=figures)
+    return chosen
+
+
+def _sample(model: TorchModel, images: Iterable[Image.Image]) -> Tensor | None:
+    sample: list[Tensor] = []
+    for image in images:
+        try:
+            sample.append(model.preprocess(image))
+        except BadImageError:
+            continue
+        if len(sample) == IMAGES:
+            break
+    return torch.stack(sample) if sample else None
+
+
+def _lowest_cosine(exact: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    lengths = np.linalg.norm(exact, axis=1) * np.linalg.norm(other, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosines = (exact * other).sum(axis=1) / lengths
+    return float(np.nan_to_num(cosines, nan=-1.0).min())
+
+
+def _speeds(first: TorchModel, second: TorchModel, batch: Tensor) -> tuple[float, float]:
+    """Images per second of both, the best of a few turns."""
+    # A processor is busy with a few images, an accelerator only with a whole batch.
+    size = min(CPU_BATCH, len(batch)) if first.device == "cpu" else first.batch_size
+    images = batch[torch.arange(size) % len(batch)]
+    best = [float("inf"), float("inf")]
+    for _ in range(ROUNDS):
+        for at, model in enumerate((first, second)):
+            began = time.perf_counter()
+            model.embed(images)
+            best[at] = min(best[at], time.perf_counter() - began)
+    return size / best[0], size / best[1]

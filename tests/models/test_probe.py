@@ -1,0 +1,97 @@
+"""Which decoder `auto` takes: the faster one only where the vectors can't tell."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pinery.imaging.decode import decode
+from pinery.models.descriptor import Descriptor
+from pinery.models.probe import LEAST_COSINE, choose_decoder
+from tests.imaging.pictures import photograph
+
+LIMIT = 64_000_000
+
+
+class Pixels:
+    """A vector is the picture itself at 32 by 32, with its mean taken off; `finest` sees single pixels instead."""
+
+    device, batch_size, resize_side = "cpu", 4, 32
+    card = Descriptor.card
+
+    def __init__(self, finest: bool = False) -> None:
+        self.finest = finest
+
+    def expect(self, images: int) -> None:
+        """Nothing to prepare."""
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        if self.finest:
+            image = image.crop((0, 0, 32, 32))
+        return torch.from_numpy(np.array(image.resize((32, 32), Image.Resampling.BICUBIC))).float()
+
+    def embed(self, batch: torch.Tensor) -> Any:
+        flat = batch.flatten(1)
+        return (flat - flat.mean(dim=1, keepdim=True)).numpy()
+
+    def embed_text(self, texts: list[str]) -> Any:
+        raise NotImplementedError
+
+
+def encoded(picture: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_photographs_are_scaled() -> None:
+    decoder, worst = choose_decoder(Pixels(), [encoded(photograph(800, 600, seed)) for seed in range(3)], LIMIT)
+    assert decoder == "scaled"
+    assert LEAST_COSINE <= worst < 1
+
+
+def test_a_model_that_can_tell_gets_every_pixel() -> None:
+    decoder, worst = choose_decoder(Pixels(finest=True), [encoded(photograph(800, 600))], LIMIT)
+    assert decoder == "exact"
+    assert worst < LEAST_COSINE
+
+
+def test_the_worst_image_decides() -> None:
+    checks = Image.fromarray((np.indices((600, 800)).sum(0) % 2 * 255).astype(np.uint8)).convert("RGB")
+    grey_on_checks = Image.composite(checks, photograph(800, 600), photograph(800, 600, 1).convert("1"))
+    samples = [encoded(photograph(800, 600)), encoded(grey_on_checks, quality=5, subsampling=2)]
+    each = [choose_decoder(Pixels(), [sample], LIMIT)[1] for sample in samples]
+    assert choose_decoder(Pixels(), samples, LIMIT)[1] == min(each)
+    assert choose_decoder(Pixels(), samples[::-1], LIMIT)[1] == min(each)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        [],
+        [b"no image", b""],
+        [encoded(photograph(100, 90))],
+        [encoded(photograph(800, 600), "PNG")],
+        [encoded(photograph(800, 600))[:5000]],
+        [encoded(Image.new("RGB", (800, 600), (7, 7, 7)))],
+    ],
+    ids=["none", "no images", "small", "no JPEG", "truncated", "without a direction"],
+)
+def test_without_a_measurement_every_pixel_is_decoded(samples: list[bytes]) -> None:
+    assert choose_decoder(Pixels(), samples, LIMIT) == ("exact", 1.0)
+
+
+def test_an_image_over_the_limit_is_not_measured() -> None:
+    assert choose_decoder(Pixels(), [encoded(photograph(800, 600))], 479_999) == ("exact", 1.0)
+
+
+def test_the_probe_agrees_with_a_comparison_by_hand() -> None:
+    model, data = Pixels(), encoded(photograph(700, 500))
+    vectors = [model.embed(model.preprocess(decode(data, LIMIT, side)).unsqueeze(0))[0] for side in (None, 64)]
+    cosine = vectors[0] @ vectors[1] / np.linalg.norm(vectors[0]) / np.linalg.norm(vectors[1])
+    assert choose_decoder(model, [data], LIMIT)[1] == pytest.approx(cosine, abs=1e-6)
