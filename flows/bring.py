@@ -6,9 +6,11 @@ from typing import Any
 
 from prefect.futures import PrefectConcurrentFuture
 
+from pinery.config import MAX_WORKERS
 from pinery.records import PartReport, UpsertReport
 from pinery.steps.embed_part import refuse_nothing_but_failures
-from pinery.steps.make_plan import Plan, PlanOptions
+from pinery.steps.lanes import open_lanes
+from pinery.steps.make_plan import Plan, PlanOptions, Work
 from pinery.steps.report import add_plan
 from pinery.steps.run import Run
 from tasks.delete_rows import delete_rows
@@ -18,8 +20,8 @@ from tasks.publish_report import publish_report
 from tasks.upsert_part import upsert_part
 from tasks.verify import verify
 
-LANES = 2
-"""One part is embedded while another is upserted."""
+LANES = MAX_WORKERS + 1
+"""Threads for tasks, made when they are needed: a part is upserted while others are embedded."""
 
 
 def bring_index(run: Run, plan: Plan, options: PlanOptions, report: dict[str, Any], go_live: bool) -> dict[str, Any]:
@@ -45,32 +47,34 @@ def embed_and_upsert(run: Run, plan: Plan) -> tuple[list[PartReport], list[Upser
     to_embed, to_upsert = deque(plan.embed), deque(plan.upsert)
     parts: list[PartReport] = []
     upserts: list[UpsertReport] = []
-    embedding: PrefectConcurrentFuture | None = None
+    embedding: dict[PrefectConcurrentFuture, Work] = {}
     upserting: PrefectConcurrentFuture | None = None
+    items = sum(work.rows for work in plan.embed)
     with (
-        run.stage("embed", sum(work.rows for work in plan.embed)),
-        run.stage("upsert", sum(work.rows for work in (*plan.embed, *plan.upsert))),
+        open_lanes(run, len(plan.embed), items) as lanes,
+        run.stage("embed", items),
+        run.stage("upsert", items + sum(work.rows for work in plan.upsert)),
     ):
         try:
             while to_embed or to_upsert or embedding or upserting:
-                if embedding is None and to_embed:
-                    embedding = embed_part.submit(run, to_embed[0])
+                while to_embed and len(embedding) < lanes.count:
+                    work = to_embed.popleft()
+                    embedding[embed_part.submit(run, work, lanes)] = work
                 if upserting is None and to_upsert:
                     upserting = upsert_part.submit(run, to_upsert.popleft())
-                wait_for_one(embedding, upserting)
-                if embedding is not None and embedding.wrapped_future.done():
-                    parts.append(embedding.result())
+                wait_for_one(*embedding, upserting)
+                for future in [future for future in embedding if future.wrapped_future.done()]:
+                    work = embedding.pop(future)
+                    parts.append(future.result())
                     if parts[-1].rows:
-                        to_upsert.append(to_embed[0])
-                    to_embed.popleft()
-                    embedding = None
+                        to_upsert.append(work)
                 if upserting is not None and upserting.wrapped_future.done():
                     upserts.append(upserting.result())
                     upserting = None
         except BaseException:
             # The lease may be let go of only when nothing is in flight any more.
             run.stop()
-            wait([one.wrapped_future for one in (embedding, upserting) if one is not None])
+            wait([one.wrapped_future for one in (*embedding, upserting) if one is not None])
             raise
     return parts, upserts
 

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Clouds = Literal["aws", "gcp", "azure"]
+MAX_WORKERS, MAX_FETCH_THREADS = 64, 256
+LOCAL_FETCH_THREADS, S3_FETCH_THREADS = 16, 64
+"""What `run.fetch_threads: auto` is: S3 answers late, and many at once (benchmarks/s3_fetch.py)."""
 
 
 class Settings(BaseModel):
@@ -91,9 +94,15 @@ class ModelSettings(Settings):
     weights: str | None = Field(None, description="A path, s3:// or https:// address of a weights file.")
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    decode: Literal["auto", "exact"] = "auto"
+    decode: Literal["auto", "exact", "scaled", "fast"] = "auto"
     batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     device: str = "auto"
+    compile: Literal["auto", "on", "off"] = Field("auto", description="Whether torch.compile speeds the network up.")
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _on_and_off_are_booleans_in_yaml(cls, value: Any) -> Any:
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _weights_come_with_a_sum(self) -> ModelSettings:
@@ -133,7 +142,12 @@ class RunSettings(Settings):
     quarantine_guard: float = Field(0.05, ge=0, le=1)
     max_pixels: int = Field(64_000_000, ge=1)
     max_bytes: int = Field(64 * 1024 * 1024, ge=1)
-    fetch_threads: int = Field(16, ge=1, le=256)
+    fetch_threads: int = Field(
+        LOCAL_FETCH_THREADS,
+        ge=1,
+        le=MAX_FETCH_THREADS,
+        description="`auto`: 64 for an S3 source, 16 for any other; of each worker.",
+    )
     lease_ttl: float = Field(120, ge=1, description="Seconds after which a silent holder on another host is dead.")
     stall_timeout: float = Field(1800, gt=0, description="Seconds without progress after which a run fails itself.")
 
@@ -149,7 +163,18 @@ class UpsertSettings(Settings):
 class RunnerSettings(Settings):
     """Where parts are embedded."""
 
-    kind: Literal["auto", "threads"] = "auto"
+    kind: Literal["auto", "threads", "processes"] = Field(
+        "auto", description="`auto`: one process per GPU where there are several, else threads of the run's process."
+    )
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_WORKERS)] = Field(
+        "auto", description="Processes; `auto`: one per GPU, or one."
+    )
+
+    @model_validator(mode="after")
+    def _workers_are_processes(self) -> RunnerSettings:
+        if self.kind == "threads" and self.workers not in ("auto", 1):
+            raise ValueError("`workers` are processes; remove it, or set `kind: processes`")
+        return self
 
 
 class S3StateSettings(Settings):
@@ -183,12 +208,21 @@ class Config(Settings):
                 data["model"] = {"name": data["model"]}
             if data.get("namespace") in (None, "") and isinstance(data.get("corpus"), str):
                 data["namespace"] = data["corpus"]
+            data["run"] = _with_fetch_threads(data.get("run", {}), data.get("source"))
         return data
 
     @property
     def is_s3_state(self) -> bool:
         """Whether the state root is an S3 prefix."""
         return self.state.startswith("s3://")
+
+
+def _with_fetch_threads(run: Any, source: Any) -> Any:
+    """The settings of a run with `auto` resolved; anything else as it came, for its own validation to judge."""
+    if not isinstance(run, dict) or run.get("fetch_threads", "auto") != "auto":
+        return run
+    kind = source.get("kind") if isinstance(source, dict) else getattr(source, "kind", None)
+    return {**run, "fetch_threads": S3_FETCH_THREADS if kind == "s3" else LOCAL_FETCH_THREADS}
 
 
 def absolute(path: str, base: Path) -> str:

@@ -48,6 +48,9 @@ DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 MAX_REASON = 160
 CODEC_BYTES = 12
 """Per pixel, that a codec takes at most beside the image it fills."""
+PROGRESSIVE_SHARE = 3
+"""Of the pixels that a whole image fills, what a progressive JPEG's coefficients fill: all of them, however far it is
+scaled down (2 bytes each, of about 10 per pixel, in up to three channels)."""
 RESIZED_SIDE = 512
 """Short side, in pixels, that no usual model's resizing exceeds."""
 
@@ -59,12 +62,14 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
 
 
-def decode(data: bytes, max_pixels: int = 64_000_000) -> Image.Image:
+def decode(data: bytes, max_pixels: int = 64_000_000, least_side: int | None = None) -> Image.Image:
     """The picture in `data`: mode RGB, 8 bits per channel, upright as its EXIF orientation says.
 
     JPEG, PNG, WebP, GIF, BMP and TIFF; of an animation the first frame. Transparency lies on white, 16-bit grey is
     scaled to 8 bits, wider integers and floats are stretched from their own minimum to their maximum. Colour profiles
     are not applied. `max_pixels` (width x height) is checked from the header, before any pixel is decoded.
+
+    With `least_side`, a JPEG comes at 1/2, 1/4 or 1/8 of its size as long as its short side keeps that many pixels.
 
     Raises:
         BadImageError: for everything else; the message is a reason fit for a list of quarantined items.
@@ -75,7 +80,7 @@ def decode(data: bytes, max_pixels: int = 64_000_000) -> Image.Image:
     kind = _kind(data)
     _allow(max_pixels)
     try:
-        picture, turn = _pixels(data, max_pixels)
+        picture, turn = _pixels(data, max_pixels, least_side)
         return picture if turn is None else picture.transpose(turn)
     except BadImageError:
         raise
@@ -84,26 +89,41 @@ def decode(data: bytes, max_pixels: int = 64_000_000) -> Image.Image:
     except Image.DecompressionBombError:
         raise BadImageError(f"the {kind} has more than {max_pixels:,} pixels") from None
     except Exception as error:  # Pillow's plugins throw nearly every built-in type on damaged bytes
+        if least_side is not None:
+            return decode(data, max_pixels)  # what the short way refuses, the long one judges
         if _short_of_memory(kind, data, max_pixels):
             raise _no_memory(kind, data) from error
         raise BadImageError(_reason(kind, data, error)) from error
 
 
-def pixels_needed(data: bytes, max_pixels: int = 64_000_000) -> int:
-    """The pixels that decoding `data` and resizing it for a model fill at most, judged from the header alone.
+def pixels_needed(data: bytes, max_pixels: int = 64_000_000, least_side: int | None = None) -> int:
+    """The pixels that `decode` with the same arguments, and resizing for a model, fill at most, judged from the header.
 
     0 where the header can't be read or claims more than `max_pixels`: `decode` refuses these before any pixel is made.
     """
     _allow(max_pixels)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            whole = image.width * image.height
+            kept = whole // PROGRESSIVE_SHARE if image.info.get("progressive") else 0
+            _scale_down(image, least_side)
             short, long = sorted(image.size)
     except Exception:  # noqa: BLE001  the verdict on the bytes is for `decode` to find
         return 0
-    if short * long > max_pixels:
+    if whole > max_pixels:
         return 0
     # A long strip grows when it is resized, up to what `refuse_elongated` lets pass.
-    return max(short * long, min(RESIZED_SIDE**2 * long // max(short, 1), MAX_RESIZED_PIXELS))
+    return max(short * long + kept, min(RESIZED_SIDE**2 * long // max(short, 1), MAX_RESIZED_PIXELS))
+
+
+def scaled_size(data: bytes, least_side: int | None) -> tuple[int, int] | None:
+    """Width and height that `decode` with this `least_side` reduces `data` to; None where it decodes every pixel."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            covered = _scale_down(image, least_side)
+            return None if covered is None else (round(covered[0]), round(covered[1]))
+    except Exception:  # noqa: BLE001  the verdict on the bytes is for `decode` to find
+        return None
 
 
 def _kind(data: bytes) -> str:
@@ -124,14 +144,33 @@ def _allow(max_pixels: int) -> None:
         Image.MAX_IMAGE_PIXELS = max_pixels
 
 
-def _pixels(data: bytes, max_pixels: int) -> tuple[Image.Image, Image.Transpose | None]:
+def _scale_down(image: Image.Image, least_side: int | None) -> tuple[float, float] | None:
+    """Have a JPEG decoded smaller; the width and height, in pixels of the smaller one, that the picture covers."""
+    # Only JPEG's decoder can: others pay no heed. Its steps are 1/2, 1/4 and 1/8, each with the short side at hand.
+    if least_side is None or min(image.size) < 2 * least_side:
+        return None
+    drafted = image.draft(None, (least_side, least_side))
+    return None if drafted is None else drafted[1][2:]
+
+
+def _aligned(image: Image.Image, covered: tuple[float, float]) -> Image.Image:
+    # The last column and row may lie partly beyond the picture; left in, they would stretch it.
+    if covered == image.size:
+        return image
+    width, height = covered
+    return image.resize((round(width), round(height)), Image.Resampling.BICUBIC, box=(0, 0, width, height))
+
+
+def _pixels(data: bytes, max_pixels: int, least_side: int | None) -> tuple[Image.Image, Image.Transpose | None]:
     # Not turned here: as it returns, the image as it was loaded is freed.
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise BadImageError(f"{width} x {height} pixels are more than the {max_pixels:,} allowed")
+        covered = _scale_down(image, least_side)
         image.load()
-        picture = _grey(image) if image.mode in DEEP_MODES else _rgb(image)
+        pixels = image if covered is None else _aligned(image, covered)
+        picture = _grey(pixels) if image.mode in DEEP_MODES else _rgb(pixels)
         # Asked for after loading: a PNG may carry its EXIF behind the pixels, a TIFF has been turned by then.
         return picture, UPRIGHT.get(_orientation(image))
 

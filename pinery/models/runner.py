@@ -2,227 +2,217 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from pinery.errors import BadImageError, MovedError, StoppedError, TerminalError, TransientError
-from pinery.imaging.budget import PixelBudget
-from pinery.imaging.decode import decode, pixels_needed
+from pinery.errors import StoppedError, TerminalError
+from pinery.imaging.budget import PIXELS_AT_ONCE, PixelBudget
+from pinery.models.batching import BatchSize
+from pinery.models.preparing import Clock, Outcome, Prepared, Preparer, Room, Vector
 from pinery.models.protocol import Model
 
-Vector = npt.NDArray[np.float32]
-
-LOOK_AHEAD = 3
-"""Batches of preprocessed images in memory at most, the one in the model among them."""
+IN_FLIGHT = 2
+"""Batches on their way through the model: one is computed while the next lies stacked."""
 BATCH_WITHOUT_MODEL = 32
-"""Items per batch as long as no item needed the model."""
+"""Items per batch of `auto` as long as no item needed the model."""
+FIRST_SIZE, LARGEST_SIZE = 0.25, 4
+"""Where `auto` begins and ends to look for a batch size, as factors of the model's own."""
+BATCH_BYTES = 512 << 20
+"""Of preprocessed images in one batch that `auto` tries at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one item. Exactly one of `values`, `error` and `moved` is set."""
-
-    position: int
-    """Index into the work list."""
-    sha256: str | None
-    """Of the image's bytes; None where no bytes were had."""
-    values: Vector | None
-    """Shape (dimension,), float32."""
-    error: str | None
-    """The quarantine reason."""
-    moved: bool
-    reused: bool
-    """Whether `values` is an already checkpointed vector of the same bytes."""
-
-
-def embed_images(
-    model: Callable[[], Model],
-    count: int,
-    fetch: Callable[[int], bytes],
-    known: Callable[[str], Vector | None],
-    *,
-    threads: int,
-    max_pixels: int,
-    dimension: int,
-    progress: Callable[[int], None],
-    stop: Callable[[], bool],
-    timings: dict[str, float],
-) -> Iterator[list[Outcome]]:
-    """The outcomes of the positions 0 to `count` - 1, in order, one list per batch of the model.
-
-    Args:
-        model: builds the model; called once, and only when an item needs it.
-        fetch: the encoded bytes of a position; called from several threads. BadImageError makes an error row,
-            MovedError a moved one, anything else ends the run of this generator.
-        known: the checkpointed vector of these bytes (their SHA-256 in hex), or None; called from several threads.
-        threads: how many threads fetch, decode and preprocess.
-        max_pixels: of one image, judged before it is decoded. However many threads there are, the images in memory
-            between decoding and preprocessing stay within a PixelBudget together.
-        dimension: the width that every vector must have.
-        progress: told the number of items of each finished batch.
-        stop: asked before each batch.
-        timings: gets seconds added under `fetch` and `decode` (summed over threads) and `infer` (wall time).
-
-    Raises:
-        StoppedError: `stop` said so.
-        TerminalError: a vector of another width than `dimension`, or no memory for even a single image.
-        TransientError: no memory to decode or preprocess an image.
-    """
-    work = _Work(model, fetch, known, max_pixels, _Clock(timings))
-    embedder = _Embedder(dimension)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    pending: deque[Future[_Prepared]] = deque()
-    submitted = done = 0
-    try:
-        while done < count:
-            if stop():
-                raise StoppedError(f"Stopped after {done:,} of the {count:,} images of this part.")
-            batch: list[_Prepared] = []
-            while len(batch) < min(work.batch_size, count - done):
-                while submitted < count and submitted - done < LOOK_AHEAD * work.batch_size:
-                    pending.append(pool.submit(work.prepare, submitted))
-                    submitted += 1
-                batch.append(pending.popleft().result())
-            outcomes = embedder.finish(batch, work)
-            done += len(batch)
-            progress(len(batch))
-            yield outcomes
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@dataclass(slots=True)
-class _Prepared:
-    """An outcome still without a vector of its own: `image` is what the model has to see, if anything."""
-
-    outcome: Outcome
-    image: torch.Tensor | None = None
-
-
-class _Clock:
-    """Adds up seconds by name, from any thread."""
-
-    def __init__(self, timings: dict[str, float]) -> None:
-        self._timings = timings
-        self._lock = threading.Lock()
-        for name in ("fetch", "decode", "infer"):
-            timings.setdefault(name, 0.0)
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            seconds = time.perf_counter() - start
-            with self._lock:
-                self._timings[name] += seconds
-
-
-class _Work:
-    """What the threads do to one position, and the model they share, built on first need."""
+class Runner:
+    """Embeds images with one model; the model and what was learnt of it live as long as the runner."""
 
     def __init__(
         self,
         build: Callable[[], Model],
-        fetch: Callable[[int], bytes],
-        known: Callable[[str], Vector | None],
+        dimension: int,
+        *,
+        fetch_threads: int,
+        decode_threads: int,
         max_pixels: int,
-        clock: _Clock,
+        batch: int | Literal["auto"] = "auto",
+        expected: int = 0,
+        pixels: int = PIXELS_AT_ONCE,
     ) -> None:
-        self.clock = clock
-        self._build, self._fetch, self._known, self._max_pixels = build, fetch, known, max_pixels
+        """Loads nothing yet.
+
+        Args:
+            build: builds the model; called once, and only when an item needs it.
+            dimension: the width that every vector must have.
+            fetch_threads: how many threads fetch.
+            decode_threads: how many images are decoded and preprocessed at once.
+            max_pixels: of one image, judged before it is decoded.
+            batch: images per batch, or `auto`: as many as make the model faster.
+            expected: how many images the model will see in all, as far as is known; it is told so.
+            pixels: of all images between decoding and preprocessing; a larger one is let in alone.
+        """
+        self._build, self._dimension = build, dimension
+        self._threads, self._expected = fetch_threads, expected
+        self._room = Room(threading.Semaphore(decode_threads), PixelBudget(pixels), max_pixels)
         self._model: Model | None = None
+        # Until the model is there to say where `auto` begins, batches are of items that didn't need it.
+        self._batch = None if batch == "auto" else BatchSize(batch, batch, fixed=True)
         self._lock = threading.Lock()
-        self._budget = PixelBudget()
+        self._notes: deque[str] = deque()
 
     @property
     def batch_size(self) -> int:
-        return BATCH_WITHOUT_MODEL if self._model is None else self._model.batch_size
+        """Items in the next batch."""
+        return BATCH_WITHOUT_MODEL if self._batch is None else self._batch.size
 
-    def model(self) -> Model:
+    def embed(
+        self,
+        count: int,
+        fetch: Callable[[int], bytes],
+        known: Callable[[str], Vector | None],
+        *,
+        note: Callable[[str], None],
+        stop: Callable[[], bool],
+        timings: dict[str, float],
+    ) -> Iterator[list[Outcome]]:
+        """The outcomes of the positions 0 to `count` - 1, in order, one list per batch.
+
+        Args:
+            fetch: the encoded bytes of a position; called from several threads. BadImageError makes an error row,
+                MovedError a moved one, anything else ends this generator.
+            known: the checkpointed vector of these bytes (their SHA-256 in hex), or None; called from several threads.
+            note: told what the person who watches should know, such as a batch that didn't fit into memory.
+            stop: asked before each batch.
+            timings: gets seconds added under `fetch` and `decode` (summed over the fetching threads, waiting for a
+                turn to decode included) and `infer` (wall time).
+
+        Raises:
+            StoppedError: `stop` said so.
+            TerminalError: a vector of another width than `dimension`, or no memory for even a single image.
+            TransientError: no memory to decode or preprocess an image.
+        """
+        preparer = Preparer(fetch, known, self._loaded, self._room, Clock(timings))
+        batches = self._batches(preparer, count)
+        device = ThreadPoolExecutor(1, thread_name_prefix="model")
+        computing: deque[Future[list[Outcome]]] = deque()
+        done = 0
+        try:
+            while done < count:
+                if stop():
+                    raise StoppedError(f"Stopped after {done:,} of the {count:,} images of this part.")
+                # The next batch is gathered and stacked here while the model computes the last one.
+                while len(computing) < IN_FLIGHT and (batch := next(batches, None)) is not None:
+                    computing.append(device.submit(self._finish, *self._stacked(batch), preparer.clock))
+                outcomes = computing.popleft().result()
+                done += len(outcomes)
+                while self._notes:
+                    note(self._notes.popleft())
+                yield outcomes
+        finally:
+            batches.close()
+            device.shutdown(wait=True, cancel_futures=True)
+
+    def _batches(self, preparer: Preparer, count: int) -> Generator[list[Prepared], None, None]:
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="fetch")
+        preparing: deque[Future[Prepared]] = deque()
+        submitted = taken = 0
+        try:
+            while taken < count:
+                batch: list[Prepared] = []
+                while len(batch) < min(self.batch_size, count - taken):
+                    # The next batch, and work for every thread beyond it.
+                    ahead = self.batch_size + max(self.batch_size, self._threads)
+                    while submitted < min(count, taken + ahead):
+                        preparing.append(pool.submit(preparer.prepare, submitted))
+                        submitted += 1
+                    batch.append(preparing.popleft().result())
+                taken += len(batch)
+                yield batch
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _loaded(self) -> Model:
         with self._lock:
             if self._model is None:
-                self._model = self._build()
+                model = self._build()
+                model.expect(self._expected)
+                if self._batch is None:
+                    own = model.batch_size
+                    self._batch = BatchSize(max(1, int(own * FIRST_SIZE)), own * LARGEST_SIZE)
+                self._model = model
             return self._model
 
-    def prepare(self, position: int) -> _Prepared:
-        sha256: str | None = None
-        try:
-            with self.clock.measure("fetch"):
-                data = self._fetch(position)
-            sha256 = hashlib.sha256(data).hexdigest()
-            vector = self._known(sha256)
-            if vector is not None:
-                return _Prepared(Outcome(position, sha256, vector, None, moved=False, reused=True))
-            model = self.model()
-            with self._budget.hold(pixels_needed(data, self._max_pixels)), self.clock.measure("decode"):
-                image = model.preprocess(decode(data, self._max_pixels))
-        except MovedError:
-            return _Prepared(Outcome(position, None, None, None, moved=True, reused=False))
-        except BadImageError as error:
-            return _Prepared(Outcome(position, sha256, None, str(error), moved=False, reused=False))
-        except MemoryError as error:
-            raise TransientError(
-                "Not enough memory to prepare an image; give the run more or fewer threads."
-            ) from error
-        return _Prepared(Outcome(position, sha256, None, None, moved=False, reused=False), image)
-
-
-class _Embedder:
-    """Runs the model over a batch; after an out-of-memory it goes on with smaller ones, for good."""
-
-    def __init__(self, dimension: int) -> None:
-        self._dimension = dimension
-        self._limit: int | None = None
-
-    def finish(self, batch: list[_Prepared], work: _Work) -> list[Outcome]:
+    def _stacked(self, batch: list[Prepared]) -> tuple[list[Outcome], list[int], torch.Tensor | None]:
+        """The outcomes, which of them wait for a vector, and the images that these are of, stacked."""
+        outcomes = [prepared.outcome for prepared in batch]
+        waiting = [at for at, prepared in enumerate(batch) if prepared.image is not None]
         images = [prepared.image for prepared in batch if prepared.image is not None]
-        with work.clock.measure("infer"):
-            vectors = iter(self._vectors(work.model(), images)) if images else iter(())
-        return [p.outcome if p.image is None else _judged(p.outcome, next(vectors)) for p in batch]
+        if not images:
+            return outcomes, waiting, None
+        assert self._model is not None
+        assert self._batch is not None
+        if not self._batch.settled:
+            self._batch.cap(BATCH_BYTES // images[0].nbytes)
+        if not self._model.device.startswith("cuda"):
+            return outcomes, waiting, torch.stack(images)
+        # From page-locked memory the device copies by itself, while the processor goes on.
+        pinned = torch.empty((len(images), *images[0].shape), dtype=images[0].dtype, pin_memory=True)
+        return outcomes, waiting, torch.stack(images, out=pinned)
 
-    def _vectors(self, model: Model, images: list[torch.Tensor]) -> list[Vector]:
+    def _finish(
+        self, outcomes: list[Outcome], waiting: list[int], images: torch.Tensor | None, clock: Clock
+    ) -> list[Outcome]:
+        if images is not None:
+            with clock.measure("infer"):
+                vectors = self._vectors(images)
+            for at, vector in zip(waiting, vectors, strict=True):
+                outcomes[at] = _judged(outcomes[at], vector)
+        return outcomes
+
+    def _vectors(self, images: torch.Tensor) -> list[Vector]:
+        model, batch = self._model, self._batch
+        assert model is not None
+        assert batch is not None
         vectors: list[Vector] = []
         while len(vectors) < len(images):
-            size = min(self._limit or len(images), len(images) - len(vectors))
-            chunk = self._embed(model, torch.stack(images[len(vectors) : len(vectors) + size]))
-            if chunk is None:
-                self._halve(model, size)
+            # A batch stacked before the last want of memory may be larger than what fits.
+            chunk = images[len(vectors) : len(vectors) + batch.size]
+            began = time.perf_counter()
+            found = _embed(model, chunk)
+            if found is None:
+                self._shrink(model, batch, len(chunk))
                 continue
-            if chunk.shape != (size, self._dimension):
-                expected = (size, self._dimension)
-                raise TerminalError(f"{model.card.name} gave vectors of shape {chunk.shape}; expected {expected}.")
-            vectors.extend(chunk.astype(np.float32, copy=False))
+            batch.took(len(chunk), time.perf_counter() - began)
+            if found.shape != (len(chunk), self._dimension):
+                expected = (len(chunk), self._dimension)
+                raise TerminalError(f"{model.card.name} gave vectors of shape {found.shape}; expected {expected}.")
+            vectors.extend(found.astype(np.float32, copy=False))
         return vectors
 
-    def _embed(self, model: Model, images: torch.Tensor) -> Vector | None:
-        try:
-            return model.embed(images)
-        except (torch.OutOfMemoryError, MemoryError):
-            return None
-        except RuntimeError as error:
-            # torch's CPU allocator has no exception type of its own.
-            if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-                return None
-            raise
-
-    def _halve(self, model: Model, size: int) -> None:
-        if size == 1:
+    def _shrink(self, model: Model, batch: BatchSize, images: int) -> None:
+        if images == 1:
             raise TerminalError(f"Not enough memory on {model.device} to embed a single image with {model.card.name}.")
-        self._limit = size // 2
+        size = batch.out_of_memory(images)
+        self._notes.append(f"{images} images at once don't fit into the memory of {model.device}; going on with {size}")
         if model.device.startswith("cuda"):
             torch.cuda.empty_cache()
+
+
+def _embed(model: Model, images: torch.Tensor) -> Vector | None:
+    """Vectors (images, dimension), or None for want of memory."""
+    try:
+        return model.embed(images)
+    except (torch.OutOfMemoryError, MemoryError):
+        return None
+    except RuntimeError as error:
+        # torch's CPU allocator has no exception type of its own.
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            return None
+        raise
 
 
 def _judged(outcome: Outcome, vector: Vector) -> Outcome:

@@ -27,7 +27,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as EndpointError
 from urllib3.exceptions import HTTPError as BodyError
 
-from pinery.config import S3Source
+from pinery.config import MAX_FETCH_THREADS, S3Source
 from pinery.errors import AccessDeniedError, ConfigError, MovedError, TerminalError, TransientError
 from pinery.records import Item
 from pinery.sources.metadata import Describer
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5
 READ_TIMEOUT = 30
 RETRIES = 5
-CONNECTIONS = 64
 
 _NO_CREDENTIALS = (
     NoCredentialsError,
@@ -76,7 +75,7 @@ class S3Prefix:
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             retries={"mode": "adaptive", "max_attempts": retries},
-            max_pool_connections=CONNECTIONS,
+            max_pool_connections=MAX_FETCH_THREADS,  # opened as they are needed; a thread without one would wait
         )
         try:
             session = boto3.session.Session(profile_name=settings.profile, region_name=settings.region)

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pinery.checkpoint.alias import Alias, IndexEntry, read_alias
 from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import CorpusPaths, IndexPaths, open_store, state_id
 from pinery.checkpoint.store import ConflictError, Store
 from pinery.config import Config, FolderSource, PineconeSettings
-from pinery.errors import ConfigError, RefusedError, TransientError
+from pinery.errors import BadImageError, ConfigError, MovedError, RefusedError, TransientError
 from pinery.indexes.protocol import Index
 from pinery.models.protocol import Model
 from pinery.models.registry import load, parse
 from pinery.records import ModelCard
 from pinery.sources import Source, open_source
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 NAME_LENGTH = 45
+TRIED = 128
+"""Items of a corpus that are read at most to find images for a decision."""
 
 
 class Corpus:
@@ -143,12 +152,25 @@ class Corpus:
         return f"models/{words}-{digest}.json"
 
     def _resolve_card(self) -> ModelCard:
-        self._model = load(self.config.model)
+        model = load(self.config.model, images=self._first_images())
         try:
-            self.store.replace(self._reference, json.dumps(asdict(self._model.card), indent=2).encode(), None)
+            self.store.replace(self._reference, json.dumps(asdict(model.card), indent=2).encode(), None)
         except ConflictError:
             stored = self.stored_card()
             if stored is None:
                 raise TransientError(f"{self._reference} vanished while it was read; run again") from None
-            return stored
-        return self._model.card
+            return stored  # whose `auto` may have been decided otherwise on another machine
+        self._model = model
+        return model.card
+
+    def _first_images(self) -> Iterator[Image.Image]:
+        from pinery.imaging.decode import decode  # Pillow; most commands read no image
+
+        for data in self._first_files():
+            with contextlib.suppress(BadImageError):
+                yield decode(data, self.config.run.max_pixels)
+
+    def _first_files(self) -> Iterator[bytes]:
+        for item in itertools.islice(self.source.list_items(), TRIED):
+            with contextlib.suppress(BadImageError, MovedError):
+                yield self.source.fetch(item.uri, item.version, self.config.run.max_bytes)

@@ -1,0 +1,54 @@
+"""Which decoder a model's vectors can't tell from the exact one, measured on images of the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from pinery.errors import BadImageError
+from pinery.imaging.decode import decode, scaled_size
+from pinery.imaging.scaling import least_side
+from pinery.models.preparing import Vector
+from pinery.models.protocol import Model
+
+LEAST_COSINE = 0.9999
+"""Of a vector through a faster decoder to the same image's through the exact one, for `auto` to take that decoder."""
+
+
+def choose_decoder(model: Model, samples: Sequence[bytes], max_pixels: int) -> tuple[str, float]:
+    """What `decode: auto` is for this model and images like these, and the worst cosine to `exact` that was measured.
+
+    `exact` with a cosine of 1 where no sample is large enough to be scaled down; samples that are no images, or give
+    vectors without a direction, are passed over.
+
+    Args:
+        model: its vectors decide, whatever its card says of the decoder.
+        samples: encoded images, as the source has them.
+        max_pixels: larger ones are passed over.
+    """
+    side = least_side("scaled", getattr(model, "resize_side", None))
+    cosines = [
+        cosine
+        for data in samples
+        if scaled_size(data, side) and (cosine := _cosine(model, data, max_pixels, side)) is not None
+    ]
+    worst = min(cosines, default=1.0)
+    return ("scaled" if cosines and worst >= LEAST_COSINE else "exact"), worst
+
+
+def _cosine(model: Model, data: bytes, max_pixels: int, side: int | None) -> float | None:
+    try:
+        pair = [model.preprocess(decode(data, max_pixels, least)) for least in (None, side)]
+    except BadImageError:
+        return None
+    exact, scaled = (_embedded(model, image) for image in pair)
+    lengths = float(np.linalg.norm(exact) * np.linalg.norm(scaled))
+    return float(exact @ scaled) / lengths if np.isfinite(lengths) and lengths > 0 else None
+
+
+def _embedded(model: Model, image: torch.Tensor) -> Vector:
+    # One at a time, and in float64: a batch's own rounding must not be taken for the decoder's.
+    vector: Vector = model.embed(image.unsqueeze(0))[0].astype(np.float64)
+    return vector

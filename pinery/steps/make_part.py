@@ -1,0 +1,166 @@
+"""Make the file of one part: the same in this process and in a worker, with no run, lease or index in sight."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pinery.checkpoint.parquet import TableWriter, read_rows, vector_row_group
+from pinery.config import Config
+from pinery.imaging.budget import PIXELS_AT_ONCE
+from pinery.models.protocol import Model
+from pinery.records import PART_SCHEMA, PartReport
+from pinery.sources.protocol import Source
+
+if TYPE_CHECKING:
+    from pinery.models.preparing import Outcome
+    from pinery.models.runner import Runner
+
+MAX_REASONS = 20
+MAX_REASON = 120
+
+
+class Known(Protocol):
+    """Vectors that are there already."""
+
+    def values(self, sha256: str) -> npt.NDArray[np.float32] | None:
+        """The vector (dimension,) of the image with these bytes, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to make: the part's name, its items as rows `start` to `stop` (exclusive) of a file, and where to write."""
+
+    part: str
+    items: Path
+    """A Parquet file with at least the columns id, uri and version."""
+    start: int
+    stop: int
+    path: Path
+    """The part's file; it is whole only once `make_part` has returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What became of the items of one batch."""
+
+    items: int
+    moved: int
+    quarantined: int
+    reasons: Mapping[str, int]
+    """Quarantine reasons and how often each was met."""
+
+
+class Watch(Protocol):
+    """Who follows the making of one part."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is to end at the next safe point, with a StoppedError."""
+
+    def told(self, batch: Batch) -> None:
+        """A batch is done. What this raises ends the making."""
+
+    def note(self, text: str) -> None:
+        """A line for the person who watches."""
+
+
+def open_runner(
+    build: Callable[[], Model],
+    config: Config,
+    dimension: int,
+    *,
+    threads: int,
+    expected: int,
+    pixels: int = PIXELS_AT_ONCE,
+) -> Runner:
+    """The runner for a config's images; see `Runner`. `threads` is how many images are decoded at once."""
+    from pinery.models.runner import Runner  # brings torch, which a run with nothing to embed needn't wait for
+
+    return Runner(
+        build,
+        dimension,
+        fetch_threads=config.run.fetch_threads,
+        decode_threads=threads,
+        max_pixels=config.run.max_pixels,
+        batch=config.model.batch,
+        expected=expected,
+        pixels=pixels,
+    )
+
+
+def make_part(
+    order: Order, source: Source, runner: Runner, known: Known, *, dimension: int, max_bytes: int, watch: Watch
+) -> PartReport:
+    """Embed the items of `order` and write its file, with the schema PART_SCHEMA; items that moved are left out.
+
+    Raises StoppedError, AccessDeniedError, TransientError (the part can be tried again), TerminalError, and what
+    `watch` raises.
+    """
+    table = read_rows(order.items, order.start, order.stop)
+    uris, versions = table["uri"], table["version"]
+    tally: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
+    outcomes = runner.embed(
+        table.num_rows,
+        lambda at: source.fetch(uris[at].as_py(), versions[at].as_py(), max_bytes),
+        known.values,
+        note=watch.note,
+        stop=lambda: watch.stopping,
+        timings=seconds,
+    )
+    with TableWriter(order.path, PART_SCHEMA, vector_row_group(dimension)) as writer:
+        for batch in outcomes:
+            kept = [outcome for outcome in batch if not outcome.moved]
+            if kept:
+                writer.append(_rows(table, kept))
+            kinds = Counter(_kind(outcome) for outcome in batch)
+            why = Counter(outcome.error[:MAX_REASON] for outcome in kept if outcome.error)
+            tally.update(kinds)
+            reasons.update(why)
+            watch.told(Batch(len(batch), kinds["moved"], kinds["quarantined"], dict(why)))
+    return PartReport(
+        part=order.part,
+        rows=writer.rows,
+        embedded=tally["embedded"],
+        reused=tally["reused"],
+        quarantined=tally["quarantined"],
+        moved=tally["moved"],
+        seconds=seconds,
+        reasons=dict(reasons.most_common(MAX_REASONS)),
+    )
+
+
+def _rows(table: pa.Table, outcomes: Sequence[Outcome]) -> pa.RecordBatch:
+    positions = pa.array([outcome.position for outcome in outcomes])
+    vectors = [outcome.values for outcome in outcomes if outcome.values is not None]
+    widths = [0 if outcome.values is None else len(outcome.values) for outcome in outcomes]
+    offsets = pa.array([0, *np.cumsum(widths)], pa.int32())
+    flat = pa.array(np.concatenate(vectors) if vectors else np.empty(0, np.float32), pa.float32())
+    values = pa.ListArray.from_arrays(
+        offsets, flat, type=PART_SCHEMA.field("values").type, mask=pa.array([width == 0 for width in widths])
+    )
+    columns = [
+        table["id"].take(positions).combine_chunks(),
+        table["version"].take(positions).combine_chunks(),
+        pa.array([outcome.sha256 for outcome in outcomes], pa.string()),
+        values,
+        pa.array([outcome.error for outcome in outcomes], pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=PART_SCHEMA)
+
+
+def _kind(outcome: Outcome) -> str:
+    if outcome.moved:
+        return "moved"
+    if outcome.error:
+        return "quarantined"
+    return "reused" if outcome.reused else "embedded"

@@ -1,0 +1,244 @@
+"""A part, made in this process and in worker processes: the same file, the same guards, the same ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pinery.config_file import load_config
+from pinery.errors import ConfigError, RefusedError, StoppedError, TerminalError, TransientError
+from pinery.records import LISTING_SCHEMA, Item
+from pinery.steps.corpus import Corpus
+from pinery.steps.embed_part import embed_part
+from pinery.steps.lanes import Lanes, open_lanes, worker_devices
+from pinery.steps.make_plan import Work
+from pinery.steps.run import Run, Silent, open_run
+from tests.corpora import config, paint
+from tests.models.weights import squeezenet_weights
+from tests.processes import wait_until
+
+PROCESSES = {"kind": "processes", "workers": 1}
+KINDS = [{"kind": "threads"}, PROCESSES]
+
+
+class Told(Silent):
+    """Counts what the run says is done, and calls back at every batch."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.batches = 0
+        self.on_batch = lambda: None
+
+    def advance(self, stage: str, items: int) -> None:
+        self.done += items
+        self.batches += 1
+        self.on_batch()
+
+
+@contextmanager
+def opened(images: Path, state: Path, **changes: Any) -> Iterator[tuple[Run, Lanes, Told]]:
+    """A run with its lanes, and what they tell."""
+    told = Told()
+    with ExitStack() as stack:
+        run = stack.enter_context(open_run(Corpus(load_config(config(images, state, **changes))), progress=told))
+        yield run, stack.enter_context(open_lanes(run, 1, 100)), told
+
+
+def listed(run: Run, part: str, items: list[Item] | None = None) -> Work:
+    """All of the source, or these items, as the work of one part."""
+    items = list(run.corpus.source.list_items()) if items is None else items
+    path = run.scratch / f"{part}-items.parquet"
+    rows = [{name: getattr(item, name) for name in LISTING_SCHEMA.names} for item in items]
+    pq.write_table(pa.Table.from_pylist(rows, schema=LISTING_SCHEMA), path)
+    return Work(part, path, 0, len(items))
+
+
+def published(run: Run, part: str) -> dict[str, Any]:
+    """The published rows by id."""
+    with run.corpus.checkpoint.open(part) as file:
+        return {row["id"]: row for row in pq.read_table(file).to_pylist()}
+
+
+def make(images: Path, state: Path, **changes: Any) -> dict[str, Any]:
+    with opened(images, state, **changes) as (run, lanes, told):
+        report = embed_part(run, listed(run, "part-00000000"), lanes)
+        assert told.done == report.rows == run.attempted
+        return published(run, "part-00000000")
+
+
+def workers() -> list[psutil.Process]:
+    return [psutil.Process(child.pid) for child in multiprocessing.active_children() if child.pid]
+
+
+def test_a_worker_makes_the_part_that_threads_make(images: Path, tmp_path: Path) -> None:
+    (images / "broken.jpg").write_bytes(b"no image")
+    here = make(images, tmp_path / "here", runner={"kind": "threads"})
+    there = make(images, tmp_path / "there", runner=PROCESSES)
+    assert workers() == []
+    assert len(here) == 13
+    assert here.keys() == there.keys()
+    for id, row in here.items():
+        other = there[id]
+        assert {k: v for k, v in row.items() if k != "values"} == {k: v for k, v in other.items() if k != "values"}
+        if id == "broken.jpg":
+            assert row["values"] is other["values"] is None
+            assert "not an image" in row["error"]
+        else:
+            np.testing.assert_allclose(row["values"], other["values"], atol=1e-5)
+
+
+@pytest.mark.parametrize("runner", KINDS, ids=str)
+def test_known_bytes_are_reused_and_moved_items_left_out(runner: Any, images: Path, tmp_path: Path) -> None:
+    with opened(images, tmp_path / "state", runner=runner) as (run, lanes, _):
+        first = embed_part(run, listed(run, "part-00000000"), lanes)
+        assert (first.embedded, first.reused) == (12, 0)
+        paint(images / "red-4.jpg", "red", 4)
+        again = list(run.corpus.source.list_items())
+        (images / "blue-0.jpg").unlink()
+        second = embed_part(run, listed(run, "part-00000001", again), lanes)
+        assert (second.embedded, second.reused, second.moved, second.rows) == (1, 11, 1, 12)
+        assert set(second.seconds) == {"fetch", "decode", "infer"}
+        before, after = published(run, "part-00000000"), published(run, "part-00000001")
+        assert "blue-0.jpg" not in after
+        assert all(after[id]["values"] == before[id]["values"] for id in before if id != "blue-0.jpg")
+
+
+@pytest.mark.parametrize("runner", KINDS, ids=str)
+def test_the_quarantine_guard_stops_a_part_midway_and_leaves_the_lane_usable(
+    runner: Any, images: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    for number in range(400):
+        (bad / f"{number:04}.jpg").write_bytes(b"no image")
+    model = {"name": "descriptor", "batch": 8}
+    with opened(bad, tmp_path / "state", runner=runner, model=model) as (run, lanes, told):
+        work = listed(run, "part-00000000")
+        with pytest.raises(RefusedError, match=r"(?s)10\d of 10\d images could not be embedded.*not an image"):
+            embed_part(run, work, lanes)
+        assert run.corpus.checkpoint.names() == []
+        assert told.done == 0, "what was given up is no longer counted as done"
+        assert list(run.scratch.glob("part-*-*.parquet")) == [work.path]
+        assert embed_part(run, Work("part-00000001", work.path, 0, 5), lanes).quarantined == 5
+
+
+@pytest.mark.parametrize("runner", KINDS, ids=str)
+def test_a_stopped_run_ends_its_parts_with_the_reason(runner: Any, images: Path, tmp_path: Path) -> None:
+    model = {"name": "descriptor", "batch": 1}
+    with opened(images, tmp_path / "state", runner=runner, model=model) as (run, lanes, told):
+        told.on_batch = lambda: run.stop(TerminalError("the disk is full"))
+        with pytest.raises(TerminalError, match="the disk is full"):
+            embed_part(run, listed(run, "part-00000000"), lanes)
+        assert run.corpus.checkpoint.names() == []
+    assert workers() == []
+
+
+def test_a_run_stopped_without_a_reason_says_so(images: Path, tmp_path: Path) -> None:
+    with opened(images, tmp_path / "state", runner=PROCESSES) as (run, lanes, _):
+        run.stop()
+        with pytest.raises(StoppedError, match="asked to stop"):
+            embed_part(run, listed(run, "part-00000000"), lanes)
+
+
+def test_a_worker_killed_amid_a_part_is_named_and_replaced(images: Path, tmp_path: Path) -> None:
+    model = {"name": "descriptor", "batch": 1}
+    with opened(images, tmp_path / "state", runner=PROCESSES, model=model) as (run, lanes, told):
+        work = listed(run, "part-00000007", list(run.corpus.source.list_items()) * 10)
+        killed = workers()
+        told.on_batch = lambda: told.batches == 1 and os.kill(killed[0].pid, signal.SIGKILL)
+        with pytest.raises(
+            TransientError, match=r"part-00000007 \(device auto\) died with exit code -9 \(SIGKILL\).*run"
+        ):
+            embed_part(run, work, lanes)
+        assert run.corpus.checkpoint.names() == []
+        assert (told.done, run.attempted) == (0, 0)
+        assert embed_part(run, work, lanes).rows == 120
+        assert workers() != killed
+        assert run.corpus.checkpoint.names() == ["part-00000007"]
+    assert workers() == []
+
+
+def test_a_worker_that_died_idle_costs_nothing(images: Path, tmp_path: Path) -> None:
+    with opened(images, tmp_path / "state", runner=PROCESSES) as (run, lanes, _):
+        [idle] = workers()
+        idle.kill()
+        wait_until(lambda: workers() == [])
+        assert embed_part(run, listed(run, "part-00000000"), lanes).rows == 12
+
+
+def test_a_worker_that_does_not_answer_is_killed_when_the_run_stops(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinery.steps.workers.STOP_SECONDS", 0.5)
+    with opened(images, tmp_path / "state", runner=PROCESSES) as (run, lanes, _):
+        [frozen] = workers()
+        frozen.suspend()
+        failures: list[BaseException] = []
+
+        def embed() -> None:
+            try:
+                embed_part(run, work, lanes)
+            except BaseException as error:  # noqa: BLE001
+                failures.append(error)
+
+        work = listed(run, "part-00000000")
+        thread = threading.Thread(target=embed)
+        thread.start()
+        run.stop()
+        thread.join(30)
+        assert [type(failure) for failure in failures] == [StoppedError]
+        wait_until(lambda: not psutil.pid_exists(frozen.pid))
+
+
+def test_what_fails_in_a_worker_fails_the_part_with_its_own_type(images: Path, tmp_path: Path) -> None:
+    model = squeezenet_weights(tmp_path)
+    options: dict[str, Any] = {"model": model, "runner": PROCESSES}
+    with opened(images, tmp_path / "state", **options):
+        pass  # the card is stored now; what comes next loads the weights in the worker alone
+    Path(model["weights"]).write_bytes(b"other bytes")
+    with opened(images, tmp_path / "state", **options) as (run, lanes, _):
+        before = workers()
+        with pytest.raises(ConfigError, match=r"squeezenet\.pth"):
+            embed_part(run, listed(run, "part-00000000"), lanes)
+        assert workers() == before, "the worker is as good as before"
+
+
+@pytest.mark.parametrize(
+    ("runner", "device", "gpus", "parts", "expected"),
+    [
+        ({}, "auto", 0, 9, []),
+        ({}, "auto", 1, 9, []),
+        ({}, "auto", 4, 9, ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]),
+        ({}, "auto", 4, 2, ["cuda:0", "cuda:1"]),
+        ({}, "auto", 4, 1, []),
+        ({}, "cuda:1", 4, 9, []),
+        ({}, "cpu", 4, 9, []),
+        ({"workers": 2}, "cpu", 0, 9, ["cpu", "cpu"]),
+        ({"workers": 3}, "auto", 2, 9, ["cuda:0", "cuda:1", "cuda:0"]),
+        ({"kind": "threads"}, "auto", 4, 9, []),
+        ({"kind": "processes"}, "auto", 4, 9, ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]),
+        ({"kind": "processes"}, "auto", 0, 9, ["auto"]),
+        ({"kind": "processes"}, "cpu", 4, 1, ["cpu"]),
+        ({"kind": "processes", "workers": 2}, "auto", 0, 9, ["auto", "auto"]),
+        ({"kind": "processes", "workers": 2}, "cuda:1", 4, 9, ["cuda:1", "cuda:1"]),
+    ],
+    ids=str,
+)
+def test_which_workers_there_are(
+    runner: Any, device: str, gpus: int, parts: int, expected: list[str], tmp_path: Path
+) -> None:
+    model = {"name": "descriptor", "device": device}
+    settings = load_config(config(tmp_path, tmp_path / "state", runner=runner, model=model))
+    assert worker_devices(settings, gpus, parts) == expected

@@ -1,0 +1,81 @@
+"""Embedding as a library of its own: a folder into a part's file, with no Prefect, DuckDB or LanceDB installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pinery.records import PART_SCHEMA
+
+ALONE = '''
+import importlib, importlib.abc, json, pkgutil, sys
+from pathlib import Path
+
+class Absent(importlib.abc.MetaPathFinder):
+    """Makes packages look as if they were not installed."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("prefect", "duckdb", "lancedb", "pinecone"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+images, items, part = map(Path, sys.argv[1:])
+
+import pyarrow as pa, pyarrow.parquet as pq
+import pinery.checkpoint.parts, pinery.imaging, pinery.models, pinery.sources
+for room in (pinery.models, pinery.sources, pinery.imaging):
+    for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
+        importlib.import_module(module.name)
+
+from pinery.config import Config, ModelSettings
+from pinery.models.registry import load
+from pinery.records import LISTING_SCHEMA
+from pinery.sources import open_source
+from pinery.steps.make_part import Order, make_part, open_runner
+
+class Watch:
+    stopping, seen = False, 0
+
+    def told(self, batch):
+        self.seen += batch.items
+
+    def note(self, text):
+        raise AssertionError(text)
+
+class Nothing:
+    def values(self, sha256):
+        return None
+
+config = Config(corpus="x", source={"kind": "folder", "path": str(images)}, model="descriptor", state="unused")
+source = open_source(config.source)
+rows = [{name: getattr(item, name) for name in LISTING_SCHEMA.names} for item in source.list_items()]
+pq.write_table(pa.Table.from_pylist(rows, schema=LISTING_SCHEMA), items)
+model, watch = load(config.model), Watch()
+runner = open_runner(lambda: model, config, model.card.dimension, threads=2, expected=len(rows))
+order = Order("part-00000000", items, 0, len(rows), part)
+report = make_part(
+    order, source, runner, Nothing(), dimension=model.card.dimension, max_bytes=1 << 20, watch=watch
+)
+print(json.dumps([report.rows, report.embedded, report.quarantined, watch.seen]))
+'''
+
+
+def test_a_folder_becomes_a_part_without_the_pipeline_installed(images: Path, tmp_path: Path) -> None:
+    (images / "broken.png").write_bytes(b"no image")
+    part = tmp_path / "part.parquet"
+    command = [sys.executable, "-c", ALONE, str(images), str(tmp_path / "items.parquet"), str(part)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == [13, 12, 1, 13]
+    table = pq.read_table(part)
+    assert table.schema.equals(PART_SCHEMA)
+    rows = {row["id"]: row for row in table.to_pylist()}
+    assert rows["broken.png"]["values"] is None
+    vectors = np.array([row["values"] for id, row in rows.items() if id != "broken.png"])
+    assert vectors.shape == (12, 512)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
