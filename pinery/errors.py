@@ -49,6 +49,10 @@ class TransientError(PineryError):
     """A fault that a later attempt may not meet: a timeout, a reset, a 5xx."""
 
 
+class ThrottledError(TransientError):
+    """The other side asks for fewer requests a second."""
+
+
 class BadImageError(PineryError):
     """A verdict on an item's bytes: they can't be embedded. The message is the reason shown to the user."""
 

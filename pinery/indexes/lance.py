@@ -31,6 +31,7 @@ class LanceIndex:
     kind = "lance"
     max_request_rows = 1024
     max_request_bytes = 1 << 30
+    value_bytes = 4
     max_concurrency = 1
 
     def __init__(self, settings: LanceSettings, folder: Path, name: str, namespace: str, dimension: int) -> None:

@@ -33,6 +33,10 @@ class Index(Protocol):
         """The most encoded bytes that one `upsert` takes."""
 
     @property
+    def value_bytes(self) -> int | None:
+        """Encoded bytes of one vector value; None where they depend on the value, as in JSON."""
+
+    @property
     def max_concurrency(self) -> int:
         """How many `upsert` calls may be in flight at once; 1 means none beside another."""
 

@@ -23,6 +23,8 @@ ROW_BYTES = 33
 """`{"id":"","values":[],"metadata":},`"""
 ENVELOPE_BYTES = 560
 """`{"vectors":[],"namespace":""}` and a namespace of at most 512 characters."""
+STRUCT_GROWTH = 4
+"""Metadata as a protobuf Struct is at most so many times its JSON: `"":1,` takes 5 bytes there and 15 here."""
 
 _ESCAPED = '[\x00-\x1f"\\\\]'
 _LONGEST_ESCAPE = 6
@@ -55,10 +57,13 @@ def pack(
     return slices
 
 
-def pack_rows(rows: pa.RecordBatch, max_rows: int, max_bytes: int) -> list[tuple[int, int]]:
+def pack_rows(
+    rows: pa.RecordBatch, max_rows: int, max_bytes: int, value_bytes: int | None = None
+) -> list[tuple[int, int]]:
     """`pack` over rows with the columns id, values and metadata; no slice's encoding exceeds `max_bytes`.
 
-    All rows must have vectors of one length, without nulls. Raises ValueError otherwise.
+    `value_bytes` is what one value takes where all take the same; without it, values are printed as JSON. All rows must
+    have vectors of one length, without nulls. Raises ValueError otherwise.
     """
     count = rows.num_rows
     if count == 0:
@@ -68,8 +73,11 @@ def pack_rows(rows: pa.RecordBatch, max_rows: int, max_bytes: int) -> list[tuple
     if flat.size % count:
         raise ValueError(f"{flat.size} values don't make {count} vectors of one length")
     matrix = flat.reshape(count, -1)
-    sizes = text_bytes(ids), _utf8_bytes(metadata)
-    return pack(*sizes, matrix.shape[1], max_rows, max_bytes, values_bytes(matrix))
+    id_size, metadata_size, width = text_bytes(ids), _utf8_bytes(metadata), matrix.shape[1]
+    if value_bytes is None:
+        return pack(id_size, metadata_size, width, max_rows, max_bytes, values_bytes(matrix))
+    fixed = np.full(count, width * value_bytes)
+    return pack(id_size, STRUCT_GROWTH * metadata_size, width, max_rows, max_bytes, fixed)
 
 
 def encoded_bytes(
