@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from pinery.errors import ConfigError, PineryError
+from pinery.errors import ConfigError, DifferentError, PineryError
 
 Command = Callable[..., Any]
 
@@ -105,6 +105,26 @@ def upsert(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: A
     from flows.launch import launch
 
     shown.report(launch("upsert", config, overrides, flags), as_json)
+
+
+@command(
+    click.option("--full", is_flag=True, help="Compare the vectors and metadata of all rows, not of a sample."),
+    click.option("--repair", is_flag=True, help="Upsert and delete what differs, and compare again."),
+    click.option("--allow-deletes", is_flag=True, help="Let a repair pass that deletes more than the delete_guard."),
+    click.option("--wait", is_flag=True, help="Wait for another run of the corpus instead of refusing."),
+)
+def verify(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+    """Compare the index with the live rows; exit code 1 where they differ."""
+    from flows import shown
+    from flows.launch import launch
+
+    try:
+        shown.comparison(launch("verify", config, overrides, flags), as_json)
+    except DifferentError as error:
+        shown.comparison(error.result, as_json)
+        if not as_json:
+            click.echo(f"pinery: {error}", err=True)
+        raise click.exceptions.Exit(error.exit_code) from None
 
 
 @command(

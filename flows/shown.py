@@ -69,6 +69,24 @@ def preview(data: dict[str, Any], as_json: bool) -> None:
     return None
 
 
+def comparison(data: dict[str, Any], as_json: bool) -> None:
+    """How an index differs from the live rows."""
+    if as_json:
+        return _json(data)
+    table = _table(f"index {data['kind']}:{data['index']} / {data['namespace']} against corpus {data['corpus']}")
+    for name in ("expected", "held", "missing", "extra", "stale", "wrong", "wrong_metadata"):
+        _add(table, name.replace("_", " "), f"{data[name]:,}")
+    _add(table, "compared by value", f"{data['checked']:,}{'' if data['full'] else ' (a sample; --full compares all)'}")
+    if data["rounded"]:
+        _add(table, "rounded", f"{data['rounded']:,} vectors are equal only within 1e-6")
+    if data["repaired"] is not None:
+        _add(table, "repaired", f"{data['repaired']['upserted']:,} upserted, {data['repaired']['deleted']:,} deleted")
+    if data["differences"]:
+        _add(table, "ids that differ", data["differences"])
+    _console().print(table)
+    return None
+
+
 def matches(answer: Answer, as_json: bool) -> None:
     """The hits of a search."""
     if as_json:

@@ -89,6 +89,13 @@ class CorpusPaths:
     def report(self, run: str) -> str:
         return f"{self.runs}/{run}.json"
 
+    @property
+    def comparisons(self) -> str:
+        return f"{self.corpus}/verify"
+
+    def differences(self, run: str) -> str:
+        return f"{self.comparisons}/{run}.parquet"
+
     def card(self, model_key: str) -> str:
         return f"{self.corpus}/{model_key}/card.json"
 

@@ -161,16 +161,7 @@ class PineconeIndex:
 
     def list_ids(self) -> Iterator[list[str]]:
         """See Index."""
-        token: str | None = None
-        while True:
-            page = self._session.data(partial(_list_page, namespace=self.namespace, token=token))
-            if page is None:
-                return
-            if page.vectors:
-                yield [item.id for item in page.vectors if item.id is not None]
-            token = page.pagination.next if page.pagination else None
-            if not token:
-                return
+        return _Pages(self._session, self.namespace)
 
     def count(self) -> int:
         """See Index."""
@@ -227,6 +218,26 @@ class PineconeIndex:
 
 def _fetch_page(index: pinecone.Index, ids: list[str], namespace: str) -> FetchResponse:
     return index.fetch(ids=ids, namespace=namespace)
+
+
+class _Pages(Iterator[list[str]]):
+    """The ids of a namespace by pages; asked again after an error, it tries the same page again."""
+
+    def __init__(self, session: PineconeSession, namespace: str) -> None:
+        self._session, self._namespace = session, namespace
+        self._token: str | None = None
+        self._ended = False
+
+    def __next__(self) -> list[str]:
+        ids: list[str] = []
+        while not ids:
+            if self._ended:
+                raise StopIteration
+            page = self._session.data(partial(_list_page, namespace=self._namespace, token=self._token))
+            self._token = page.pagination.next if page and page.pagination else None
+            self._ended = not self._token
+            ids = [item.id for item in page.vectors if item.id is not None] if page else []
+        return ids
 
 
 def _list_page(index: pinecone.Index, namespace: str, token: str | None) -> ListResponse:

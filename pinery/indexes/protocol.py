@@ -66,7 +66,7 @@ class Index(Protocol):
         """Fetch vectors and metadata by id; missing ids are absent."""
 
     def list_ids(self) -> Iterator[list[str]]:
-        """All ids of the namespace, in pages."""
+        """All ids of the namespace, in pages; a page that raised TransientError can be asked for again."""
 
     def count(self) -> int:
         """Vectors in the namespace, 0 where it doesn't exist."""
