@@ -23,6 +23,7 @@ from pinery.steps.stored import current_listing
 from tasks.compare import compare
 from tasks.find_index import find_index
 from tasks.make_plan import make_plan
+from tasks.resume_import import resume_import
 
 
 @flow(name="verify", task_runner=ThreadPoolTaskRunner(max_workers=LANES), persist_result=False)
@@ -50,6 +51,7 @@ def verify(
     corpus = Corpus(settings)
     with open_run(corpus, wait=wait, progress=current_progress()) as run:
         find_index(run)
+        resume_import(run)
         listing = run.scratch / "listing.parquet"
         shutil.copyfile(current_listing(corpus), listing)
         comparison = compare(run, listing, full)

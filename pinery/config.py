@@ -187,6 +187,22 @@ class Config(Settings):
                 data["namespace"] = data["corpus"]
         return data
 
+    @model_validator(mode="after")
+    def _import_is_possible(self) -> Config:
+        if self.upsert.load == "import" and (obstacle := self.import_obstacle()):
+            raise ValueError(f"upsert.load: import is not possible, because {obstacle}; use auto or upsert")
+        return self
+
+    def import_obstacle(self) -> str | None:
+        """Why Pinecone can't bulk-import from the state, as far as the config tells; None if it can."""
+        if not isinstance(self.index, PineconeSettings):
+            return "index.kind is not pinecone"
+        if not self.is_s3_state:
+            return "`state` is not on S3"
+        if self.index.cloud != "aws":
+            return f"only indexes on AWS import from S3, and index.cloud is {self.index.cloud}"
+        return "the namespace has a slash in its name" if "/" in self.namespace else None
+
     @property
     def is_s3_state(self) -> bool:
         """Whether the state root is an S3 prefix."""

@@ -52,6 +52,11 @@ class Ledger:
         """Enter acknowledged rows (LEDGER_SCHEMA), all at once; return the entry's name."""
         return self._append(self._paths.ledger, rows.cast(LEDGER_SCHEMA), scratch)
 
+    def enter_file(self, path: Path) -> None:
+        """Enter the local Parquet file `path` (LEDGER_SCHEMA) as it is; it is gone then."""
+        with self._lock:
+            self._store.publish(f"{self._paths.ledger}/{self._next_name()}", path)
+
     def open_entry(self, ids: pa.ChunkedArray[Any], scratch: Path) -> OpenEntry:
         """Note ids that are about to be written, to be entered as they are acknowledged."""
         return OpenEntry(self, ids, scratch)
@@ -92,13 +97,16 @@ class Ledger:
 
     def _append(self, folder: str, rows: pa.Table, scratch: Path) -> str:
         with self._lock:
-            name = f"{self._epoch:08d}-{next(self._numbers):08d}.parquet"
+            name = self._next_name()
             path = scratch / f"entry-{name}"
             with TableWriter(path, rows.schema) as writer:
                 for batch in rows.to_batches():
                     writer.append(batch)
             self._store.publish(f"{folder}/{name}", path)
         return name
+
+    def _next_name(self) -> str:
+        return f"{self._epoch:08d}-{next(self._numbers):08d}.parquet"
 
 
 class OpenEntry:

@@ -64,6 +64,10 @@ class IndexPaths:
     def rejected(self) -> str:
         return f"{self.folder}/rejected"
 
+    @property
+    def imports(self) -> str:
+        return f"{self.folder}/imports"
+
 
 @dataclass(frozen=True, slots=True)
 class CorpusPaths:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from pinery.config import PineconeSettings
 from pinery.errors import ConfigError, IndexMismatchError, RowsRefusedError, TransientError
 from pinery.indexes import pinecone_control as control
+from pinery.indexes.pinecone_import import PineconeImports
 from pinery.indexes.pinecone_session import PineconeSession
 from pinery.records import Identity, Match, Stored
 
@@ -182,6 +183,16 @@ class PineconeIndex:
         sign = -1.0 if self._settings.metric == "euclidean" else 1.0
         matches = [] if found is None else found.matches
         return [Match(match.id, sign * match.score, match.metadata or {}) for match in matches]
+
+    @property
+    def integration_id(self) -> str | None:
+        """Pinecone's storage integration that may read the state's bucket."""
+        return self._settings.integration_id
+
+    @property
+    def imports(self) -> PineconeImports:
+        """The bulk imports of the index."""
+        return PineconeImports(self._session, self.namespace, self._settings.integration_id)
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""

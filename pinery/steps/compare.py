@@ -23,7 +23,7 @@ from pinery.planning.guards import judge_deletes
 from pinery.planning.plan import define_plan
 from pinery.records import Stored
 from pinery.steps.live_rows import live_rows
-from pinery.steps.make_plan import Work
+from pinery.steps.make_plan import Work, upsert_work
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
 from pinery.steps.upsert_part import outlast
@@ -84,7 +84,7 @@ def compare(run: Run, listing: Path, full: bool) -> Comparison:
         raise ConfigError(f"index {index.name} doesn't exist; `pinery upsert CONFIG` makes and fills it")
     with run.stage("list ids"):
         outlast(run, partial(index.settle, run.corpus.config.upsert.outage_patience))
-        held = _list_held(run)
+        held = list_held(run)
     with run.stage("compare"), connect(run.scratch) as con:
         define_tables(con, listing, run.corpus.checkpoint, run.open_ledger)
         define_plan(con, limit=None, retry_quarantined=False)
@@ -135,7 +135,8 @@ def difference_of(stored: Stored | None, values: np.ndarray[Any, Any], metadata:
     return None if _same(stored.metadata, metadata) else "wrong_metadata"
 
 
-def _list_held(run: Run) -> Path:
+def list_held(run: Run) -> Path:
+    """A local Parquet file of all ids in the run's index."""
     path, pages = run.scratch / "held.parquet", run.corpus.index.list_ids()
     with TableWriter(path, IDS_SCHEMA) as writer:
         while (page := outlast(run, lambda: next(pages, None))) is not None:
@@ -155,31 +156,24 @@ def _define_differences(con: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
-def _work(run: Run, con: duckdb.DuckDBPyConnection, full: bool) -> list[Work]:
+def _work(run: Run, con: duckdb.DuckDBPyConnection, full: bool) -> tuple[Work, ...]:
     """The rows to fetch, as ranges of a file, a range a part: all that seem right, or a sample of them."""
     path = run.scratch / "compare.parquet"
     seed = random.Random(run.name).randrange(1 << 30)
-    con.execute("CREATE TABLE sound AS SELECT part, position FROM expected ANTI JOIN difference USING (id)")
+    con.execute(
+        "CREATE TABLE sound AS SELECT part, position, metadata_hash FROM expected ANTI JOIN difference USING (id)"
+    )
     if not full:
         con.execute(f"""
-            CREATE TABLE sampled AS SELECT part, position FROM sound
+            CREATE TABLE sampled AS SELECT part, position, metadata_hash FROM sound
             WHERE part IN (SELECT part FROM (SELECT DISTINCT part FROM sound)
                            ORDER BY hash(part || '{seed}') LIMIT {SAMPLED_PARTS})
             ORDER BY hash(position + {seed}) LIMIT {SAMPLED_ROWS}
         """)
-    chosen = "sound" if full else "sampled"
-    con.sql(f"""
-        SELECT s.part, l.id, l.version, l.metadata FROM {chosen} s JOIN listing l USING (position)
-        ORDER BY s.part, position
-    """).write_parquet(str(path), row_group_size=16384)
-    work, at = [], 0
-    for part, rows in con.execute(f"SELECT part, count(*) FROM {chosen} GROUP BY part ORDER BY part").fetchall():
-        work.append(Work(part, path, at, at + rows))
-        at += rows
-    return work
+    return upsert_work(con, path, "sound" if full else "sampled")
 
 
-def _compare_values(run: Run, con: duckdb.DuckDBPyConnection, work: list[Work]) -> tuple[int, int]:
+def _compare_values(run: Run, con: duckdb.DuckDBPyConnection, work: tuple[Work, ...]) -> tuple[int, int]:
     """Enter what differs in the table `difference`; return how many rows were compared, and rounded."""
     checked = rounded = 0
     path = run.scratch / "found.parquet"
@@ -206,7 +200,7 @@ def _compare_values(run: Run, con: duckdb.DuckDBPyConnection, work: list[Work]) 
     return checked, rounded
 
 
-def _fetched(run: Run, work: list[Work]) -> Iterator[tuple[pa.RecordBatch, dict[str, Stored]]]:
+def _fetched(run: Run, work: tuple[Work, ...]) -> Iterator[tuple[pa.RecordBatch, dict[str, Stored]]]:
     """Live rows, and what the index holds of them, some at a time."""
     index = run.corpus.index
     size = max(64, FETCHED_AT_ONCE // index.max_concurrency)

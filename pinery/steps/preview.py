@@ -14,6 +14,7 @@ from pinery.config import PineconeSettings
 from pinery.errors import ConfigError
 from pinery.planning.cost import upsert_write_units, write_unit_dollars
 from pinery.planning.guards import judge_plan
+from pinery.planning.loading import estimate_load
 from pinery.planning.plan import PlanCounts
 from pinery.records import ModelCard
 from pinery.steps.corpus import Corpus
@@ -88,11 +89,15 @@ def _refusals(corpus: Corpus, counts: PlanCounts) -> list[str]:
 
 def _estimate(corpus: Corpus, card: ModelCard | None, counts: PlanCounts) -> dict[str, float | int | None]:
     rate = float((last_report(corpus) or {}).get("images_per_second") or 0.0)
-    units = None
+    units = import_dollars = None
     if card is not None and isinstance(corpus.config.index, PineconeSettings):
-        units = upsert_write_units(counts.to_embed + counts.to_upsert, card.dimension, METADATA_BYTES)
+        rows = counts.to_embed + counts.to_upsert
+        units = upsert_write_units(rows, card.dimension, METADATA_BYTES)
+        if not counts.held and corpus.config.import_obstacle() is None:
+            import_dollars = round(estimate_load(rows, card.dimension, METADATA_BYTES).import_dollars, 2)
     return {
         "embed_seconds": round(counts.to_embed / rate, 1) if rate else None,
         "write_units": units,
         "dollars": None if units is None else round(write_unit_dollars(units), 2),
+        "import_dollars": import_dollars,
     }

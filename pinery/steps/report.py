@@ -86,6 +86,7 @@ def close_report(
         "attempted": run.attempted,
         "embedded": embedded,
         "reused": reused,
+        "imported": run.imported,
         "upserted": sum(upsert.upserted for upsert in upserts),
         "quarantined": counts.quarantined,
         "rejected": counts.rejected,
