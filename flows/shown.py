@@ -15,19 +15,8 @@ from rich.text import Text
 if TYPE_CHECKING:
     from pinery.search.query import Answer
 
-COUNTS = (
-    "listed",
-    "new",
-    "changed",
-    "relabelled",
-    "unchanged",
-    "moved",
-    "embedded",
-    "reused",
-    "imported",
-    "upserted",
-    "deleted",
-)
+WORK = ("embedded", "reused", "imported", "upserted", "deleted", "moved")
+COUNTS = ("listed", "new", "changed", "relabelled", "unchanged", *WORK)
 SHOWN_ROWS = 20
 UNFOLDED = 1_000_000
 """Columns where stdout is no terminal: whoever reads it gets each value whole, on one line."""

@@ -21,7 +21,7 @@ from pinery.steps.make_plan import Work, upsert_work
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
 
-HASHES_SCHEMA = pa.schema([("id", pa.string()), ("hash", pa.binary())])
+HASHES_SCHEMA = pa.schema([("id", pa.string()), ("hash", pa.string())])
 NO_METADATA = pa.array(["{}"])
 MANIFEST_ROWS = 5_000_000
 
@@ -74,7 +74,7 @@ def _define_distinct(run: Run, con: duckdb.DuckDBPyConnection, work: tuple[Work,
 
 def _hashes(values: Any) -> pa.Array[Any]:
     matrix = values.flatten().to_numpy(zero_copy_only=False).reshape(len(values), -1)
-    return pa.array([hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in matrix], pa.binary())
+    return pa.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in matrix], pa.string())
 
 
 def _publish_manifest(run: Run, con: duckdb.DuckDBPyConnection, records: ImportRecords, record: ImportRecord) -> None:
