@@ -3,7 +3,8 @@
 In a test:      `with PineconeServer() as server: monkeypatch.setenv(...server.environment...)`
 By hand:        `python -m tests.pinecone_server --port 5080`
 
-It serves classic (vectors) indexes over REST: no gRPC, no document indexes, no sparse vectors, no bulk import.
+It serves classic (vectors) indexes over REST and gRPC, with bulk import from S3: no document indexes, no sparse
+vectors. `docs/local-pinecone.md` tells how to use it by hand.
 """
 
 from tests.pinecone_server.server import PineconeServer

@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from tests.pinecone_server import limits
 from tests.pinecone_server.data import DataPlane
+from tests.pinecone_server.imports import Holds, Imports
 from tests.pinecone_server.settings import Settings
 from tests.pinecone_server.shapes import Answer, IndexOrder, control_refusal, index_model, read_create
 
 MAX_TAGS = 20
 
 
-class HostedIndex:
-    """One index: its order, its mutable attributes and its data."""
+class Door(Protocol):
+    """A port of one index's own."""
 
-    def __init__(self, order: IndexOrder, settings: Settings) -> None:
+    url: str
+
+    def start(self) -> None:
+        """Listen."""
+
+    def stop(self) -> None:
+        """Stop listening and break all connections."""
+
+
+class HostedIndex:
+    """One index: its order, its mutable attributes, its data and imports, and its own port if it has one."""
+
+    def __init__(self, order: IndexOrder, settings: Settings, holds: Holds, door: Door | None) -> None:
         self.order = order
         self.tags = {key: value for key, value in limits.check_tags(order.tags).items() if value}
         self.protection = order.deletion_protection
         self.ready_at = time.monotonic() + settings.ready_after
         self.data = DataPlane(order.dimension, order.metric, settings)
+        self.imports = Imports(self.data.spaces, order.dimension, order.metric, order.cloud, settings, holds)
+        self.door = door
 
     @property
     def ready(self) -> bool:
@@ -33,8 +49,10 @@ class HostedIndex:
 class ControlPlane:
     """All indexes of the one project that this server is."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, open_door: Callable[[str], Door | None]) -> None:
+        self._settings, self._open_door = settings, open_door
+        self.holds = Holds()
+        """Where the imports of all indexes wait."""
         self._indexes: dict[str, HostedIndex] = {}
         self._lock = threading.Lock()
 
@@ -45,7 +63,8 @@ class ControlPlane:
         with self._lock:
             if order.name in self._indexes:
                 raise control_refusal("Resource  already exists", 409, "ALREADY_EXISTS")
-            self._indexes[order.name] = index = HostedIndex(order, self._settings)
+            index = HostedIndex(order, self._settings, self.holds, self._open_door(order.name))
+            self._indexes[order.name] = index
         return Answer(self._model(index, version, base), 201)
 
     def describe_index(self, name: str, version: str, base: str) -> Answer:
@@ -82,7 +101,15 @@ class ControlPlane:
             raise control_refusal(text, 403, "FORBIDDEN")
         with self._lock:
             self._indexes.pop(name, None)
+        if index.door is not None:
+            index.door.stop()
         return Answer(status=202)
+
+    @property
+    def doors(self) -> list[Door]:
+        """The ports of the indexes that have one."""
+        with self._lock:
+            return [index.door for index in self._indexes.values() if index.door is not None]
 
     def index(self, name: str) -> HostedIndex:
         """The index of that name; Refused (404) where there is none."""
@@ -96,7 +123,7 @@ class ControlPlane:
     def _model(index: HostedIndex, version: str, base: str) -> dict[str, Any]:
         return index_model(
             index.order,
-            host=f"{base}/ix/{index.order.name}",
+            host=f"{base}/ix/{index.order.name}" if index.door is None else index.door.url,
             ready=index.ready,
             tags=index.tags,
             protection=index.protection,

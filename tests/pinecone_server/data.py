@@ -10,6 +10,7 @@ from tests.pinecone_server.limits import Record
 from tests.pinecone_server.settings import Settings
 from tests.pinecone_server.shapes import OUT_OF_RANGE, Answer, data_refusal
 from tests.pinecone_server.spaces import Spaces, page_of, shown, space_name
+from tests.pinecone_server.units import change_units, upsert_units
 
 Body = dict[str, Any]
 
@@ -33,7 +34,10 @@ class DataPlane:
         records = [limits.check_record(raw, self.dimension, self.metric, self._settings) for raw in vectors]
         name = space_name(body.get("namespace"))
         with self.spaces.lock:
-            answer = self.spaces.write(self.spaces.open(name), {record.id: record for record in records})
+            space = self.spaces.open(name)
+            units = upsert_units(records, space.committed)
+            answer = self.spaces.write(space, {record.id: record for record in records})
+        answer.write_units, answer.upserted = units, [record.id for record in records]
         return _noted(answer, {"upsertedCount": len(records)}, name, len(records))
 
     def query(self, body: Body) -> Answer:
@@ -95,7 +99,9 @@ class DataPlane:
                 ids = [record.id for record in space.passing(predicate)]
             elif not ids:
                 ids = list(space.committed)
+            gone = [] if body.get("deleteAll") else [space.committed[id] for id in ids if id in space.committed]
             answer = self.spaces.write(space, dict.fromkeys(ids))
+        answer.write_units = change_units(gone)
         return _noted(answer, {}, name, len(ids))
 
     def update(self, body: Body) -> Answer:
@@ -114,6 +120,7 @@ class DataPlane:
                 chosen = [r for r in (space.committed.get(limits.check_id(body["id"])),) if r is not None]
             changes = {record.id: self._updated(record, body) for record in chosen}
             answer = Answer() if body.get("dryRun") else self.spaces.write(space, changes)
+        answer.write_units = 0 if body.get("dryRun") else change_units(chosen)
         return _noted(answer, {"matchedRecords": len(chosen)} if by_filter else {}, name, len(chosen))
 
     def list(

@@ -38,11 +38,11 @@ class Record:
     metadata: dict[str, Any]
 
 
-def check_body(size: int, settings: Settings) -> None:
-    """Refuse a body of `size` bytes over the limit."""
+def check_body(size: int, settings: Settings, protocol: str = "rest") -> None:
+    """Refuse a body of `size` bytes over the limit; gRPC has no 413."""
     if size <= settings.max_body:
         return
-    if settings.oversize == "413":
+    if settings.oversize == "413" and protocol == "rest":
         raise text_refusal("Payload Too Large", 413)
     text = f"message length too large: found {size} bytes, the limit is: {settings.max_body} bytes"
     raise data_refusal(text, code=OUT_OF_RANGE)

@@ -26,3 +26,15 @@ class Settings:
     """How a larger body is refused: a bare 413, as proxies do, or a 400 that says `message length too large`."""
     null_metadata: Literal["reject", "strip"] = "reject"
     """What becomes of null metadata values; Pinecone's documents and its SDK's source disagree."""
+    rate: float | None = None
+    """The most data-plane requests per second and namespace; one more gets a 429. None is no limit."""
+    month_write_units: int | None = None
+    """The write units of a month; writes that come once they are spent get a 429 for good. None is no limit."""
+    s3_endpoint: str | None = None
+    """Where bulk imports find `s3://`; None takes boto3's AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
+    import_seconds: float = 0.0
+    """How long a bulk import is `InProgress` at least."""
+    integration_id: str | None = None
+    """The storage integration that bulk imports must name; None takes any and none."""
+    grpc: bool = False
+    """Whether an index created from now on has a port of its own, which speaks both REST and gRPC."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,15 @@ import orjson
 NEW_API = "2026-07"
 """From this API version on an index is described by schema and deployment, before by dimension, metric and spec."""
 
-INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, OUT_OF_RANGE, UNAVAILABLE = 3, 5, 6, 11, 14
+INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, RESOURCE_EXHAUSTED, OUT_OF_RANGE, INTERNAL, UNAVAILABLE = (
+    3,
+    5,
+    6,
+    8,
+    11,
+    13,
+    14,
+)
 
 
 @dataclass
@@ -23,6 +32,11 @@ class Answer:
     content_type: str = "application/json"
     namespace: str = ""
     records: int = 0
+    write_units: int = 0
+    upserted: Sequence[str] = ()
+    """The ids that an upsert wrote."""
+    cut: bool = False
+    """Whether the connection breaks amid the body."""
 
     @property
     def body(self) -> bytes:
