@@ -136,11 +136,13 @@ class PineconeSession:
         if isinstance(error, (pinecone.PineconeValueError, pinecone.PineconeTypeError)):
             return refused(self.clean(str(error)))
         if not isinstance(error, pinecone.ApiError):
-            return TransientError(self.clean(f"Pinecone index {self._name}: {type(error).__name__}: {error}"))
+            told = self.clean(f"Pinecone index {self._name}: {type(error).__name__}: {error}")
+            # Over gRPC the refusal for size has no status that the SDK knows.
+            return self._too_large(told, refused) if _SIZE_WORDS.search(told) else TransientError(told)
         words, status = self.clean(error.message), error.status_code
         told = f"Pinecone index {self._name}: {self.clean(str(error))}"
         if status == 413 or (status == 400 and _SIZE_WORDS.search(words)):
-            return RequestTooLargeError(told) if issubclass(refused, RowsRefusedError) else refused(told)
+            return self._too_large(told, refused)
         if status in (400, 422):
             # The bare words: the same fault in every row must read the same, and a request id would differ.
             return refused(words if issubclass(refused, RowsRefusedError) else told)
@@ -155,3 +157,6 @@ class PineconeSession:
         if status in (408, 425) or status >= 500:
             return TransientError(told)
         return TerminalError(told)
+
+    def _too_large(self, told: str, refused: type[PineryError]) -> PineryError:
+        return RequestTooLargeError(told) if issubclass(refused, RowsRefusedError) else refused(told)

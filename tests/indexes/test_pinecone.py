@@ -26,6 +26,7 @@ from pinery.errors import (
     RequestTooLargeError,
     RowsRefusedError,
     TerminalError,
+    ThrottledError,
     TransientError,
 )
 from pinery.indexes.pinecone import PineconeIndex
@@ -361,7 +362,7 @@ def test_many_threads_share_one_index(server: PineconeServer, index: PineconeInd
             TerminalError,
             "monthly quota is used up",
         ),
-        (429, {"code": 8, "message": "too many requests"}, TransientError, "too many"),
+        (429, {"code": 8, "message": "too many requests"}, ThrottledError, "too many"),
         (408, None, TransientError, "408"),
         (500, None, TransientError, "500"),
         (503, None, TransientError, "503"),
