@@ -153,6 +153,20 @@ def search(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: A
     shown.matches(search(Corpus(load_config(config, overrides)), query), as_json)
 
 
+@command(click.option("--yes", is_flag=True, help="Do it; without it the rows are only counted."))
+def remove(config: str, overrides: tuple[str, ...], *, as_json: bool, yes: bool) -> None:
+    """Delete the corpus' namespace from its index; the index and the checkpoint stay."""
+    from flows import shown
+    from flows.progress import current_progress, on_terminal
+    from pinery.config_file import load_config
+    from pinery.steps.corpus import Corpus
+    from pinery.steps.remove import remove
+
+    with on_terminal():
+        result = remove(Corpus(load_config(config, overrides)), really=yes, progress=current_progress())
+    shown.removal(result, as_json)
+
+
 @command()
 def status(config: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
     """Show the last run, the live index, and what is quarantined or rejected, with reasons."""

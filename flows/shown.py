@@ -88,6 +88,18 @@ def comparison(data: dict[str, Any], as_json: bool) -> None:
     return None
 
 
+def removal(data: dict[str, Any], as_json: bool) -> None:
+    """What was removed, or would be."""
+    if as_json:
+        return _json(data)
+    where = f"namespace {data['namespace']} of index {data['kind']}:{data['index']} ({data['rows']:,} rows)"
+    if data["removed"]:
+        click.echo(f"Deleted {where}. The checkpoint stays: `pinery upsert CONFIG` fills it again without a model.")
+    else:
+        click.echo(f"Would delete {where}; nothing was changed. --yes does it.")
+    return None
+
+
 def matches(answer: Answer, as_json: bool) -> None:
     """The hits of a search."""
     if as_json:

@@ -91,6 +91,14 @@ class LanceIndex:
         if table is not None and ids:
             table.delete(_among(ids))
 
+    def drop(self) -> None:
+        """See Index."""
+        import lancedb
+
+        if self._table() is not None:
+            lancedb.connect(self._folder).drop_table(self._table_name)
+            self._opened = None
+
     def settle(self, timeout: float) -> None:  # noqa: ARG002  # a Lance write is visible when it returns
         """Compact what the run wrote, and index the vectors once there are too many to scan."""
         table = self._table()

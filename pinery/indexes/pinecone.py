@@ -127,6 +127,11 @@ class PineconeIndex:
         if response is not None:
             self._note_lsn(ResponseInfo(raw_headers=dict(response.headers)).lsn_committed)
 
+    def drop(self) -> None:
+        """See Index."""
+        self._session.data(lambda index: index.delete_namespace(name=self.namespace))
+        self._unstamped = []
+
     def settle(self, timeout: float) -> None:
         """See Index."""
         if self._unstamped:

@@ -59,6 +59,9 @@ class Index(Protocol):
     def delete(self, ids: Sequence[str]) -> None:
         """Delete ids in one request; unknown ids are no error."""
 
+    def drop(self) -> None:
+        """Delete the namespace with all its rows; the index and its other namespaces stay."""
+
     def settle(self, timeout: float) -> None:
         """Wait until every write acknowledged to this object is visible to reads; TransientError after `timeout` s."""
 
