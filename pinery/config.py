@@ -118,7 +118,7 @@ class PineconeSettings(LanceSettings):
     cloud: Clouds = "aws"
     region: str = "us-east-1"
     deletion_protection: bool = False
-    transport: Literal["rest", "grpc"] = Field("rest", description="Of upserts; gRPC sends a fifth of the bytes.")
+    transport: Literal["rest", "grpc"] = Field("rest", description="Of upserts; gRPC sends a third of the bytes.")
     integration_id: str | None = Field(None, description="Pinecone's storage integration that may read the state's S3.")
     ready_timeout: float = Field(300, gt=0, description="Seconds to wait for a new index to become ready.")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,16 @@ import httpx
 import numpy as np
 import pinecone
 import pytest
-from pinecone.errors import PayloadTooLargeError, ResponseParsingError
+from pinecone.errors import PayloadTooLargeError
 
 from tests.pinecone_server import PineconeServer
+from tests.pinecone_server.client import GOOD, NEW, OLD, connect, create, raw_upsert, rows
+from tests.pinecone_server.faults import KINDS
 from tests.pinecone_server.fixtures import isolated_server, pinecone_environment, pinecone_server
 
 __all__ = ["pinecone_environment", "pinecone_server"]
 
-OLD = {"Api-Key": "local", "X-Pinecone-Api-Version": "2025-04"}
-NEW = {"Api-Key": "local", "X-Pinecone-Api-Version": "2026-07"}
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -37,24 +39,6 @@ def shared() -> Iterator[PineconeServer]:
 @pytest.fixture(scope="module")
 def client(shared: PineconeServer) -> pinecone.Pinecone:
     return connect(shared)
-
-
-def connect(server: PineconeServer) -> pinecone.Pinecone:
-    return pinecone.Pinecone(api_key="local", host=server.url)
-
-
-def create(client: pinecone.Pinecone, name: str, dimension: int = 3, metric: str = "cosine", **options: Any) -> Any:
-    spec = pinecone.ServerlessSpec(cloud="aws", region="us-east-1")
-    client.indexes.create(name=name, dimension=dimension, metric=metric, spec=spec, **options)
-    return client.index(name=name)
-
-
-def rows(*ids: str, dimension: int = 3) -> list[tuple[str, list[float], dict[str, Any]]]:
-    return [(id, [1.0, float(row), 0.5][:dimension], {"row": row, "id": id}) for row, id in enumerate(ids)]
-
-
-def raw_upsert(server: PineconeServer, name: str, vector: dict[str, Any]) -> httpx.Response:
-    return httpx.post(f"{server.url}/ix/{name}/vectors/upsert", headers=NEW, json={"vectors": [vector]})
 
 
 def refusal(server: PineconeServer, name: str, vector: dict[str, Any]) -> str:
@@ -344,9 +328,6 @@ def limited(client: pinecone.Pinecone) -> str:
     return "limited"
 
 
-GOOD = {"id": "a", "values": [1.0, 0.0, 0.0]}
-
-
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -422,7 +403,7 @@ def test_null_metadata_can_be_stripped_instead(pinecone_server: PineconeServer) 
     assert pinecone_server.data("nulls").records("")["a"].metadata == {"b": 1.0}
 
 
-# Consistency, faults and the log.
+# Consistency, and the process.
 
 
 def test_held_writes_are_invisible_until_released(pinecone_server: PineconeServer) -> None:
@@ -462,57 +443,6 @@ def test_each_namespace_has_its_own_log_and_never_goes_back(pinecone_server: Pin
     assert index.upsert(vectors=rows("a"), namespace="x").response_info.lsn_committed > 3
 
 
-def test_answers_are_injected_and_used_up(pinecone_server: PineconeServer) -> None:
-    index = create(connect(pinecone_server), "faults")
-    pinecone_server.faults.push("upsert", 429, headers={"Retry-After": "0"})
-    pinecone_server.faults.push("query", 400, body={"code": 3, "message": "injected words"})
-    assert index.upsert(vectors=rows("a")).upserted_count == 1  # the SDK's own retry
-    assert [entry.status for entry in pinecone_server.log.entries if entry.op == "upsert"] == [429, 200]
-    with pytest.raises(pinecone.ApiError, match="injected words"):
-        index.query(vector=[1.0, 0, 0], top_k=1)
-    pinecone_server.faults.push("*", 200, body=b"not json")
-    with pytest.raises(ResponseParsingError):
-        index.query(vector=[1.0, 0, 0], top_k=1)
-    assert pinecone_server.faults.pending == 0
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before-effect", "after-effect"])
-def test_resets_come_before_or_after_the_effect(pinecone_server: PineconeServer, after: bool) -> None:
-    create(connect(pinecone_server), "resets")
-    push = pinecone_server.faults.reset_after if after else pinecone_server.faults.reset_before
-    push("upsert")
-    with pytest.raises(httpx.TransportError):
-        raw_upsert(pinecone_server, "resets", GOOD)
-    assert set(pinecone_server.data("resets").records("")) == ({"a"} if after else set())
-    assert pinecone_server.log.count("upsert", status=0) == 1
-
-
-def test_a_blocked_request_waits_at_its_gate(pinecone_server: PineconeServer) -> None:
-    index = create(connect(pinecone_server), "gates")
-    gate = pinecone_server.faults.block("upsert")
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(index.upsert, vectors=rows("a"))
-        assert gate.arrived.wait(10)
-        assert pinecone_server.data("gates").records("") == {}
-        gate.release()
-        assert waiting.result(10).upserted_count == 1
-
-
-def test_the_log_counts_requests_records_and_bytes(pinecone_server: PineconeServer) -> None:
-    index = create(connect(pinecone_server), "counted")
-    index.upsert(vectors=rows("a", "b"), namespace="n")
-    index.upsert(vectors=rows("c"), namespace="n")
-    index.fetch(ids=["a", "b", "missing"], namespace="n")
-    index.delete(ids=["a", "b"], namespace="n")
-    log = pinecone_server.log
-    assert (log.count("upsert"), log.records("upsert"), log.records("fetch"), log.records("delete")) == (2, 3, 2, 2)
-    assert log.bytes("upsert") > 100
-    assert {(entry.index, entry.namespace) for entry in log.entries if entry.op == "upsert"} == {("counted", "n")}
-    assert log.peak("upsert") == 1
-    log.clear()
-    assert log.count() == 0
-
-
 def test_data_survive_an_outage(pinecone_server: PineconeServer) -> None:
     create(connect(pinecone_server), "outage")
     raw_upsert(pinecone_server, "outage", GOOD)
@@ -524,20 +454,73 @@ def test_data_survive_an_outage(pinecone_server: PineconeServer) -> None:
     assert set(pinecone_server.data("outage").records("")) == {"a", "b"}
 
 
-def test_by_hand_it_prints_the_environment_and_ends_on_a_signal() -> None:
-    command = [sys.executable, "-m", "tests.pinecone_server", "--port", "0", "--api-key", "k"]
-    root = Path(__file__).parent.parent
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+@contextmanager
+def by_hand(*flags: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """The server as a process, and the variables that it prints: as many as there must be."""
+    command = [sys.executable, "-m", "tests.pinecone_server", "--port", "0", *flags]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stderr is not None
         try:
-            lines = [process.stdout.readline().strip() for _ in range(2)]
-            values = dict(line.removeprefix("export ").split("=") for line in lines)
-            assert values["PINECONE_API_KEY"] == "k"
-            url = values["PINECONE_CONTROLLER_HOST"] + "/indexes"
-            assert httpx.get(url, headers=NEW | {"Api-Key": "k"}).json() == {"indexes": []}
-            os.kill(process.pid, signal.SIGTERM)
-            assert process.wait(10) == 0
-            assert process.stderr.read() == ""
+            lines = [process.stdout.readline().strip() for _ in range(3 if "--grpc" in flags else 2)]
+            yield process, dict(line.removeprefix("export ").split("=") for line in lines)
         finally:
             process.kill()
+
+
+def test_by_hand_it_prints_the_environment_and_ends_on_a_signal() -> None:
+    with by_hand("--api-key", "k") as (process, values):
+        assert values["PINECONE_API_KEY"] == "k"
+        url = values["PINECONE_CONTROLLER_HOST"] + "/indexes"
+        assert httpx.get(url, headers=NEW | {"Api-Key": "k"}).json() == {"indexes": []}
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_by_hand_flags_do_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = ["--grpc", "--faults", "1", "--seed", "3", "--kinds", "429", "--lag", "60", "--ready-after", "0"]
+    with by_hand(*flags) as (_, values):
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        client = pinecone.Pinecone(retry_config=pinecone.RetryConfig(max_retries=0))
+        create(client, "flags")
+        index = client.index(name="flags", grpc=True)
+        with pytest.raises(pinecone.ApiError, match="injected fault: 429"):
+            index.upsert(vectors=rows("a"))
+        accounts = httpx.get(values["PINECONE_CONTROLLER_HOST"] + "/accounts").json()
+        upserts = accounts["routes"]["upsert"]
+        assert (upserts["requests"], upserts["failed"], upserts["records"]) == (1, 1, 0)
+    with by_hand("--lag", "60", "--rate", "0.001", "--month-write-units", "1") as (_, values):
+        client = pinecone.Pinecone(host=values["PINECONE_CONTROLLER_HOST"])
+        base = create(client, "flags").host
+        body = {"vectors": [GOOD], "namespace": "n"}
+        assert httpx.post(f"{base}/vectors/upsert", headers=NEW, json=body).status_code == 200
+        assert httpx.post(f"{base}/vectors/upsert", headers=NEW, json=body).json()["message"].endswith("your plan.")
+        assert httpx.post(f"{base}/query", headers=NEW, json={"topK": 1, "id": "a"}).json()["matches"] == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--faults", "1.5"], "must be within 0 and 1, got 1.5"),
+        (["--rate", "-1"], "must be 0 or more, got -1"),
+        (["--kinds", "404"], "invalid choice: '404'"),
+        (["--oversize", "500"], "invalid choice: '500'"),
+    ],
+)
+def test_by_hand_bad_flags_are_usage_errors(flags: list[str], text: str) -> None:
+    command = [sys.executable, "-m", "tests.pinecone_server", *flags]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert text in ended.stderr
+
+
+def test_the_guide_has_every_flag_and_every_kind_of_fault() -> None:
+    command = [sys.executable, "-m", "tests.pinecone_server", "--help"]
+    help = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    guide = (ROOT / "docs" / "local-pinecone.md").read_text(encoding="utf-8")
+    flags = set(re.findall(r"--[a-z0-9-]+", help)) - {"--help"}
+    table = "".join(line for line in guide.splitlines() if line.startswith("| `--"))
+    assert set(re.findall(r"`(--[a-z0-9-]+)", table)) == flags
+    assert all(f"`{kind}`" in guide for kind in KINDS)

@@ -19,7 +19,9 @@ MAX_TAGS = 20
 class Door(Protocol):
     """A port of one index's own."""
 
-    url: str
+    @property
+    def url(self) -> str:
+        """The address to tell as the index's host."""
 
     def start(self) -> None:
         """Listen."""

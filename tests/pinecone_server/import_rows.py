@@ -22,9 +22,7 @@ from tests.pinecone_server.settings import Settings
 from tests.pinecone_server.shapes import Refused
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client as S3
-else:
-    S3 = Any
+    from mypy_boto3_s3.client import S3Client
 
 COLUMNS = {"id": "STRING", "values": "LIST<FLOAT>", "metadata": "STRING"}
 MAX_NAMESPACES = 10_000
@@ -61,7 +59,7 @@ def s3_endpoint(settings: Settings) -> str | None:
     return settings.s3_endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
-def connect(endpoint: str) -> S3:
+def connect(endpoint: str) -> S3Client:
     """A client of the S3 at `endpoint`, with the environment's keys, or made-up ones where it has none."""
     return boto3.client(
         "s3",
@@ -73,7 +71,7 @@ def connect(endpoint: str) -> S3:
     )
 
 
-def list_files(s3: S3, uri: str) -> list[File]:
+def list_files(s3: S3Client, uri: str) -> list[File]:
     """The Parquet files of an import; ImportFailed where there are none, or one is in no namespace's folder."""
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     prefix = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
@@ -91,28 +89,32 @@ def list_files(s3: S3, uri: str) -> list[File]:
     return found
 
 
-def open_file(s3: S3, file: File) -> tuple[int, pq.ParquetFile]:
-    """Read one file: its size in bytes, and its content with the right columns; else ImportFailed."""
+def read_file(s3: S3Client, file: File) -> bytes:
+    """The content of one file; ImportFailed where it can't be read."""
     try:
-        content = s3.get_object(Bucket=file.bucket, Key=file.key)["Body"].read()
+        return s3.get_object(Bucket=file.bucket, Key=file.key)["Body"].read()
     except (ClientError, BotoCoreError) as error:
         raise ImportFailed(f"User error: s3://{file.bucket}/{file.key} could not be read: {error}") from None
+
+
+def rows(file: File, content: bytes) -> Iterator[tuple[Any, Any, Any]]:
+    """The raw rows of a file as id, values and metadata, None for what is absent; ImportFailed where it has another
+    format than an import takes.
+    """
     try:
         parquet = pq.ParquetFile(BytesIO(content))
-    except pa.ArrowException:
+    except (pa.ArrowException, OSError):
         text = "Parquet footer could not be parsed. Are you sure this is valid parquet?"
         raise ImportFailed(f'{text} (file "/{file.name}")') from None
     _check_columns(parquet.schema_arrow)
-    return len(content), parquet
-
-
-def rows(parquet: pq.ParquetFile) -> Iterator[tuple[Any, Any, Any]]:
-    """The raw rows of a file, as id, values and metadata (None where the file has no such column)."""
-    for batch in parquet.iter_batches(1024):
-        columns = [batch.column(name) if name in batch.schema.names else None for name in COLUMNS]
-        for at in range(batch.num_rows):
-            id, values, metadata = (None if column is None else column[at].as_py() for column in columns)
-            yield id, values, metadata
+    try:
+        for batch in parquet.iter_batches(1024):
+            columns = [batch.column(name) if name in batch.schema.names else None for name in COLUMNS]
+            for at in range(batch.num_rows):
+                id, values, metadata = (None if column is None else column[at].as_py() for column in columns)
+                yield id, values, metadata
+    except (pa.ArrowException, OSError) as error:
+        raise ImportFailed(f'User error: error reading file "/{file.name}": {error}') from None
 
 
 def judge(row: tuple[Any, Any, Any], dimension: int, metric: str, settings: Settings, seen: Seen) -> Record:
@@ -130,7 +132,7 @@ def judge(row: tuple[Any, Any, Any], dimension: int, metric: str, settings: Sett
         raise RowRefused(refused.answer.payload["message"]) from None
     if record.id in seen.ids:
         raise RowRefused(f"Duplicate ID: {record.id}")
-    same = seen.values.setdefault(hashlib.blake2b(record.values, digest_size=16).digest(), record.id)
+    same = seen.values.setdefault(hashlib.blake2b(record.values.tobytes(), digest_size=16).digest(), record.id)
     if same != record.id:
         raise RowRefused(f"Duplicate vector values: record {record.id} has the values of record {same}")
     seen.ids.add(record.id)
@@ -144,6 +146,8 @@ def _placed(bucket: str, key: str, prefix: str) -> File:
             "No namespace detected. Each file should be nested under a subdirectory that names its namespace,"
             f' but got "/{namespace}"'
         )
+    if not namespace or not namespace.isascii() or len(namespace) > limits.MAX_ID_LENGTH:
+        raise ImportFailed(f'User error: namespace must be 1 to 512 ASCII characters, but got "{namespace}"')
     return File(bucket, key, namespace, name)
 
 

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tests.pinecone_server import import_rows, limits
 from tests.pinecone_server.import_rows import File, ImportFailed, RowRefused, Seen
@@ -17,6 +17,9 @@ from tests.pinecone_server.limits import Record
 from tests.pinecone_server.settings import Settings
 from tests.pinecone_server.shapes import NOT_FOUND, Answer, data_refusal
 from tests.pinecone_server.spaces import DEFAULT, Spaces, page_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
 
 Status = Literal["Pending", "InProgress", "Completed", "Failed", "Cancelled"]
 RUNNING = ("Pending", "InProgress")
@@ -110,10 +113,11 @@ class Imports:
         self.disturbed: list[tuple[str, tuple[str, ...]]] = []
         """Upserts into a namespace while an import into it ran: the namespace and the ids."""
 
-    def start(self, body: dict[str, Any]) -> Answer:
+    def start_import(self, body: dict[str, Any]) -> Answer:
         """POST /bulk/imports."""
         uri, integration = body.get("uri"), body.get("integrationId")
-        mode = (body.get("errorMode") or {}).get("onError", "abort")
+        given = body.get("errorMode", {})
+        mode = given.get("onError", "abort") if isinstance(given, dict) else None
         if not isinstance(uri, str) or not uri.startswith("s3://") or not uri.removeprefix("s3://").strip("/"):
             raise data_refusal(f"Invalid import URI: expected s3://BUCKET/DIRECTORY, got {uri}")
         if mode not in ("abort", "continue"):
@@ -130,7 +134,7 @@ class Imports:
         self._launch(run, import_rows.connect(endpoint))
         return Answer({"id": str(run.number)})
 
-    def list(self, limit: Any, token: str | None) -> Answer:
+    def list_imports(self, limit: Any, token: str | None) -> Answer:
         """GET /bulk/imports."""
         size = limits.check_page(limit, limits.MAX_PAGE, limits.MAX_PAGE)
         with self._spaces.lock:
@@ -138,12 +142,12 @@ class Imports:
             page, after = page_of(names, size, token)
             return Answer({"data": [self.runs[name.lstrip("0")].model() for name in page]} | after)
 
-    def describe(self, id: str) -> Answer:
+    def describe_import(self, id: str) -> Answer:
         """GET /bulk/imports/{id}."""
         with self._spaces.lock:
             return Answer(self._run(id).model())
 
-    def cancel(self, id: str) -> Answer:
+    def cancel_import(self, id: str) -> Answer:
         """DELETE /bulk/imports/{id}; an import that has ended stays as it is."""
         with self._spaces.lock:
             run = self._run(id)
@@ -161,7 +165,7 @@ class Imports:
             raise data_refusal(f"Import {id} not found", 404, NOT_FOUND)
         return self.runs[id]
 
-    def _launch(self, run: Import, s3: import_rows.S3) -> None:
+    def _launch(self, run: Import, s3: S3Client) -> None:
         files: list[File] | ImportFailed
         try:
             files = import_rows.list_files(s3, run.uri)
@@ -170,7 +174,7 @@ class Imports:
             files = failed
         threading.Thread(target=self._carry_out, args=(run, s3, files), daemon=True, name="import").start()
 
-    def _carry_out(self, run: Import, s3: import_rows.S3, files: list[File] | ImportFailed) -> None:
+    def _carry_out(self, run: Import, s3: S3Client, files: list[File] | ImportFailed) -> None:
         try:
             self._holds.stay(run)
             with self._spaces.lock:
@@ -197,7 +201,7 @@ class Imports:
                     text = f'The namespace "{name}" already exists.'
                     raise ImportFailed(f"User error: {text} Imports are only allowed into nonexistent namespaces.")
 
-    def _load(self, run: Import, s3: import_rows.S3, files: list[File]) -> dict[str, dict[str, Record]]:
+    def _load(self, run: Import, s3: S3Client, files: list[File]) -> dict[str, dict[str, Record]]:
         seen = {name: Seen() for name in sorted(run.namespaces)}
         loaded: dict[str, dict[str, Record]] = {name: {} for name in seen}
         for number, file in enumerate(files, 1):
@@ -207,10 +211,10 @@ class Imports:
             run.percent = 100 * number / len(files)
         return loaded
 
-    def _load_file(self, run: Import, s3: import_rows.S3, file: File, loaded: dict[str, Record], seen: Seen) -> None:
-        size, parquet = import_rows.open_file(s3, file)
-        run.bytes_read += size
-        for at, row in enumerate(import_rows.rows(parquet)):
+    def _load_file(self, run: Import, s3: S3Client, file: File, loaded: dict[str, Record], seen: Seen) -> None:
+        content = import_rows.read_file(s3, file)
+        run.bytes_read += len(content)
+        for at, row in enumerate(import_rows.rows(file, content)):
             try:
                 record = import_rows.judge(row, self._dimension, self._metric, self._settings, seen)
             except RowRefused as refused:

@@ -126,12 +126,12 @@ def _carry_out_data(call: Call, control: ControlPlane, body: dict[str, Any]) -> 
 
 def _carry_out_import(call: Call, imports: Imports, body: dict[str, Any]) -> Answer:
     if call.op == "start_import":
-        return imports.start(body)
+        return imports.start_import(body)
     if call.op == "list_imports":
-        return imports.list(*_page(call))
+        return imports.list_imports(*_page(call))
     if call.op == "describe_import":
-        return imports.describe(call.item)
-    return imports.cancel(call.item)
+        return imports.describe_import(call.item)
+    return imports.cancel_import(call.item)
 
 
 def _page(call: Call) -> tuple[str | None, str | None]:

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from tests.pinecone_server.exchange import Exchange, Request
 from tests.pinecone_server.messages import CLASSES
 from tests.pinecone_server.routes import Call
-from tests.pinecone_server.shapes import Answer
+from tests.pinecone_server.shapes import UNAVAILABLE, Answer, data_refusal
 
 _METHODS = {
     "Upsert": ("upsert", "UpsertResponse"),
@@ -68,7 +68,7 @@ def _handler(method: str, index: str, exchange: Exchange) -> Callable[[bytes, gr
         call = Call(op, index, parameters, body.get("namespace", ""))
         answer = exchange.answer(Request(call, len(raw), sent.get("api-key"), lambda: body, protocol="grpc"))
         if answer is None or answer.cut:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset by peer")
+            answer = data_refusal("connection reset by peer", 503, UNAVAILABLE).answer
         if answer.status >= 300:
             _refuse(answer, context)
         message = ParseDict(_plain(answer.payload), CLASSES[response](), ignore_unknown_fields=True)

@@ -53,8 +53,9 @@ class PineconeServer:
         if self._http is not None:
             http, self._http = self._http, None
             self.faults.open_gates()
-            for listening in (http, *self.control.doors):
-                listening.stop()
+            http.stop()
+            for door in self.control.doors:
+                door.stop()
 
     def hold(self) -> None:
         """Make no further write visible until `release`."""
