@@ -234,7 +234,7 @@ def _attempt(work: Callable[[], None]) -> tuple[str, int] | None:
     arrived = _watch_signals()
     try:
         work()
-    except click.ClickException:
+    except (click.ClickException, click.exceptions.Exit):
         raise
     except BrokenPipeError:
         os._exit(1)  # the reader of stdout has gone, and so has whom to tell

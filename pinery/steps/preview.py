@@ -20,7 +20,7 @@ from pinery.records import ModelCard
 from pinery.steps.corpus import Corpus
 from pinery.steps.find_index import open_ledger, refuse_foreign
 from pinery.steps.make_plan import PlanOptions, count_only
-from pinery.steps.stored import last_report
+from pinery.steps.stored import last_report, undisturbed
 
 METADATA_BYTES = 100
 """Assumed per row."""
@@ -71,7 +71,7 @@ def _counts(corpus: Corpus, card: ModelCard | None, limit: int | None) -> PlanCo
             raise ConfigError(
                 f"the source of corpus {corpus.config.corpus} lists no image; check the config's `source`"
             )
-        return count_only(folder, listing, checkpoint, ledger, PlanOptions(limit=limit))
+        return undisturbed(lambda: count_only(folder, listing, checkpoint, ledger, PlanOptions(limit=limit)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
