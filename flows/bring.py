@@ -2,20 +2,23 @@
 
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import replace
 from typing import Any
 
 from prefect.futures import PrefectConcurrentFuture
 
 from pinery.config import MAX_WORKERS
 from pinery.records import PartReport, UpsertReport
+from pinery.steps.bulk_import import choose_load
 from pinery.steps.embed_part import refuse_nothing_but_failures
 from pinery.steps.lanes import open_lanes
-from pinery.steps.make_plan import Plan, PlanOptions, Work
+from pinery.steps.make_plan import Plan, PlanOptions, Work, still_to_upsert
 from pinery.steps.report import add_plan
 from pinery.steps.run import Run
 from tasks.delete_rows import delete_rows
 from tasks.embed_part import embed_part
 from tasks.ensure_index import ensure_index
+from tasks.import_rows import import_rows
 from tasks.publish_report import publish_report
 from tasks.upsert_part import upsert_part
 from tasks.verify import verify
@@ -28,7 +31,12 @@ def bring_index(run: Run, plan: Plan, options: PlanOptions, report: dict[str, An
     """Do what the plan says and return the closed report; a verified index may `go_live` in place of another."""
     add_plan(run, report, plan, options.limit)
     ensure_index(run)
-    parts, upserts = embed_and_upsert(run, plan)
+    if choose_load(run, plan, options.limit) == "import":
+        parts, _ = embed_and_upsert(run, replace(plan, upsert=()), upserting=False)
+        import_rows(run, plan)
+        _, upserts = embed_and_upsert(run, still_to_upsert(run, plan))
+    else:
+        parts, upserts = embed_and_upsert(run, plan)
     refuse_nothing_but_failures(run, plan.counts.held)
     deletes = options.limit is None and needs_deletes(plan, upserts)
     deleted = delete_rows(run, plan.listing, options.allow_deletes) if deletes else 0
@@ -42,39 +50,39 @@ def needs_deletes(plan: Plan, upserts: list[UpsertReport]) -> bool:
     return before or any(upsert.rejected for upsert in upserts)
 
 
-def embed_and_upsert(run: Run, plan: Plan) -> tuple[list[PartReport], list[UpsertReport]]:
-    """Embed the plan's parts, and upsert each as it appears beside what was checkpointed before."""
+def embed_and_upsert(run: Run, plan: Plan, upserting: bool = True) -> tuple[list[PartReport], list[UpsertReport]]:
+    """Embed the plan's parts, and upsert each as it appears (unless not `upserting`) beside the plan's upserts."""
     to_embed, to_upsert = deque(plan.embed), deque(plan.upsert)
     parts: list[PartReport] = []
     upserts: list[UpsertReport] = []
     embedding: dict[PrefectConcurrentFuture, Work] = {}
-    upserting: PrefectConcurrentFuture | None = None
+    sending: PrefectConcurrentFuture | None = None
     items = sum(work.rows for work in plan.embed)
     with (
         open_lanes(run, len(plan.embed), items) as lanes,
         run.stage("embed", items),
-        run.stage("upsert", items + sum(work.rows for work in plan.upsert)),
+        run.stage("upsert", items * upserting + sum(work.rows for work in plan.upsert)),
     ):
         try:
-            while to_embed or to_upsert or embedding or upserting:
+            while to_embed or to_upsert or embedding or sending:
                 while to_embed and len(embedding) < lanes.count:
                     work = to_embed.popleft()
                     embedding[embed_part.submit(run, work, lanes)] = work
-                if upserting is None and to_upsert:
-                    upserting = upsert_part.submit(run, to_upsert.popleft())
-                wait_for_one(*embedding, upserting)
+                if sending is None and to_upsert:
+                    sending = upsert_part.submit(run, to_upsert.popleft())
+                wait_for_one(*embedding, sending)
                 for future in [future for future in embedding if future.wrapped_future.done()]:
                     work = embedding.pop(future)
                     parts.append(future.result())
-                    if parts[-1].rows:
+                    if parts[-1].rows and upserting:
                         to_upsert.append(work)
-                if upserting is not None and upserting.wrapped_future.done():
-                    upserts.append(upserting.result())
-                    upserting = None
+                if sending is not None and sending.wrapped_future.done():
+                    upserts.append(sending.result())
+                    sending = None
         except BaseException:
             # The lease may be let go of only when nothing is in flight any more.
             run.stop()
-            wait([one.wrapped_future for one in (*embedding, upserting) if one is not None])
+            wait([one.wrapped_future for one in (*embedding, sending) if one is not None])
             raise
     return parts, upserts
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from pinery.errors import ConfigError, PineryError
+from pinery.errors import ConfigError, DifferentError, PineryError
 
 Command = Callable[..., Any]
 
@@ -108,6 +108,26 @@ def upsert(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: A
 
 
 @command(
+    click.option("--full", is_flag=True, help="Compare the vectors and metadata of all rows, not of a sample."),
+    click.option("--repair", is_flag=True, help="Upsert and delete what differs, and compare again."),
+    click.option("--allow-deletes", is_flag=True, help="Let a repair pass that deletes more than the delete_guard."),
+    click.option("--wait", is_flag=True, help="Wait for another run of the corpus instead of refusing."),
+)
+def verify(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+    """Compare the index with the live rows; exit code 1 where they differ."""
+    from flows import shown
+    from flows.launch import launch
+
+    try:
+        shown.comparison(launch("verify", config, overrides, flags), as_json)
+    except DifferentError as error:
+        shown.comparison(error.result, as_json)
+        if not as_json:
+            click.echo(f"pinery: {error}", err=True)
+        raise click.exceptions.Exit(error.exit_code) from None
+
+
+@command(
     click.option("--image", metavar="PATH-OR-URL", help="Search by an image."),
     click.option("--text", help="Search by words (models with a text tower)."),
     click.option("--id", "item_id", metavar="ID", help="Search by an item of the corpus."),
@@ -131,6 +151,20 @@ def search(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: A
         grid=flags["grid"],
     )
     shown.matches(search(Corpus(load_config(config, overrides)), query), as_json)
+
+
+@command(click.option("--yes", is_flag=True, help="Do it; without it the rows are only counted."))
+def remove(config: str, overrides: tuple[str, ...], *, as_json: bool, yes: bool) -> None:
+    """Delete the corpus' namespace from its index; the index and the checkpoint stay."""
+    from flows import shown
+    from flows.progress import current_progress, on_terminal
+    from pinery.config_file import load_config
+    from pinery.steps.corpus import Corpus
+    from pinery.steps.remove import remove
+
+    with on_terminal():
+        result = remove(Corpus(load_config(config, overrides)), really=yes, progress=current_progress())
+    shown.removal(result, as_json)
 
 
 @command()
@@ -200,7 +234,7 @@ def _attempt(work: Callable[[], None]) -> tuple[str, int] | None:
     arrived = _watch_signals()
     try:
         work()
-    except click.ClickException:
+    except (click.ClickException, click.exceptions.Exit):
         raise
     except BrokenPipeError:
         os._exit(1)  # the reader of stdout has gone, and so has whom to tell

@@ -12,7 +12,7 @@ from pinery.models.registry import parse
 
 
 def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:
-    """Run the flow `reindex` or `upsert` on a config file with overrides; return the run's report.
+    """Run the flow `reindex`, `upsert` or `verify` on a config file with overrides; return what it returns.
 
     Raises what the flow raises; configuration errors before Prefect is even imported.
     """
@@ -26,9 +26,10 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
     from flows.reindex import reindex
     from flows.server import prefect_api
     from flows.upsert import upsert
+    from flows.verify import verify
 
     # Prefect's event queue logs beside all of Prefect's own settings.
     logging.getLogger("EventsWorker").setLevel(os.environ["PREFECT_LOGGING_LEVEL"])
-    flow = {"reindex": reindex, "upsert": upsert}[name]
+    flow = {"reindex": reindex, "upsert": upsert, "verify": verify}[name]
     with prefect_api(), on_terminal():
         return flow(settings.model_dump(mode="json"), **flags)

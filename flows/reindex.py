@@ -19,6 +19,7 @@ from pinery.steps.run import open_run
 from tasks.find_index import find_index
 from tasks.list_items import list_items
 from tasks.make_plan import make_plan
+from tasks.resume_import import resume_import
 
 
 @flow(name="reindex", task_runner=ThreadPoolTaskRunner(max_workers=LANES), persist_result=False)
@@ -48,6 +49,7 @@ def reindex(
     provide_secrets(settings)
     with open_run(Corpus(settings), wait=wait, progress=current_progress()) as run, reported(run) as report:
         find_index(run)
+        resume_import(run)
         listing = list_items(run)
         plan = make_plan(run, listing, options)
         return bring_index(run, plan, options, report, go_live=True)

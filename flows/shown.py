@@ -15,9 +15,8 @@ from rich.text import Text
 if TYPE_CHECKING:
     from pinery.search.query import Answer
 
-COUNTS = ("listed", "new", "changed", "relabelled", "unchanged", "moved", "embedded", "reused", "upserted", "deleted")
-WORK = ("embedded", "reused", "upserted", "deleted", "moved", "attempted")
-"""A run that counts none of these has left everything as it was."""
+WORK = ("embedded", "reused", "imported", "upserted", "deleted", "moved")
+COUNTS = ("listed", "new", "changed", "relabelled", "unchanged", *WORK)
 SHOWN_ROWS = 20
 UNFOLDED = 1_000_000
 """Columns where stdout is no terminal: whoever reads it gets each value whole, on one line."""
@@ -38,7 +37,7 @@ def report(data: dict[str, Any], as_json: bool) -> None:
         _add(table, "bottleneck", data["bottleneck"])
     _add(table, "index", f"{data['kind']}:{data['index']} / {data['namespace']} ({data['held']:,} rows, verified)")
     _console().print(table)
-    if not data["limited"] and not any(data.get(name, 0) for name in WORK):
+    if not data["limited"] and not any(data.get(name, 0) for name in (*WORK, "attempted")):
         click.echo("Nothing changed: no model was loaded and no image was read.")
     if data["limited"]:
         click.echo(f"Limited to the first {data['limited']} items; nothing was deleted.")
@@ -63,9 +62,41 @@ def preview(data: dict[str, Any], as_json: bool) -> None:
         _add(table, "embedding takes about", f"{estimate['embed_seconds']:,.0f} s at the last run's rate")
     if estimate["write_units"] is not None:
         _add(table, "write units about", f"{estimate['write_units']:,} (${estimate['dollars']:,.2f})")
+    if estimate["import_dollars"] is not None:
+        _add(table, "by bulk import about", f"${estimate['import_dollars']:,.2f}, where the namespace is new")
     _console().print(table)
     for reason in data["refused"]:
         click.echo(click.style(f"run would refuse this: {reason}", fg="yellow"), err=True)
+    return None
+
+
+def comparison(data: dict[str, Any], as_json: bool) -> None:
+    """How an index differs from the live rows."""
+    if as_json:
+        return _json(data)
+    table = _table(f"index {data['kind']}:{data['index']} / {data['namespace']} against corpus {data['corpus']}")
+    for name in ("expected", "held", "missing", "extra", "stale", "wrong", "wrong_metadata"):
+        _add(table, name.replace("_", " "), f"{data[name]:,}")
+    _add(table, "compared by value", f"{data['checked']:,}{'' if data['full'] else ' (a sample; --full compares all)'}")
+    if data["rounded"]:
+        _add(table, "rounded", f"{data['rounded']:,} vectors are equal only within 1e-6")
+    if data["repaired"] is not None:
+        _add(table, "repaired", f"{data['repaired']['upserted']:,} upserted, {data['repaired']['deleted']:,} deleted")
+    if data["differences"]:
+        _add(table, "ids that differ", data["differences"])
+    _console().print(table)
+    return None
+
+
+def removal(data: dict[str, Any], as_json: bool) -> None:
+    """What was removed, or would be."""
+    if as_json:
+        return _json(data)
+    where = f"namespace {data['namespace']} of index {data['kind']}:{data['index']} ({data['rows']:,} rows)"
+    if data["removed"]:
+        click.echo(f"Deleted {where}. The checkpoint stays: `pinery upsert CONFIG` fills it again without a model.")
+    else:
+        click.echo(f"Would delete {where}; nothing was changed. --yes does it.")
     return None
 
 

@@ -20,6 +20,7 @@ from pinery.steps.run import open_run
 from pinery.steps.stored import current_listing
 from tasks.find_index import find_index
 from tasks.make_plan import make_plan
+from tasks.resume_import import resume_import
 
 
 @flow(name="upsert", task_runner=ThreadPoolTaskRunner(max_workers=LANES), persist_result=False)
@@ -40,6 +41,7 @@ def upsert(config: str | dict[str, Any], index: str | None = None, wait: bool = 
     corpus = Corpus(settings)
     with open_run(corpus, wait=wait, progress=current_progress()) as run, reported(run) as report:
         find_index(run)
+        resume_import(run)
         listing = run.scratch / "listing.parquet"
         shutil.copyfile(current_listing(corpus), listing)
         options = PlanOptions(allow_changes=True)

@@ -127,6 +127,8 @@ class PineconeSettings(LanceSettings):
     cloud: Clouds = "aws"
     region: str = "us-east-1"
     deletion_protection: bool = False
+    transport: Literal["rest", "grpc"] = Field("rest", description="Of upserts; gRPC sends a third of the bytes.")
+    integration_id: str | None = Field(None, description="Pinecone's storage integration that may read the state's S3.")
     ready_timeout: float = Field(300, gt=0, description="Seconds to wait for a new index to become ready.")
 
 
@@ -157,7 +159,7 @@ class UpsertSettings(Settings):
 
     max_concurrency: int = Field(16, ge=1, le=64)
     outage_patience: float = Field(900, ge=0, description="Seconds.")
-    load: Literal["auto", "upsert"] = "auto"
+    load: Literal["auto", "upsert", "import"] = "auto"
 
 
 class RunnerSettings(Settings):
@@ -210,6 +212,22 @@ class Config(Settings):
                 data["namespace"] = data["corpus"]
             data["run"] = _with_fetch_threads(data.get("run", {}), data.get("source"))
         return data
+
+    @model_validator(mode="after")
+    def _import_is_possible(self) -> Config:
+        if self.upsert.load == "import" and (obstacle := self.import_obstacle()):
+            raise ValueError(f"upsert.load: import is not possible, because {obstacle}; use auto or upsert")
+        return self
+
+    def import_obstacle(self) -> str | None:
+        """Why Pinecone can't bulk-import from the state, as far as the config tells; None if it can."""
+        if not isinstance(self.index, PineconeSettings):
+            return "index.kind is not pinecone"
+        if not self.is_s3_state:
+            return "`state` is not on S3"
+        if self.index.cloud != "aws":
+            return f"only indexes on AWS import from S3, and index.cloud is {self.index.cloud}"
+        return "the namespace has a slash in its name" if "/" in self.namespace else None
 
     @property
     def is_s3_state(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class PineryError(Exception):
     """Base of all errors with a message meant for the user: what happened, the value, what to do next."""
@@ -45,8 +47,27 @@ class StoppedError(TerminalError):
     """The run was asked to stop (a signal); published work is kept."""
 
 
+class DifferentError(TerminalError):
+    """An index doesn't hold what it should; `result` has the counts of `pinery verify`."""
+
+    def __init__(self, index: str, result: dict[str, Any]) -> None:
+        kinds = ("missing", "extra", "stale", "wrong", "wrong_metadata")
+        counts = ", ".join(f"{result[kind]:,} {kind}" for kind in kinds if result[kind])
+        advice = (
+            "what could not be mended is listed in the differences file"
+            if result["repaired"]
+            else "--repair upserts and deletes only the difference"
+        )
+        super().__init__(f"index {index} is not what it should be: {counts}; {advice}")
+        self.result = result
+
+
 class TransientError(PineryError):
     """A fault that a later attempt may not meet: a timeout, a reset, a 5xx."""
+
+
+class ThrottledError(TransientError):
+    """The other side asks for fewer requests a second."""
 
 
 class BadImageError(PineryError):

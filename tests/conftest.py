@@ -6,7 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("pinery", deadline=None)
+hypothesis.settings.load_profile("pinery")
 
 # Read by Prefect's server when it starts: without batching, back-to-back flows wait for its database.
 for _name, _value in {"BATCH_SIZE": "200", "READ_BATCH_SIZE": "200", "FLUSH_INTERVAL": "1"}.items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pinery.config_file import load_config
+from pinery.steps.corpus import Corpus
 from tests.corpora import config
 from tests.processes import pinery, write_config
 
@@ -39,6 +41,36 @@ def test_a_run_without_any_prefect_server(images: Path, tmp_path: Path) -> None:
     drawn = pinery("show", str(path), "--grid", str(tmp_path / "sample.png"), "--count", "4")
     assert drawn.returncode == 0, drawn.stderr
     assert (tmp_path / "sample.png").stat().st_size > 1000
+
+
+def test_verify_ends_with_one_while_a_difference_remains(images: Path, tmp_path: Path) -> None:
+    path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
+    assert pinery("run", str(path), PREFECT_API_URL="").returncode == 0
+    Corpus(load_config(str(path))).index.delete(["red-0.jpg"])
+    different = pinery("verify", str(path), "--json", PREFECT_API_URL="")
+    assert different.returncode == 1
+    counts = json.loads(different.stdout)
+    assert [counts[name] for name in ("missing", "extra", "stale", "wrong", "wrong_metadata", "checked")] == [
+        1, 0, 0, 0, 0, 11
+    ]  # fmt: skip
+    told = pinery("verify", str(path), PREFECT_API_URL="")
+    assert told.returncode == 1
+    [line] = told.stderr.strip().splitlines()
+    assert "1 missing; --repair upserts and deletes only the difference" in line
+    assert counts["differences"].rpartition("/")[0] in told.stdout
+    mended = pinery("verify", str(path), "--repair", PREFECT_API_URL="")
+    assert mended.returncode == 0, mended.stderr
+    assert "1 upserted, 0 deleted" in mended.stdout
+
+
+def test_remove_asks_for_a_yes(images: Path, tmp_path: Path) -> None:
+    path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
+    assert pinery("run", str(path), PREFECT_API_URL="").returncode == 0
+    counted = pinery("remove", str(path))
+    assert (counted.returncode, "(12 rows); nothing was changed. --yes does it" in counted.stdout) == (0, True)
+    removed = pinery("remove", str(path), "--yes", "--json")
+    assert json.loads(removed.stdout)["removed"]
+    assert Corpus(load_config(str(path))).index.count() == 0
 
 
 def test_a_users_mistake_is_one_line_on_stderr(images: Path, tmp_path: Path) -> None:

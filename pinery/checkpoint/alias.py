@@ -25,7 +25,7 @@ class IndexEntry:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry of the alias' history; `at` is ISO 8601 in UTC."""
+    """One entry of the alias' history; `at` is ISO 8601 in UTC, `live` is empty once nothing is live."""
 
     at: str
     run: str
@@ -52,6 +52,14 @@ class Alias:
         return replace(
             self, live=entry, kept=kept, retired=retired, history=[*self.history, Change(at, run, entry.name)]
         )
+
+    def without(self, entry: IndexEntry, at: str, run: str) -> Alias:
+        """The alias after `entry` was removed."""
+        kept = [old for old in self.kept if not old.same_place(entry)]
+        retired = [old for old in self.retired if not old.same_place(entry)]
+        if self.live is None or not self.live.same_place(entry):
+            return replace(self, kept=kept, retired=retired)
+        return replace(self, live=None, kept=kept, retired=retired, history=[*self.history, Change(at, run, "")])
 
 
 def read_alias(store: Store, name: str) -> tuple[Alias, str | None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pinery.checkpoint.parquet import TableWriter
@@ -40,15 +41,30 @@ class Ledger:
         names = [name for name in self._store.names(self._paths.rejected) if _epoch(name) >= self.first_epoch]
         return [self._store.local(f"{self._paths.rejected}/{name}") for name in names]
 
-    def intend(self, ids: pa.Array[Any] | pa.ChunkedArray[Any], scratch: Path) -> None:
-        """Note ids that are about to be written or deleted: until they are entered, the index may hold either state."""
-        nothing = pa.nulls(len(ids), pa.string())
-        alive = pa.array([False] * len(ids))
-        self.enter(pa.table([ids, nothing, nothing, alive], schema=LEDGER_SCHEMA), scratch)
+    def intend(self, ids: pa.Array[Any] | pa.ChunkedArray[Any], scratch: Path) -> str:
+        """Note ids that are about to be written or deleted: until they are entered, the index may hold either state.
 
-    def enter(self, rows: pa.Table, scratch: Path) -> None:
-        """Enter acknowledged rows (LEDGER_SCHEMA), all at once."""
-        self._append(self._paths.ledger, rows.cast(LEDGER_SCHEMA), scratch)
+        Returns the entry's name.
+        """
+        return self.enter(_intended(ids), scratch)
+
+    def enter(self, rows: pa.Table, scratch: Path) -> str:
+        """Enter acknowledged rows (LEDGER_SCHEMA), all at once; return the entry's name."""
+        return self._append(self._paths.ledger, rows.cast(LEDGER_SCHEMA), scratch)
+
+    def enter_file(self, path: Path) -> None:
+        """Enter the local Parquet file `path` (LEDGER_SCHEMA) as it is; it is gone then."""
+        with self._lock:
+            self._store.publish(f"{self._paths.ledger}/{self._next_name()}", path)
+
+    def open_entry(self, ids: pa.ChunkedArray[Any], scratch: Path) -> OpenEntry:
+        """Note ids that are about to be written, to be entered as they are acknowledged."""
+        return OpenEntry(self, ids, scratch)
+
+    def withdraw(self, names: list[str]) -> None:
+        """Remove entries of this run; a later one must say all that they said."""
+        for name in names:
+            self._store.delete(f"{self._paths.ledger}/{name}")
 
     def reject(self, rows: pa.Table, scratch: Path) -> None:
         """Record rows (REJECTED_SCHEMA) that the index refused."""
@@ -79,14 +95,55 @@ class Ledger:
         entries = [name for name in names if not name.startswith(SNAPSHOT) and name > newest.removeprefix(SNAPSHOT)]
         return ([newest] if newest else []) + entries
 
-    def _append(self, folder: str, rows: pa.Table, scratch: Path) -> None:
+    def _append(self, folder: str, rows: pa.Table, scratch: Path) -> str:
         with self._lock:
-            name = f"{self._epoch:08d}-{next(self._numbers):08d}.parquet"
+            name = self._next_name()
             path = scratch / f"entry-{name}"
             with TableWriter(path, rows.schema) as writer:
                 for batch in rows.to_batches():
                     writer.append(batch)
             self._store.publish(f"{folder}/{name}", path)
+        return name
+
+    def _next_name(self) -> str:
+        return f"{self._epoch:08d}-{next(self._numbers):08d}.parquet"
+
+
+class OpenEntry:
+    """The rows of one unit of work, entered while they are acknowledged; one entry in the end."""
+
+    def __init__(self, ledger: Ledger, ids: pa.ChunkedArray[Any], scratch: Path) -> None:
+        self._ledger, self._ids, self._scratch = ledger, ids, scratch
+        self._names = [ledger.intend(ids, scratch)]
+        self._waiting: list[pa.Table] = []
+        self._entered: list[pa.Table] = []
+
+    def acknowledge(self, rows: pa.Table) -> None:
+        """Take acknowledged rows (LEDGER_SCHEMA); they are entered by `enter`."""
+        if rows.num_rows:
+            self._waiting.append(rows.cast(LEDGER_SCHEMA))
+
+    def enter(self) -> None:
+        """Enter what was acknowledged since the last time."""
+        if self._waiting:
+            self._names.append(self._ledger.enter(pa.concat_tables(self._waiting), self._scratch))
+            self._entered += self._waiting
+            self._waiting = []
+
+    def close(self) -> None:
+        """Enter the rest, and put one entry in the place of all."""
+        self.enter()
+        if len(self._names) == 1:
+            return
+        entered = pa.concat_tables(self._entered)
+        left = self._ids.filter(pc.invert(pc.is_in(self._ids, entered["id"].combine_chunks())))
+        self._ledger.enter(pa.concat_tables([_intended(left), entered]), self._scratch)
+        self._ledger.withdraw(self._names)
+
+
+def _intended(ids: pa.Array[Any] | pa.ChunkedArray[Any]) -> pa.Table:
+    nothing = pa.nulls(len(ids), pa.string())
+    return pa.table([ids, nothing, nothing, pa.array([False] * len(ids), pa.bool_())], schema=LEDGER_SCHEMA)
 
 
 def last_epoch(store: Store, paths: IndexPaths) -> int:

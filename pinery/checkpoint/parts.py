@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pinery.checkpoint.parquet import TableWriter, stream, vector_row_group
 from pinery.checkpoint.store import Store
+from pinery.errors import TerminalError
 from pinery.records import PART_SCHEMA
 
 KEY_COLUMNS = ["id", "version", "sha256", "error"]
@@ -60,8 +61,14 @@ class Checkpoint:
 
     def batches(self, part: str, columns: list[str], batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
         """Row batches of `part`, streamed."""
-        with self.open(part) as source:
-            yield from stream(source, columns, batch_rows)
+        try:
+            with self.open(part) as source:
+                yield from stream(source, columns, batch_rows)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise TerminalError(
+                f"{self.store.root}/{self._name(part)} can't be read ({str(error)[:200]}). If it is damaged, delete it:"
+                " its images are embedded again"
+            ) from error
 
     def row_group(self, part: str, row: int) -> tuple[int, pa.Table]:
         """The row group that row `row` of `part` lies in: its first row's number, and its `sha256` and `values`."""

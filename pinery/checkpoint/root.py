@@ -64,6 +64,10 @@ class IndexPaths:
     def rejected(self) -> str:
         return f"{self.folder}/rejected"
 
+    @property
+    def imports(self) -> str:
+        return f"{self.folder}/imports"
+
 
 @dataclass(frozen=True, slots=True)
 class CorpusPaths:
@@ -88,6 +92,13 @@ class CorpusPaths:
 
     def report(self, run: str) -> str:
         return f"{self.runs}/{run}.json"
+
+    @property
+    def comparisons(self) -> str:
+        return f"{self.corpus}/verify"
+
+    def differences(self, run: str) -> str:
+        return f"{self.comparisons}/{run}.parquet"
 
     def card(self, model_key: str) -> str:
         return f"{self.corpus}/{model_key}/card.json"

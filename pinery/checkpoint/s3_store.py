@@ -22,7 +22,8 @@ DENIED = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", 
 MISSING = {"404", "NoSuchKey", "NotFound"}
 CONFLICT = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 READ_AHEAD = 1 << 20
-MULTIPART_BYTES = 4 << 30
+ONE_PUT_BYTES = 4 << 30
+"""S3 takes at most 5 GiB in one PUT."""
 WRITER_KEY = "pinery-write"
 
 
@@ -68,10 +69,11 @@ class S3Store:
 
     def publish(self, name: str, path: Path) -> None:
         """See Store."""
-        if path.stat().st_size > MULTIPART_BYTES:
-            raise TerminalError(f"{path.name} is over 4 GiB; set run.part_rows lower")
-        with path.open("rb") as body:
-            self._put(name, body, {"IfNoneMatch": "*"})
+        if path.stat().st_size > ONE_PUT_BYTES:
+            self._upload(name, path)
+        else:
+            with path.open("rb") as body:
+                self._put(name, body, {"IfNoneMatch": "*"})
         path.unlink()
 
     def names(self, folder: str) -> list[str]:
@@ -156,6 +158,15 @@ class S3Store:
             if "value" not in outcome:
                 raise
         return cast(str, outcome["value"])
+
+    def _upload(self, name: str, path: Path) -> None:
+        # An upload in many requests appears as a whole, but its last request can't be conditional everywhere. One
+        # writer holds the lease, so the look and the upload need not be one step.
+        folder, _, file = name.rpartition("/")
+        if file in self.tags(folder):
+            raise ConflictError(f"{self.root}/{name} was written by another run")
+        with self._errors(name):
+            self._s3.upload_file(str(path), self._bucket, self._key(name))
 
     @contextlib.contextmanager
     def _errors(self, name: str, missing: bool = False) -> Iterator[dict[str, Any]]:

@@ -5,22 +5,27 @@ It owns the minutes: the SDK beneath retries for seconds, and nothing above retr
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import pyarrow as pa
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from pinery.errors import RequestTooLargeError, RowsRefusedError, TerminalError, TransientError
+from pinery.errors import RequestTooLargeError, RowsRefusedError, TerminalError, ThrottledError, TransientError
 from pinery.indexes.protocol import Index
+from pinery.planning.pace import Pace
 from pinery.planning.packing import pack_rows
 
 Result = TypeVar("Result")
 
 LONGEST_PAUSE = 30.0
+RECHECK_SECONDS = 0.5
+"""How long a request waits for its turn before it asks again whether the run is to stop."""
 SAME_REFUSALS = 50
 """Rows of one request, all refused in the same words: it is not the rows that are wrong."""
 
@@ -52,13 +57,14 @@ def upsert_rows(index: Index, batches: Iterable[pa.RecordBatch], patience: Patie
     """
     window = index.max_concurrency
     patience, end = _shared(patience)
+    gate = _Gate(index, patience)
     pending: deque[Future[Settled]] = deque()
     pool = ThreadPoolExecutor(window, thread_name_prefix="upsert")
     try:
         for request in _requests(index, batches):
             while len(pending) >= 2 * window:
                 yield pending.popleft().result()
-            pending.append(pool.submit(_settle, index, request, patience, end))
+            pending.append(pool.submit(_settle, gate, request, end))
         while pending:
             yield pending.popleft().result()
     except BaseException as error:
@@ -95,7 +101,7 @@ def with_patience(action: Callable[[], Result], what: str, patience: Patience) -
 
 def _requests(index: Index, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        for start, stop in pack_rows(batch, index.max_request_rows, index.max_request_bytes):
+        for start, stop in pack_rows(batch, index.max_request_rows, index.max_request_bytes, index.value_bytes):
             yield batch.slice(start, stop - start)
 
 
@@ -111,25 +117,67 @@ def _shared(patience: Patience) -> tuple[Patience, Callable[[BaseException], Non
     return replace(patience, check=check), errors.append
 
 
-def _settle(index: Index, rows: pa.RecordBatch, patience: Patience, end: Callable[[BaseException], None]) -> Settled:
+class _Gate:
+    """Lets as many requests through to the index as its pace allows."""
+
+    def __init__(self, index: Index, patience: Patience) -> None:
+        self.index, self.patience = index, patience
+        self._pace = Pace(index.max_concurrency)
+        self._in_flight = 0
+        self._changed = threading.Condition()
+
+    def upsert(self, rows: pa.RecordBatch) -> None:
+        """One attempt at a request."""
+        with self._turn() as epoch:
+            try:
+                self.index.upsert(rows)
+            except ThrottledError:
+                self._slow(epoch)
+                raise
+            with self._changed:
+                self._pace.succeed()
+
+    @contextmanager
+    def _turn(self) -> Iterator[int]:
+        with self._changed:
+            while self._in_flight >= self._pace.limit:
+                self._changed.wait(RECHECK_SECONDS)
+                self.patience.check()
+            self._in_flight += 1
+            epoch = self._pace.epoch
+        try:
+            yield epoch
+        finally:
+            with self._changed:
+                self._in_flight -= 1
+                self._changed.notify_all()
+
+    def _slow(self, epoch: int) -> None:
+        with self._changed:
+            slower, limit = self._pace.slow(epoch), self._pace.limit
+        if slower:
+            self.patience.note(f"index {self.index.name} asks for fewer requests: at most {limit} at once for now")
+
+
+def _settle(gate: _Gate, rows: pa.RecordBatch, end: Callable[[BaseException], None]) -> Settled:
     refused: dict[int, str] = {}
     try:
-        _send(index, rows, 0, refused, patience)
+        _send(gate, rows, 0, refused)
         if len(refused) == rows.num_rows >= SAME_REFUSALS and len(set(refused.values())) == 1:
-            raise TerminalError(f"index {index.name} refused every row of a request: {refused[0]}")
+            raise TerminalError(f"index {gate.index.name} refused every row of a request: {refused[0]}")
     except BaseException as error:
         end(error)
         raise
     return Settled(rows, refused)
 
 
-def _send(index: Index, rows: pa.RecordBatch, offset: int, refused: dict[int, str], patience: Patience) -> None:
+def _send(gate: _Gate, rows: pa.RecordBatch, offset: int, refused: dict[int, str]) -> None:
     try:
-        with_patience(lambda: index.upsert(rows), f"upsert to {index.name}", patience)
+        with_patience(lambda: gate.upsert(rows), f"upsert to {gate.index.name}", gate.patience)
     except (RequestTooLargeError, RowsRefusedError) as error:
         if rows.num_rows == 1:
             refused[offset] = str(error)
             return
         half = rows.num_rows // 2
-        _send(index, rows.slice(0, half), offset, refused, patience)
-        _send(index, rows.slice(half), offset + half, refused, patience)
+        _send(gate, rows.slice(0, half), offset, refused)
+        _send(gate, rows.slice(half), offset + half, refused)

@@ -31,6 +31,7 @@ class LanceIndex:
     kind = "lance"
     max_request_rows = 1024
     max_request_bytes = 1 << 30
+    value_bytes = 4
     max_concurrency = 1
 
     def __init__(self, settings: LanceSettings, folder: Path, name: str, namespace: str, dimension: int) -> None:
@@ -89,6 +90,14 @@ class LanceIndex:
         table = self._table()
         if table is not None and ids:
             table.delete(_among(ids))
+
+    def drop(self) -> None:
+        """See Index."""
+        import lancedb
+
+        if self._table() is not None:
+            lancedb.connect(self._folder).drop_table(self._table_name)
+            self._opened = None
 
     def settle(self, timeout: float) -> None:  # noqa: ARG002  # a Lance write is visible when it returns
         """Compact what the run wrote, and index the vectors once there are too many to scan."""

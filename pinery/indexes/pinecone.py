@@ -1,4 +1,4 @@
-"""The Pinecone index: one namespace of a serverless index, over REST with Pinecone's own SDK."""
+"""The Pinecone index: one namespace of a serverless index, with Pinecone's own SDK; upserts over REST or gRPC."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
+import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinery.config import PineconeSettings
 from pinery.errors import ConfigError, IndexMismatchError, RowsRefusedError, TransientError
 from pinery.indexes import pinecone_control as control
+from pinery.indexes.pinecone_import import PineconeImports
 from pinery.indexes.pinecone_session import PineconeSession
 from pinery.records import Identity, Match, Stored
 
 if TYPE_CHECKING:
     import pinecone
     from pinecone.models.vectors.responses import FetchResponse, ListResponse
+
+Vector = tuple[str, list[float], dict[str, Any]]
 
 FETCH_IDS = 100
 FETCH_URL_BYTES = 6000
@@ -51,6 +56,13 @@ class PineconeIndex:
         self._session = PineconeSession(name, api_key, max_concurrency)
         self._lsn_lock = threading.Lock()
         self._written_lsn = 0
+        self._unstamped: pa.RecordBatch | None = None
+        """The last row written over gRPC, whose answers carry no LSN, if nothing was written over REST since."""
+
+    @property
+    def value_bytes(self) -> int | None:
+        """See Index: JSON prints values, protobuf packs them."""
+        return None if self._settings.transport == "rest" else 4
 
     def describe(self) -> Identity | None:
         """See Index. None also where the index is empty and without tags: `ensure` takes such a one."""
@@ -83,30 +95,61 @@ class PineconeIndex:
         """See Index."""
         if rows.num_rows == 0:
             return
-        vectors = self._vectors(rows)
+        if self._settings.transport == "grpc":
+            vectors = self._vectors(rows)
+            answer = self._session.grpc(
+                lambda index: index.upsert(vectors=vectors, namespace=self.namespace), RowsRefusedError
+            )
+            acknowledged = answer.upserted_count
+            self._unstamped = rows.slice(rows.num_rows - 1)
+        else:
+            acknowledged = self._upsert_rest(rows)
+        if acknowledged != rows.num_rows:
+            raise TransientError(f"Pinecone index {self.name} acknowledged {acknowledged} of {rows.num_rows} rows")
+
+    def _upsert_rest(self, rows: pa.RecordBatch) -> int:
+        ids, matrix, texts = self._columns(rows)
+        # The SDK's own `upsert` prints every float32 as a double: two thirds more bytes, of which the service takes a
+        # limited number a second, and twice the time (benchmarks/upsert.py).
+        vectors = [
+            {"id": row_id, "values": values, "metadata": orjson.Fragment(text)}
+            for row_id, values, text in zip(ids, matrix, texts, strict=True)
+        ]
+        body = orjson.dumps({"vectors": vectors, "namespace": self.namespace}, option=orjson.OPT_SERIALIZE_NUMPY)
+        return int(self._post("/vectors/upsert", body).get("upsertedCount", 0))
+
+    def _post(self, path: str, body: bytes) -> dict[str, Any]:
+        from pinecone.models.response_info import ResponseInfo
+
+        headers = {"Content-Type": "application/json"}
         response = self._session.data(
-            lambda index: index.upsert(vectors=vectors, namespace=self.namespace), RowsRefusedError
+            lambda index: index._http.post(path, content=body, headers=headers), RowsRefusedError
         )
-        acknowledged = 0 if response is None else response.upserted_count
-        if response is not None and response.response_info is not None:
-            self._note_lsn(response.response_info.lsn_committed)
-        if acknowledged != len(vectors):
-            raise TransientError(f"Pinecone index {self.name} acknowledged {acknowledged} of {len(vectors)} rows")
+        if response is None:
+            return {}
+        self._note_lsn(ResponseInfo(raw_headers=dict(response.headers)).lsn_committed)
+        try:
+            return dict(orjson.loads(response.content))
+        except (ValueError, TypeError):
+            raise TransientError(f"Pinecone index {self.name}: the answer to {path} is no JSON object") from None
 
     def delete(self, ids: Sequence[str]) -> None:
         """See Index."""
         if not ids:
             return
-        from pinecone.models.response_info import ResponseInfo
-
-        body = {"namespace": self.namespace, "ids": list(ids)}
         # The SDK's `delete` drops the response's headers, and with them the LSN that `settle` waits for.
-        response = self._session.data(lambda index: index._http.post("/vectors/delete", json=body), RowsRefusedError)
-        if response is not None:
-            self._note_lsn(ResponseInfo(raw_headers=dict(response.headers)).lsn_committed)
+        self._post("/vectors/delete", orjson.dumps({"namespace": self.namespace, "ids": list(ids)}))
+
+    def drop(self) -> None:
+        """See Index."""
+        self._session.data(lambda index: index.delete_namespace(name=self.namespace))
+        self._unstamped = None
 
     def settle(self, timeout: float) -> None:
         """See Index."""
+        if self._unstamped is not None:
+            # Numbers grow with every write to a namespace, so that of one more write covers all before it.
+            self._upsert_rest(self._unstamped)
         deadline, pause, target = time.monotonic() + timeout, 0.05, self._written_lsn
         probe = [1.0] + [0.0] * (self._dimension - 1)
         while target:
@@ -137,16 +180,7 @@ class PineconeIndex:
 
     def list_ids(self) -> Iterator[list[str]]:
         """See Index."""
-        token: str | None = None
-        while True:
-            page = self._session.data(partial(_list_page, namespace=self.namespace, token=token))
-            if page is None:
-                return
-            if page.vectors:
-                yield [item.id for item in page.vectors if item.id is not None]
-            token = page.pagination.next if page.pagination else None
-            if not token:
-                return
+        return _Pages(self._session, self.namespace)
 
     def count(self) -> int:
         """See Index."""
@@ -168,6 +202,16 @@ class PineconeIndex:
         matches = [] if found is None else found.matches
         return [Match(match.id, sign * match.score, match.metadata or {}) for match in matches]
 
+    @property
+    def integration_id(self) -> str | None:
+        """Pinecone's storage integration that may read the state's bucket."""
+        return self._settings.integration_id
+
+    @property
+    def imports(self) -> PineconeImports:
+        """The bulk imports of the index."""
+        return PineconeImports(self._session, self.namespace, self._settings.integration_id)
+
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
         self._session.close()
@@ -176,7 +220,12 @@ class PineconeIndex:
         stats = self._session.data(lambda index: index.describe_index_stats())
         return 0 if stats is None else int(stats.total_vector_count)
 
-    def _vectors(self, rows: pa.RecordBatch) -> list[tuple[str, list[float], dict[str, Any]]]:
+    def _vectors(self, rows: pa.RecordBatch) -> list[Vector]:
+        ids, matrix, texts = self._columns(rows)
+        return list(zip(ids, matrix.tolist(), map(json.loads, texts), strict=True))
+
+    def _columns(self, rows: pa.RecordBatch) -> tuple[list[str], npt.NDArray[np.float32], list[str]]:
+        """Ids, values and metadata, sound enough to be sent; RowsRefusedError else."""
         columns: list[Any] = [rows.column(name) for name in ("id", "values", "metadata")]
         ids, column, texts = columns
         lengths = set(pc.list_value_length(column).to_pylist()) - {self._dimension}
@@ -188,20 +237,43 @@ class PineconeIndex:
             )
         matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(rows.num_rows, self._dimension)
         if not np.isfinite(matrix).all():
-            raise RowsRefusedError("values must be finite numbers")  # the SDK would send null
+            raise RowsRefusedError("values must be finite numbers")  # they would be sent as null
+        metadata = texts.to_pylist()
         try:
-            metadata = [json.loads(text) for text in texts.to_pylist()]
+            for text in metadata:
+                orjson.loads(text)
         except ValueError as error:
             raise RowsRefusedError(f"metadata is not JSON: {error}") from None
-        return list(zip(ids.to_pylist(), matrix.tolist(), metadata, strict=True))
+        return ids.to_pylist(), matrix, metadata
 
     def _note_lsn(self, lsn: int | None) -> None:
         with self._lsn_lock:
+            self._unstamped = None
             self._written_lsn = max(self._written_lsn, lsn or 0)
 
 
 def _fetch_page(index: pinecone.Index, ids: list[str], namespace: str) -> FetchResponse:
     return index.fetch(ids=ids, namespace=namespace)
+
+
+class _Pages(Iterator[list[str]]):
+    """The ids of a namespace by pages; asked again after an error, it tries the same page again."""
+
+    def __init__(self, session: PineconeSession, namespace: str) -> None:
+        self._session, self._namespace = session, namespace
+        self._token: str | None = None
+        self._ended = False
+
+    def __next__(self) -> list[str]:
+        ids: list[str] = []
+        while not ids:
+            if self._ended:
+                raise StopIteration
+            page = self._session.data(partial(_list_page, namespace=self._namespace, token=self._token))
+            self._token = page.pagination.next if page and page.pagination else None
+            self._ended = not self._token
+            ids = [item.id for item in page.vectors if item.id is not None] if page else []
+        return ids
 
 
 def _list_page(index: pinecone.Index, namespace: str, token: str | None) -> ListResponse:

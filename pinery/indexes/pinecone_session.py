@@ -14,11 +14,13 @@ from pinery.errors import (
     RequestTooLargeError,
     RowsRefusedError,
     TerminalError,
+    ThrottledError,
     TransientError,
 )
 
 if TYPE_CHECKING:
     import pinecone
+    from pinecone.grpc import GrpcIndex
 
 T = TypeVar("T")
 
@@ -38,6 +40,7 @@ class PineconeSession:
         self._lock = threading.Lock()
         self._client: pinecone.Pinecone | None = None
         self._index: pinecone.Index | None = None
+        self._grpc: GrpcIndex | None = None
 
     def control(self, action: Callable[[pinecone.Pinecone], T]) -> T:
         """`action` with the control plane's client, errors mapped; a refused request is a ConfigError."""
@@ -63,14 +66,19 @@ class PineconeSession:
 
         return self._mapped(attempt, refused)
 
+    def grpc(self, action: Callable[[GrpcIndex], T], refused: type[PineryError]) -> T:
+        """`action` with the index's gRPC client, errors mapped as for `data`."""
+        index = self._opened_grpc()
+        return self._mapped(lambda: action(index), refused)
+
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
         with self._lock:
-            index, client, self._index, self._client = self._index, self._client, None, None
-        if index is not None:
-            index.close()
-        if client is not None:
-            client.close()
+            open_ones = (self._index, self._grpc, self._client)
+            self._index = self._grpc = self._client = None
+        for one in open_ones:
+            if one is not None:
+                one.close()
 
     def clean(self, text: str) -> str:
         """`text` without the API key."""
@@ -96,11 +104,21 @@ class PineconeSession:
         client = self._connected()
         with self._lock:
             if self._index is None:
-                host = self._mapped(lambda: client.indexes.describe(self._name).host, ConfigError)
-                if host is None:
-                    raise TransientError(f"Pinecone index {self._name} has no host yet; it is still being created")
-                self._index = client.index(host=host)
+                self._index = client.index(host=self._host(client))
             return self._index
+
+    def _opened_grpc(self) -> GrpcIndex:
+        client = self._connected()
+        with self._lock:
+            if self._grpc is None:
+                self._grpc = client.index(host=self._host(client), grpc=True)
+            return self._grpc
+
+    def _host(self, client: pinecone.Pinecone) -> str:
+        host = self._mapped(lambda: client.indexes.describe(self._name).host, ConfigError)
+        if host is None:
+            raise TransientError(f"Pinecone index {self._name} has no host yet; it is still being created")
+        return host
 
     def _mapped(self, action: Callable[[], T], refused: type[PineryError]) -> T:
         import httpx
@@ -118,11 +136,13 @@ class PineconeSession:
         if isinstance(error, (pinecone.PineconeValueError, pinecone.PineconeTypeError)):
             return refused(self.clean(str(error)))
         if not isinstance(error, pinecone.ApiError):
-            return TransientError(self.clean(f"Pinecone index {self._name}: {type(error).__name__}: {error}"))
+            told = self.clean(f"Pinecone index {self._name}: {type(error).__name__}: {error}")
+            # Over gRPC the refusal for size has no status that the SDK knows.
+            return self._too_large(told, refused) if _SIZE_WORDS.search(told) else TransientError(told)
         words, status = self.clean(error.message), error.status_code
         told = f"Pinecone index {self._name}: {self.clean(str(error))}"
         if status == 413 or (status == 400 and _SIZE_WORDS.search(words)):
-            return RequestTooLargeError(told) if issubclass(refused, RowsRefusedError) else refused(told)
+            return self._too_large(told, refused)
         if status in (400, 422):
             # The bare words: the same fault in every row must read the same, and a request id would differ.
             return refused(words if issubclass(refused, RowsRefusedError) else told)
@@ -132,6 +152,11 @@ class PineconeSession:
             return TerminalError(f"{told}; the index, its cloud or its region doesn't exist for this API key")
         if status == 429 and "month" in words.lower():
             return TerminalError(f"{told}; the monthly quota is used up: upgrade the plan or wait for the next month")
-        if status in (408, 425, 429) or status >= 500:
+        if status == 429:
+            return ThrottledError(told)
+        if status in (408, 425) or status >= 500:
             return TransientError(told)
         return TerminalError(told)
+
+    def _too_large(self, told: str, refused: type[PineryError]) -> PineryError:
+        return RequestTooLargeError(told) if issubclass(refused, RowsRefusedError) else refused(told)

@@ -33,6 +33,10 @@ class Index(Protocol):
         """The most encoded bytes that one `upsert` takes."""
 
     @property
+    def value_bytes(self) -> int | None:
+        """Encoded bytes of one vector value; None where they depend on the value, as in JSON."""
+
+    @property
     def max_concurrency(self) -> int:
         """How many `upsert` calls may be in flight at once; 1 means none beside another."""
 
@@ -55,6 +59,9 @@ class Index(Protocol):
     def delete(self, ids: Sequence[str]) -> None:
         """Delete ids in one request; unknown ids are no error."""
 
+    def drop(self) -> None:
+        """Delete the namespace with all its rows; the index and its other namespaces stay."""
+
     def settle(self, timeout: float) -> None:
         """Wait until every write acknowledged to this object is visible to reads; TransientError after `timeout` s."""
 
@@ -62,7 +69,7 @@ class Index(Protocol):
         """Fetch vectors and metadata by id; missing ids are absent."""
 
     def list_ids(self) -> Iterator[list[str]]:
-        """All ids of the namespace, in pages."""
+        """All ids of the namespace, in pages; a page that raised TransientError can be asked for again."""
 
     def count(self) -> int:
         """Vectors in the namespace, 0 where it doesn't exist."""

@@ -1,9 +1,9 @@
 """How rows are packed into upsert requests: by encoded bytes as well as by count.
 
-Pinecone takes 1,000 rows and 2 MB of JSON per request, whichever comes first. Its SDK (10.2.0) prints float32 values
-as doubles, `-0.0312345679104328,`, so a row of 1,000 values has about 21 KB and 93 of them fill a request. Measured
-with `orjson.dumps(array.tolist())`: 19.6 bytes per value of a standard normal, 21.2 for vectors of 1,000 values scaled
-to length 1, 24.7 at worst. `value_bytes` bounds it from the values themselves; without it the estimate is typical.
+Pinecone takes 1,000 rows and 2 MB of JSON per request, whichever comes first. The shortest text that gives a float32
+back, `-0.03123457,`, has 12.4 bytes per value in vectors of 1,000 values scaled to length 1, so such a row has about
+12 KB and 159 of them fill a request (Pinecone's SDK prints doubles: 21.2 bytes and 93 rows). `values_bytes` bounds it
+from the values themselves; without it the estimate is typical.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 
 Sizes = NDArray[np.int64]
 
-TYPICAL_VALUE_BYTES = 21.2
+TYPICAL_VALUE_BYTES = 12.4
 """Encoded bytes of one float32 value and its comma, in vectors of about 1,000 values scaled to length 1."""
 ROW_BYTES = 33
 """`{"id":"","values":[],"metadata":},`"""
 ENVELOPE_BYTES = 560
 """`{"vectors":[],"namespace":""}` and a namespace of at most 512 characters."""
+STRUCT_GROWTH = 4
+"""Metadata as a protobuf Struct is at most so many times its JSON: `"":1,` takes 5 bytes there and 15 here."""
 
 _ESCAPED = '[\x00-\x1f"\\\\]'
 _LONGEST_ESCAPE = 6
@@ -55,10 +57,13 @@ def pack(
     return slices
 
 
-def pack_rows(rows: pa.RecordBatch, max_rows: int, max_bytes: int) -> list[tuple[int, int]]:
+def pack_rows(
+    rows: pa.RecordBatch, max_rows: int, max_bytes: int, value_bytes: int | None = None
+) -> list[tuple[int, int]]:
     """`pack` over rows with the columns id, values and metadata; no slice's encoding exceeds `max_bytes`.
 
-    All rows must have vectors of one length, without nulls. Raises ValueError otherwise.
+    `value_bytes` is what one value takes where all take the same; without it, values are printed as JSON. All rows must
+    have vectors of one length, without nulls. Raises ValueError otherwise.
     """
     count = rows.num_rows
     if count == 0:
@@ -68,8 +73,11 @@ def pack_rows(rows: pa.RecordBatch, max_rows: int, max_bytes: int) -> list[tuple
     if flat.size % count:
         raise ValueError(f"{flat.size} values don't make {count} vectors of one length")
     matrix = flat.reshape(count, -1)
-    sizes = text_bytes(ids), _utf8_bytes(metadata)
-    return pack(*sizes, matrix.shape[1], max_rows, max_bytes, values_bytes(matrix))
+    id_size, metadata_size, width = text_bytes(ids), _utf8_bytes(metadata), matrix.shape[1]
+    if value_bytes is None:
+        return pack(id_size, metadata_size, width, max_rows, max_bytes, values_bytes(matrix))
+    fixed = np.full(count, width * value_bytes)
+    return pack(id_size, STRUCT_GROWTH * metadata_size, width, max_rows, max_bytes, fixed)
 
 
 def encoded_bytes(
@@ -85,14 +93,14 @@ def encoded_bytes(
 def values_bytes(values: NDArray[np.float32]) -> Sizes:
     """At most this many encoded bytes per row, shape (n,), for `values` of shape (n, dimension), all finite."""
     size = np.abs(values)
-    # A double has up to 17 digits and a point. Below 1 each leading zero is one more character, until 1e-5, where
-    # the exponent form begins; from 1e16 the exponent form is back.
-    zeros = sum(np.count_nonzero(size < bound, axis=1) for bound in (1.0, 1e-1, 1e-2, 1e-3, 1e-4))
-    small = np.count_nonzero(size < 1e-5, axis=1)
-    large = np.count_nonzero(size >= 1e16, axis=1)
+    # A float32 has up to 9 digits, a point and a comma. Below 1 each leading zero is one more character, until 1e-6,
+    # where the exponent form begins; from 1e8 there are more of them before the point, from 1e13 an exponent.
+    zeros = sum(np.count_nonzero(size < bound, axis=1) for bound in (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5))
+    small = np.count_nonzero(size < 1e-6, axis=1)
+    large = np.count_nonzero(size >= 1e8, axis=1)
     nought = np.count_nonzero(size == 0, axis=1)
     signs = np.count_nonzero(np.signbit(values), axis=1)
-    bound = 19 * values.shape[1] + zeros - small + 4 * large - 19 * nought + signs
+    bound = 11 * values.shape[1] + zeros - 2 * small + 5 * large - 11 * nought + signs
     return np.asarray(bound, dtype=np.int64)
 
 

@@ -100,6 +100,11 @@ def _after(corpus: Corpus, epoch: int) -> int:
     return max(epoch, last_epoch(corpus.store, corpus.index_paths) + 1)
 
 
+def release_namespace(corpus: Corpus) -> None:
+    """Let another corpus have the namespace."""
+    corpus.store.delete(_owner_file(corpus))
+
+
 def _owner_file(corpus: Corpus) -> str:
     kind, namespace = corpus.config.index.kind, quote(corpus.config.namespace, safe="")
     return f"owners/{kind}/{corpus.index_name}/{namespace}.json"

@@ -65,7 +65,7 @@ def make_plan(run: Run, listing: Path, options: PlanOptions) -> Plan:
         counts = judge(con, options, run.settings, corpus.config.corpus)
         size = part_rows(run.settings.part_rows, corpus.card.dimension)
         embed = _embed_work(con, run.scratch, size, corpus.checkpoint.next_number())
-        upsert = _upsert_work(con, run.scratch)
+        upsert = upsert_work(con, run.scratch / "upsert.parquet")
     name = corpus.paths.listing(run.name)
     run.check()
     corpus.store.publish(name, listing)
@@ -127,19 +127,19 @@ def _embed_work(con: duckdb.DuckDBPyConnection, scratch: Path, size: int, number
     return tuple(Work(part_name(number + at), path, *span) for at, span in enumerate(ranges(rows, size)))
 
 
-def _upsert_work(con: duckdb.DuckDBPyConnection, scratch: Path) -> tuple[Work, ...]:
-    path = scratch / "upsert.parquet"
+def upsert_work(con: duckdb.DuckDBPyConnection, path: Path, rows: str = "to_upsert") -> tuple[Work, ...]:
+    """Write the rows of the view or table `rows` (part, position, metadata_hash) to `path`, as one range a part."""
     _copy(
         con,
         path,
-        """
+        f"""
         SELECT u.part, l.id, l.version, l.metadata, u.metadata_hash
-        FROM to_upsert u JOIN listing l USING (position) ORDER BY u.part, position""",
+        FROM {rows} u JOIN listing l USING (position) ORDER BY u.part, position""",
     )
     work, at = [], 0
-    for part, rows in con.execute("SELECT part, count(*) FROM to_upsert GROUP BY part ORDER BY part").fetchall():
-        work.append(Work(part, path, at, at + rows))
-        at += rows
+    for part, count in con.execute(f"SELECT part, count(*) FROM {rows} GROUP BY part ORDER BY part").fetchall():
+        work.append(Work(part, path, at, at + count))
+        at += count
     return tuple(work)
 
 
@@ -147,6 +147,14 @@ def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str) -> int:
     file = str(path).replace("'", "''")
     con.execute(f"COPY ({query}) TO '{file}' (FORMAT parquet, ROW_GROUP_SIZE 16384)")
     return int(pq.read_metadata(path).num_rows)
+
+
+def still_to_upsert(run: Run, plan: Plan) -> Plan:
+    """What of the plan is left to upsert once its parts are embedded, as checkpoint and ledger are now."""
+    with connect(run.scratch) as con:
+        define_tables(con, run.corpus.store.local(plan.listing), run.corpus.checkpoint, run.open_ledger)
+        define_plan(con, limit=None, retry_quarantined=False)
+        return replace(plan, embed=(), upsert=upsert_work(con, run.scratch / "left.parquet"))
 
 
 def checkpointed_only(plan: Plan) -> Plan:

@@ -14,12 +14,13 @@ from pinery.config import PineconeSettings
 from pinery.errors import ConfigError
 from pinery.planning.cost import upsert_write_units, write_unit_dollars
 from pinery.planning.guards import judge_plan
+from pinery.planning.loading import estimate_load
 from pinery.planning.plan import PlanCounts
 from pinery.records import ModelCard
 from pinery.steps.corpus import Corpus
 from pinery.steps.find_index import open_ledger, refuse_foreign
 from pinery.steps.make_plan import PlanOptions, count_only
-from pinery.steps.stored import last_report
+from pinery.steps.stored import last_report, undisturbed
 
 METADATA_BYTES = 100
 """Assumed per row."""
@@ -70,7 +71,7 @@ def _counts(corpus: Corpus, card: ModelCard | None, limit: int | None) -> PlanCo
             raise ConfigError(
                 f"the source of corpus {corpus.config.corpus} lists no image; check the config's `source`"
             )
-        return count_only(folder, listing, checkpoint, ledger, PlanOptions(limit=limit))
+        return undisturbed(lambda: count_only(folder, listing, checkpoint, ledger, PlanOptions(limit=limit)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -88,11 +89,15 @@ def _refusals(corpus: Corpus, counts: PlanCounts) -> list[str]:
 
 def _estimate(corpus: Corpus, card: ModelCard | None, counts: PlanCounts) -> dict[str, float | int | None]:
     rate = float((last_report(corpus) or {}).get("images_per_second") or 0.0)
-    units = None
+    units = import_dollars = None
     if card is not None and isinstance(corpus.config.index, PineconeSettings):
-        units = upsert_write_units(counts.to_embed + counts.to_upsert, card.dimension, METADATA_BYTES)
+        rows = counts.to_embed + counts.to_upsert
+        units = upsert_write_units(rows, card.dimension, METADATA_BYTES)
+        if not counts.held and corpus.config.import_obstacle() is None:
+            import_dollars = round(estimate_load(rows, card.dimension, METADATA_BYTES).import_dollars, 2)
     return {
         "embed_seconds": round(counts.to_embed / rate, 1) if rate else None,
         "write_units": units,
         "dollars": None if units is None else round(write_unit_dollars(units), 2),
+        "import_dollars": import_dollars,
     }

@@ -14,6 +14,7 @@ from pinery.checkpoint.store import Store
 from pinery.errors import LeaseLostError, PineryError, RefusedError
 from pinery.planning.plan import PlanCounts, fold_ledger, snapshot_rows
 from pinery.records import LEDGER_SCHEMA, PartReport, UpsertReport
+from pinery.steps.compare import Comparison
 from pinery.steps.make_plan import Plan
 from pinery.steps.run import Run
 from pinery.steps.tables import connect
@@ -85,6 +86,7 @@ def close_report(
         "attempted": run.attempted,
         "embedded": embedded,
         "reused": reused,
+        "imported": run.imported,
         "upserted": sum(upsert.upserted for upsert in upserts),
         "quarantined": counts.quarantined,
         "rejected": counts.rejected,
@@ -100,6 +102,30 @@ def close_report(
     _keep_newest(run.corpus.store, run.corpus.paths.listings, KEPT_LISTINGS)
     _keep_newest(run.corpus.store, run.corpus.paths.runs, KEPT_REPORTS)
     return report
+
+
+def publish_comparison(run: Run, comparison: Comparison, full: bool, repaired: dict[str, Any] | None) -> dict[str, Any]:
+    """What `pinery verify` says, with the ids that differ published as a file."""
+    corpus, differences = run.corpus, None
+    if comparison.differences is not None:
+        name = corpus.paths.differences(run.name)
+        run.check()
+        corpus.store.publish(name, comparison.differences)
+        _keep_newest(corpus.store, corpus.paths.comparisons, KEPT_LISTINGS)
+        differences = f"{corpus.store.root}/{name}"
+    return {
+        "run": run.name,
+        "corpus": corpus.config.corpus,
+        "model_key": corpus.card.key,
+        "kind": corpus.config.index.kind,
+        "index": corpus.index_name,
+        "namespace": corpus.config.namespace,
+        "full": full,
+        **comparison.to_dict(),
+        "differences": differences,
+        "repaired": None if repaired is None else {name: repaired[name] for name in ("upserted", "deleted")},
+        "seconds": {name: round(value, 3) for name, value in run.seconds.items()},
+    }
 
 
 def bottleneck(seconds: dict[str, float], fetch_threads: int) -> str:

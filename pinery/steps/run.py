@@ -62,6 +62,7 @@ class Run:
         self.seconds: dict[str, float] = {}
         self.attempted = 0
         self.quarantined = 0
+        self.imported = 0
         self.ledger: Ledger | None = None
         self.settings = corpus.config.run
         self._progress = progress

@@ -14,7 +14,7 @@ from pinery.checkpoint.root import state_id
 from pinery.planning.plan import define_plan
 from pinery.steps.corpus import Corpus
 from pinery.steps.find_index import read_recorded
-from pinery.steps.stored import current_listing, last_report
+from pinery.steps.stored import current_listing, last_report, undisturbed
 from pinery.steps.tables import connect, define_tables
 
 
@@ -42,7 +42,7 @@ def status(corpus: Corpus) -> dict[str, Any]:
         "last_run": report,
         "parts": len(checkpoint.names()),
     }  # fmt: skip
-    return result | _rows(corpus, checkpoint)
+    return result | undisturbed(lambda: _rows(corpus, checkpoint))
 
 
 def _rows(corpus: Corpus, checkpoint: Checkpoint) -> dict[str, Any]:

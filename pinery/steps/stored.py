@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pinery.errors import ConfigError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from pinery.errors import ConfigError, TerminalError
 from pinery.steps.corpus import Corpus
+
+Result = TypeVar("Result")
+
+ATTEMPTS = 5
+
+
+def undisturbed(read: Callable[[], Result]) -> Result:
+    """Read the state without a lease; again where a run that is under way replaced files meanwhile.
+
+    Raises TerminalError where reading fails each time.
+    """
+    return Retrying(
+        retry=retry_if_exception_type(TerminalError),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.1, max=1),
+        reraise=True,
+    )(read)
 
 
 def current_listing(corpus: Corpus) -> Path:

@@ -10,6 +10,7 @@ import duckdb
 
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parts import Checkpoint
+from pinery.errors import TerminalError
 from pinery.planning.plan import fold_ledger
 
 MEMORY = "768MB"
@@ -23,7 +24,13 @@ def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with contextlib.closing(duckdb.connect(str(file))) as con:
         con.execute(f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET preserve_insertion_order = false")
         con.execute(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}/spill'")
-        yield con
+        try:
+            yield con
+        except (duckdb.InvalidInputException, duckdb.IOException) as error:
+            told = str(error).partition("\n")[0]
+            raise TerminalError(
+                f"the state can't be read: {told}. If a part is damaged, delete its file: its images are embedded again"
+            ) from error
     file.unlink(missing_ok=True)
 
 

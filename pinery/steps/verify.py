@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 import random
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pinery.checkpoint.parts import Checkpoint
 from pinery.errors import TerminalError
 from pinery.planning.plan import PlanCounts, count_plan, define_plan
-from pinery.records import Stored
+from pinery.steps.compare import difference_of
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
 from pinery.steps.upsert_part import outlast
 
 SAMPLED_PARTS = 4
 SAMPLED_ROWS = 25
-RELATIVE_TOLERANCE = 1e-6
+WORDS = {"missing": "is missing", "wrong": "has another vector", "wrong_metadata": "has other metadata"}
 
 
 def verify(run: Run, listing: str, limit: int | None) -> PlanCounts:
@@ -48,8 +45,8 @@ def verify(run: Run, listing: str, limit: int | None) -> PlanCounts:
         if differences:
             raise TerminalError(
                 f"index {corpus.index_name} does not hold what it should: {'; '.join(differences[:5])}."
-                " Something else may have written to it. The checkpoint is safe: `pinery upsert CONFIG --index NEW`"
-                " fills a fresh index without embedding anything"
+                " Something else may have written to it. The checkpoint is safe: `pinery verify CONFIG --full --repair`"
+                " finds and mends the difference without embedding anything"
             )
     return counts
 
@@ -74,34 +71,10 @@ def _differences_of_sample(run: Run, con: duckdb.DuckDBPyConnection) -> list[str
         values: dict[Any, Any] = dict(zip(rows.column("id").to_pylist(), rows["values"].to_pylist(), strict=True))
         found = outlast(run, partial(run.corpus.index.fetch, [row[0] for row in expected]))
         for row_id, metadata in expected:
-            difference = compare(found.get(row_id), values[row_id], json.loads(metadata))
+            difference = difference_of(found.get(row_id), values[row_id], json.loads(metadata))
             if difference:
-                differences.append(f"{row_id} {difference}")
+                differences.append(f"{row_id} {WORDS[difference]}")
     return differences
-
-
-def compare(stored: Stored | None, values: list[float], metadata: Mapping[str, Any]) -> str | None:
-    """What is wrong with a stored row, in words, or None.
-
-    Values may differ by 1e-6 relative; numbers in metadata are compared as float64.
-    """
-    if stored is None:
-        return "is missing"
-    # numpy would stretch a vector of one value to any length, and fail at other lengths.
-    if len(stored.values) != len(values) or not np.allclose(stored.values, values, rtol=RELATIVE_TOLERANCE, atol=0):
-        return "has another vector"
-    if not _same(stored.metadata, metadata):
-        return "has other metadata"
-    return None
-
-
-def _same(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
-    return left.keys() == right.keys() and all(_equal(left[key], right[key]) for key in left)
-
-
-def _equal(left: Any, right: Any) -> bool:
-    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (left, right))
-    return math.isclose(left, right, rel_tol=0, abs_tol=0) if numbers else type(left) is type(right) and left == right
 
 
 def _random_rows(checkpoint: Checkpoint, part: str, chooser: random.Random) -> pa.Table:

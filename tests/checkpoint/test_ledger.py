@@ -99,6 +99,42 @@ def test_a_crash_between_snapshot_and_removal_counts_nothing_twice(tmp_path: Pat
     assert held(after) == {"a": "v1"}
 
 
+def test_an_open_entry_grows_with_each_acknowledgement_and_ends_as_one(store: Store, tmp_path: Path) -> None:
+    ledger = Ledger(store, PATHS, epoch=1, first_epoch=1)
+    ledger.enter(rows([("a", "v1"), ("z", "v1")]), tmp_path)
+    entry = ledger.open_entry(pa.chunked_array([["a", "b", "c"]]), tmp_path)
+    assert held(ledger) == {"a": "v1?", "b": "?", "c": "?", "z": "v1"}
+    entry.acknowledge(rows([("a", "v2")]))
+    entry.enter()
+    assert held(ledger) == {"a": "v2", "b": "?", "c": "?", "z": "v1"}
+    entry.enter()
+    assert len(ledger.files()) == 3, "nothing new, no file"
+    entry.acknowledge(rows([("b", "v2")]))
+    entry.close()
+    assert held(ledger) == {"a": "v2", "b": "v2", "c": "?", "z": "v1"}, "what was never acknowledged stays in doubt"
+    assert len(ledger.files()) == 2
+
+
+def test_an_open_entry_without_any_acknowledgement_leaves_its_rows_in_doubt(store: Store, tmp_path: Path) -> None:
+    ledger = Ledger(store, PATHS, epoch=1, first_epoch=1)
+    ledger.open_entry(pa.chunked_array([["a"]]), tmp_path).close()
+    assert held(ledger) == {"a": "?"}
+    assert len(ledger.files()) == 1
+
+
+def test_a_crash_while_an_entry_is_closed_changes_nothing(tmp_path: Path) -> None:
+    class Dying(LocalStore):
+        def delete(self, name: str) -> None:
+            raise InterruptedError(name)
+
+    ledger = Ledger(Dying(tmp_path / "state"), PATHS, epoch=1, first_epoch=1)
+    entry = ledger.open_entry(pa.chunked_array([["a", "b"]]), tmp_path)
+    entry.acknowledge(rows([("a", "v1")]))
+    with pytest.raises(InterruptedError):
+        entry.close()
+    assert held(Ledger(LocalStore(tmp_path / "state"), PATHS, epoch=2, first_epoch=1)) == {"a": "v1", "b": "?"}
+
+
 def test_rejected_rows_are_kept_apart(store: Store, tmp_path: Path) -> None:
     ledger = Ledger(store, PATHS, epoch=1, first_epoch=1)
     columns = {"id": ["a"], "version": ["v1"], "metadata_hash": ["h"], "reason": ["too odd"]}

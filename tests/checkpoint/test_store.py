@@ -109,3 +109,15 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> Non
     (tmp_path / "state").write_text("a file where the folder should be")
     with pytest.raises(TerminalError, match="can't write"):
         LocalStore(tmp_path / "state").replace("alias.json", b"x", None)
+
+
+def test_a_file_too_large_for_one_put_is_published_as_a_whole_and_once(
+    s3_store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinery.checkpoint.s3_store.ONE_PUT_BYTES", 1 << 20)
+    data = bytes(range(256)) * 40_000
+    s3_store.publish("folder/big", make(s3_store, data))
+    assert s3_store.local("folder/big").read_bytes() == data
+    with pytest.raises(ConflictError):
+        s3_store.publish("folder/big", make(s3_store, data[::-1]))
+    assert s3_store.local("folder/big").read_bytes() == data

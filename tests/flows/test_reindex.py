@@ -379,3 +379,19 @@ def test_nothing_is_left_in_scratch(images: Path, tmp_path: Path) -> None:
     reindex(config(images, tmp_path / "state"))
     left = [name for _, _, names in os.walk(tmp_path / "state" / ".scratch") for name in names]
     assert left == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "zeros"])
+def test_a_damaged_part_is_named_and_may_be_deleted(images: Path, tmp_path: Path, damage: str) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    part = sorted((tmp_path / "state").glob("test/*/parts/*.parquet"))[1]
+    data = part.read_bytes()
+    part.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "zeros": bytes(len(data))}[damage])
+    with pytest.raises(TerminalError, match=rf"{part.name}.*delete") as caught:
+        reindex(settings)
+    assert "its images are embedded again" in str(caught.value)
+    part.unlink()
+    report = reindex(settings)
+    assert (report["embedded"], report["unchanged"]) == (5, 12)
+    assert sorted(held(settings)) == sorted(path.name for path in images.iterdir())

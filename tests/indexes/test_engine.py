@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pytest
@@ -15,10 +16,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pinery.config import LanceSettings, PineconeSettings
-from pinery.errors import AccessDeniedError, StoppedError, TerminalError, TransientError
+from pinery.errors import AccessDeniedError, StoppedError, TerminalError, ThrottledError, TransientError
 from pinery.indexes.engine import Patience, Settled, upsert_rows
 from pinery.indexes.lance import LanceIndex
 from pinery.indexes.pinecone import PineconeIndex
+from pinery.indexes.protocol import Index
 from pinery.records import Identity
 from tests.indexes.rows import batch
 from tests.pinecone_server import PineconeServer
@@ -175,7 +177,7 @@ def test_rows_are_packed_into_requests_within_the_limits_of_the_index(
 # Outages.
 
 
-@pytest.mark.parametrize("status", [429, 503, 500])
+@pytest.mark.parametrize("status", [503, 500])
 def test_an_outage_is_waited_out(server: PineconeServer, index: PineconeIndex, waits: Waits, status: int) -> None:
     server.faults.push("upsert", status, times=40, headers=AT_ONCE)
     settled = list(upsert_rows(index, batches(6), waits.patience()))
@@ -186,6 +188,54 @@ def test_an_outage_is_waited_out(server: PineconeServer, index: PineconeIndex, w
     assert all(
         note.startswith("upsert to things: ") and str(status) in note and "next try" in note for note in waits.notes
     )
+
+
+def test_an_index_that_asks_for_less_gets_less_and_then_more_again(
+    server: PineconeServer, index: PineconeIndex, waits: Waits
+) -> None:
+    server.faults.push("upsert", 429, times=40, headers=AT_ONCE)
+    settled = list(upsert_rows(index, batches(6), waits.patience()))
+    assert (ids(settled), held(server)) == (numbered(30), set(numbered(30)))
+    slower = [note for note in waits.notes if "asks for fewer requests" in note]
+    assert slower[0] == "index things asks for fewer requests: at most 1 at once for now", "half of three"
+    assert any("429" in note and "next try" in note for note in waits.notes)
+
+
+class Busy:
+    """An index that tells the first `WINDOW` requests, all in flight at once, to slow down; it notes how many are."""
+
+    name, max_request_rows, max_request_bytes, value_bytes, max_concurrency = "busy", 1000, 2_000_000, None, WINDOW
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.seen: list[int] = []
+        self.lock = threading.Lock()
+        self.together = threading.Barrier(WINDOW)
+
+    def upsert(self, rows: pa.RecordBatch) -> None:
+        with self.lock:
+            self.in_flight += 1
+            self.seen.append(self.in_flight)
+            early = len(self.seen) <= WINDOW
+        try:
+            if early:
+                self.together.wait(30)
+                raise ThrottledError("too many requests")
+        finally:
+            with self.lock:
+                self.in_flight -= 1
+
+
+def test_a_throttled_window_shrinks_to_one_request_and_grows_with_success(waits: Waits) -> None:
+    index = Busy()
+    settled = list(upsert_rows(cast(Index, index), batches(20), waits.patience()))
+    assert ids(settled) == numbered(100)
+    assert index.seen[WINDOW] == 1
+    assert max(index.seen[WINDOW : WINDOW + 2]) <= 2
+    assert len(index.seen) == 20 + WINDOW
+    assert [note for note in waits.notes if "asks for fewer" in note] == [
+        "index busy asks for fewer requests: at most 1 at once for now"
+    ]
 
 
 def test_rows_whose_acknowledgement_was_lost_are_there_once(

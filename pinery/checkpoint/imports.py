@@ -1,0 +1,64 @@
+"""What is recorded of bulk imports: written before one starts, so that no later run starts it twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from pinery.checkpoint.root import IndexPaths
+from pinery.checkpoint.store import Store
+
+State = Literal["exporting", "ready", "entered", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRecord:
+    """One import into one namespace."""
+
+    name: str
+    uri: str
+    """The folder of the export on S3."""
+    incarnation: str
+    """Of the index that it goes into."""
+    rows: int = 0
+    id: str | None = None
+    """Pinecone's id of it; None until its start was acknowledged."""
+    state: State = "exporting"
+    error: str = ""
+
+
+class ImportRecords:
+    """The imports of one (index, namespace), in the order of their making."""
+
+    def __init__(self, store: Store, paths: IndexPaths) -> None:
+        self._store, self._folder = store, paths.imports
+
+    def all(self) -> list[ImportRecord]:
+        """All records, oldest first."""
+        names = [name for name in self._store.names(self._folder) if name.endswith(".json")]
+        found = [self._store.read(f"{self._folder}/{name}") for name in names]
+        return [ImportRecord(**json.loads(one[0])) for one in found if one]
+
+    def write(self, record: ImportRecord) -> None:
+        """Write a record down, in the place of what it said before."""
+        self._store.write(f"{self._folder}/{record.name}.json", json.dumps(asdict(record), indent=2).encode())
+
+    def publish_manifest(self, record: ImportRecord, number: int, path: Path) -> None:
+        """Publish a file of the rows (LEDGER_SCHEMA) that the export has."""
+        self._store.publish(f"{self._manifest(record)}/{number:08d}.parquet", path)
+
+    def manifest(self, record: ImportRecord) -> list[Path]:
+        """Local copies of those files."""
+        folder = self._manifest(record)
+        return [self._store.local(f"{folder}/{name}") for name in self._store.names(folder)]
+
+    def remove_files(self, record: ImportRecord, export: str) -> None:
+        """Remove the files of the export, which lie in the folder `export`, and of its manifest."""
+        for folder in (export, self._manifest(record)):
+            for name in self._store.names(folder):
+                self._store.delete(f"{folder}/{name}")
+
+    def _manifest(self, record: ImportRecord) -> str:
+        return f"{self._folder}/{record.name}"

@@ -1,0 +1,65 @@
+"""Pinecone's bulk imports: Parquet files under an S3 prefix become the rows of a new namespace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pinery.errors import TerminalError
+from pinery.indexes.pinecone_session import PineconeSession
+
+if TYPE_CHECKING:
+    from pinecone.models.imports.model import ImportModel
+
+
+@dataclass(frozen=True, slots=True)
+class ImportState:
+    """How an import stands; `percent` is 0 to 100. `Completed`, `Failed` and `Cancelled` are its ends."""
+
+    id: str
+    status: str
+    percent: float
+    error: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it will not change any more."""
+        return self.status in ("Completed", "Failed", "Cancelled")
+
+
+class PineconeImports:
+    """The imports of one index. Raises what Index' methods raise."""
+
+    def __init__(self, session: PineconeSession, namespace: str, integration_id: str | None) -> None:
+        self._session, self._namespace, self._integration_id = session, namespace, integration_id
+
+    def possible(self) -> bool:
+        """Whether the namespace doesn't exist yet, as an import needs it."""
+        return self._session.data(lambda index: index.describe_namespace(name=self._namespace)) is None
+
+    def start(self, uri: str) -> str:
+        """Import the files under `uri`; return the import's id. A record that can't be read is skipped."""
+        answer = self._session.data(
+            lambda index: index.start_import(uri=uri, error_mode="continue", integration_id=self._integration_id)
+        )
+        if answer is None:
+            raise TerminalError(f"Pinecone started no import of {uri}")
+        return answer.id
+
+    def find(self, uri: str) -> ImportState | None:
+        """The import of `uri`, if one was ever started."""
+        found = self._session.data(
+            lambda index: next((one for one in index.list_imports() if one.uri.rstrip("/") == uri.rstrip("/")), None)
+        )
+        return None if found is None else _state(found)
+
+    def state(self, id: str) -> ImportState:
+        """How the import `id` stands. Raises TerminalError where there is none."""
+        found = self._session.data(lambda index: index.describe_import(id))
+        if found is None:
+            raise TerminalError(f"Pinecone has no import {id} any more")
+        return _state(found)
+
+
+def _state(found: ImportModel) -> ImportState:
+    return ImportState(found.id, found.status, found.percent_complete or 0.0, found.error or "")

@@ -1,0 +1,167 @@
+"""Fill a new Pinecone namespace by one bulk import, which a later run finds again whatever became of this one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from pinery.checkpoint.imports import ImportRecord, ImportRecords
+from pinery.checkpoint.parquet import TableWriter
+from pinery.errors import TerminalError
+from pinery.indexes.pinecone import PineconeIndex
+from pinery.indexes.pinecone_import import ImportState, PineconeImports
+from pinery.planning import loading
+from pinery.planning.loading import Load
+from pinery.records import LEDGER_SCHEMA
+from pinery.steps.compare import list_held
+from pinery.steps.export import MANIFEST_ROWS, export_rows, manifest_rows, place_of
+from pinery.steps.make_plan import Plan
+from pinery.steps.run import Run
+from pinery.steps.tables import connect
+from pinery.steps.upsert_part import outlast
+
+METADATA_BYTES = 100
+"""Assumed per row."""
+FIRST_POLL, LONGEST_POLL = 1.0, 30.0
+
+
+def choose_load(run: Run, plan: Plan, limit: int | None) -> Load:
+    """How to load the plan's rows; says why, and what both ways take, where an import is wanted or worth it."""
+    config = run.corpus.config
+    rows = plan.counts.to_embed + plan.counts.to_upsert
+    if config.upsert.load == "upsert" or config.import_obstacle() is not None or limit is not None:
+        return "upsert"
+    if config.upsert.load == "auto" and loading.choose_load("auto", rows, None) == "upsert":
+        return "upsert"  # so few rows that nothing need be asked
+    obstacle = _obstacle(run)
+    chosen = loading.choose_load(config.upsert.load, rows, obstacle)
+    run.note(f"loading {loading.estimate_load(rows, run.corpus.card.dimension, METADATA_BYTES)}")
+    run.note(f"loading by {chosen}{f', because {obstacle}' if obstacle else ''}")
+    return chosen
+
+
+def import_rows(run: Run, plan: Plan) -> int:
+    """Export the live rows and import them; return how many the index has then.
+
+    Raises TerminalError where the import fails; rows that it skipped are left to be upserted.
+    """
+    records = _records(run)
+    record = ImportRecord(run.name, place_of(run, run.name).uri, _incarnation(run))
+    run.check()
+    records.write(record)
+    rows = export_rows(run, plan.listing, records, record)
+    if not rows:
+        _close(run, records, replace(record, state="done"))
+        return 0
+    record = replace(record, rows=rows, state="ready")
+    run.check()
+    records.write(record)
+    return _finish(run, records, record)
+
+
+def resume_import(run: Run) -> int:
+    """Wait for an import that an earlier run began, and enter its rows; return how many, 0 where there is none."""
+    if not isinstance(run.corpus.index, PineconeIndex):
+        return 0
+    records, entered = _records(run), 0
+    open_ones = [record for record in records.all() if record.state not in ("done", "failed")]
+    incarnation = _incarnation(run) if open_ones else ""
+    for record in open_ones:
+        if record.state == "ready" and record.incarnation == incarnation:
+            run.note(f"an earlier run began an import of {record.rows:,} rows from {record.uri}; waiting for it")
+            entered += _finish(run, records, record)
+        else:  # its export was never finished, its rows are entered, or its index is gone
+            _close(run, records, replace(record, state="done"))
+    return entered
+
+
+def _finish(run: Run, records: ImportRecords, record: ImportRecord) -> int:
+    imports = _index(run).imports
+    if record.id is None:
+        record = replace(record, id=_start(run, imports, record))
+        run.check()
+        records.write(record)
+    with run.stage("import", record.rows):
+        state = _wait(run, imports, record)
+    if state.status != "Completed":
+        reason = state.error or "no reason given"
+        _enter(run, records, record, completed=False)
+        _close(run, records, replace(record, state="failed", error=reason))
+        raise TerminalError(
+            f"Pinecone's import {record.id} of {record.uri} ended as {state.status}: {reason}. The checkpoint is safe;"
+            " run the same command again to load the rows by upserts"
+        )
+    entered = _enter(run, records, record, completed=True)
+    run.imported += entered
+    run.check()
+    records.write(replace(record, state="entered"))
+    _close(run, records, replace(record, state="done"))
+    return entered
+
+
+def _start(run: Run, imports: PineconeImports, record: ImportRecord) -> str:
+    # The start may have taken effect and its answer been lost, by this run or an earlier one.
+    def start() -> str:
+        found = imports.find(record.uri)
+        return found.id if found is not None else imports.start(record.uri)
+
+    return outlast(run, start)
+
+
+def _wait(run: Run, imports: PineconeImports, record: ImportRecord) -> ImportState:
+    pause, seen = FIRST_POLL, 0
+    while True:
+        state = outlast(run, partial(imports.state, str(record.id)))
+        done = round(state.percent / 100 * record.rows)
+        run.advance("import", max(0, done - seen))
+        seen = max(seen, done)
+        if state.is_over:
+            return state
+        run.pause(pause)
+        pause = min(pause * 2, LONGEST_POLL)
+
+
+def _enter(run: Run, records: ImportRecords, record: ImportRecord, *, completed: bool) -> int:
+    """Enter in the ledger what the index lists of the import; of a failed one, that nothing is known of its rows."""
+    held = list_held(run) if completed else None
+    path, entered = run.scratch / "imported.parquet", 0
+    with run.stage("enter"), connect(run.scratch) as con:
+        for batch in manifest_rows(con, records.manifest(record), held).to_arrow_reader(MANIFEST_ROWS):
+            with TableWriter(path, LEDGER_SCHEMA) as writer:
+                writer.append(batch)
+            run.check()
+            run.open_ledger.enter_file(path)
+            entered += batch.num_rows
+    return entered
+
+
+def _close(run: Run, records: ImportRecords, record: ImportRecord) -> None:
+    """Remove the files of an import that is over, and record how it ended."""
+    run.check()
+    records.remove_files(record, place_of(run, record.name).folder)
+    records.write(record)
+
+
+def _obstacle(run: Run) -> str | None:
+    settings = run.corpus.config
+    incarnation = _incarnation(run)
+    if any(record.state == "failed" and record.incarnation == incarnation for record in _records(run).all()):
+        return "an earlier import into this namespace failed"
+    if settings.upsert.load == "auto" and _index(run).integration_id is None:
+        return "index.integration_id is not set"
+    return None if outlast(run, _index(run).imports.possible) else "the namespace exists already"
+
+
+def _index(run: Run) -> PineconeIndex:
+    index = run.corpus.index
+    assert isinstance(index, PineconeIndex)
+    return index
+
+
+def _incarnation(run: Run) -> str:
+    found = outlast(run, run.corpus.index.describe)
+    return found.incarnation if found else ""
+
+
+def _records(run: Run) -> ImportRecords:
+    return ImportRecords(run.corpus.store, run.corpus.index_paths)

@@ -1,0 +1,112 @@
+"""Export live rows as a bulk import takes them: exactly id, values and metadata, one row per distinct vector."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pinery.checkpoint.imports import ImportRecord, ImportRecords
+from pinery.checkpoint.parquet import TableWriter, read_rows, vector_row_group
+from pinery.indexes.protocol import ROWS_SCHEMA
+from pinery.planning.plan import define_plan
+from pinery.records import LEDGER_SCHEMA
+from pinery.steps.live_rows import live_rows
+from pinery.steps.make_plan import Work, upsert_work
+from pinery.steps.run import Run
+from pinery.steps.tables import connect, define_tables
+
+HASHES_SCHEMA = pa.schema([("id", pa.string()), ("hash", pa.string())])
+NO_METADATA = pa.array(["{}"])
+MANIFEST_ROWS = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Where an export lies: in `folder` of the state, which is `uri`/<namespace> on S3."""
+
+    folder: str
+    uri: str
+
+
+def place_of(run: Run, name: str) -> Exported:
+    """Where the export `name` belongs."""
+    corpus = run.corpus
+    return Exported(f"exports/{name}/{corpus.config.namespace}", f"{corpus.store.root.rstrip('/')}/exports/{name}")
+
+
+def export_rows(run: Run, listing: str, records: ImportRecords, record: ImportRecord) -> int:
+    """Write the rows that are to be upserted as an export, with a manifest of them; return how many there are."""
+    corpus = run.corpus
+    with run.stage("export"), connect(run.scratch) as con:
+        define_tables(con, corpus.store.local(listing), corpus.checkpoint, run.open_ledger)
+        define_plan(con, limit=None, retry_quarantined=False)
+        _define_distinct(run, con, upsert_work(con, run.scratch / "candidates.parquet"))
+        work = upsert_work(con, run.scratch / "export.parquet", "distinct_rows")
+        _publish_manifest(run, con, records, record)
+    folder = place_of(run, record.name).folder
+    for one in work:
+        _publish_part(run, one, folder)
+    return sum(one.rows for one in work)
+
+
+def _define_distinct(run: Run, con: duckdb.DuckDBPyConnection, work: tuple[Work, ...]) -> None:
+    path = run.scratch / "hashes.parquet"
+    with TableWriter(path, HASHES_SCHEMA) as writer:
+        for one in work:
+            for batch in live_rows(run.corpus.checkpoint, one.part, read_rows(one.path, one.start, one.stop)):
+                writer.append(pa.record_batch([batch["id"], _hashes(batch["values"])], schema=HASHES_SCHEMA))
+                run.advance("export", 0)
+    con.execute(
+        """
+        CREATE TABLE distinct_ids AS SELECT arg_min(id, file_row_number) AS id
+        FROM read_parquet($path, file_row_number = true) GROUP BY hash
+        """,
+        {"path": str(path)},
+    )
+    con.execute("CREATE VIEW distinct_rows AS SELECT * FROM to_upsert SEMI JOIN distinct_ids USING (id)")
+
+
+def _hashes(values: Any) -> pa.Array[Any]:
+    matrix = values.flatten().to_numpy(zero_copy_only=False).reshape(len(values), -1)
+    return pa.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in matrix], pa.string())
+
+
+def _publish_manifest(run: Run, con: duckdb.DuckDBPyConnection, records: ImportRecords, record: ImportRecord) -> None:
+    path = run.scratch / "manifest.parquet"
+    rows = con.sql("SELECT id, version, metadata_hash, false AS deleted FROM distinct_rows")
+    for number, batch in enumerate(rows.to_arrow_reader(MANIFEST_ROWS)):
+        with TableWriter(path, LEDGER_SCHEMA) as writer:
+            writer.append(batch)
+        run.check()
+        records.publish_manifest(record, number, path)
+
+
+def _publish_part(run: Run, work: Work, folder: str) -> None:
+    path, checkpoint = run.scratch / f"export-{work.part}.parquet", run.corpus.checkpoint
+    with TableWriter(path, ROWS_SCHEMA, vector_row_group(run.corpus.card.dimension)) as writer:
+        for batch in live_rows(checkpoint, work.part, read_rows(work.path, work.start, work.stop)):
+            nothing = pc.is_in(batch["metadata"], NO_METADATA)
+            metadata = pc.if_else(nothing, pa.scalar(None, pa.string()), batch["metadata"])
+            writer.append(pa.record_batch([batch["id"], batch["values"], metadata], schema=ROWS_SCHEMA))
+            run.advance("export", batch.num_rows)
+    run.check()
+    run.corpus.store.publish(f"{folder}/{work.part}.parquet", path)
+
+
+def manifest_rows(con: duckdb.DuckDBPyConnection, files: list[Path], held: Path | None) -> duckdb.DuckDBPyRelation:
+    """The rows (LEDGER_SCHEMA) of a manifest: as intended, or as acknowledged where the ids in `held` are known."""
+    if not files:
+        return con.sql("SELECT '' AS id, '' AS version, '' AS metadata_hash, false AS deleted LIMIT 0")
+    con.read_parquet([str(file) for file in files]).create_view("manifest")
+    if held is None:
+        return con.sql(
+            "SELECT id, NULL::VARCHAR AS version, NULL::VARCHAR AS metadata_hash, false AS deleted FROM manifest"
+        )
+    con.read_parquet(str(held)).create_view("held")
+    return con.sql("SELECT id, version, metadata_hash, deleted FROM manifest SEMI JOIN held USING (id)")

@@ -1,0 +1,8 @@
+"""The task that fills a new namespace by a bulk import."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from pinery.steps import bulk_import
+
+import_rows = task(name="import rows", cache_policy=NO_CACHE, persist_result=False)(bulk_import.import_rows)

@@ -1,0 +1,8 @@
+"""The task that waits for an import which an earlier run began."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from pinery.steps import bulk_import
+
+resume_import = task(name="resume import", cache_policy=NO_CACHE, persist_result=False)(bulk_import.resume_import)

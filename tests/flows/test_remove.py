@@ -1,0 +1,70 @@
+"""Removing a corpus takes its namespace from the index, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.reindex import reindex
+from flows.upsert import upsert
+from pinery.config_file import load_config
+from pinery.errors import IndexMismatchError
+from pinery.steps.corpus import Corpus
+from pinery.steps.remove import remove
+from pinery.steps.run import Silent
+from pinery.steps.status import status
+from tests.corpora import config
+from tests.pinecone_server.server import PineconeServer
+
+
+@pytest.fixture(params=["lance", "pinecone"])
+def settings(
+    request: pytest.FixtureRequest, images: Path, tmp_path: Path, pinecone_environment: PineconeServer
+) -> dict[str, Any]:
+    """A corpus of twelve images, in an index that it shares with another corpus."""
+    made = config(images, tmp_path / "state", index={"kind": request.param, "name": "shared"})
+    reindex(made)
+    reindex(made | {"corpus": "other", "namespace": "other"})
+    return made
+
+
+def rows(settings: dict[str, Any], namespace: str) -> int:
+    return Corpus(load_config(settings | {"namespace": namespace})).index.count()
+
+
+def test_without_yes_the_rows_are_only_counted(settings: dict[str, Any]) -> None:
+    told = remove(Corpus(load_config(settings)), really=False, progress=Silent())
+    assert (told["rows"], told["removed"], told["namespace"]) == (12, False, "test")
+    assert rows(settings, "test") == 12
+    assert reindex(settings)["unchanged"] == 12
+
+
+def test_the_namespace_goes_and_the_index_and_its_other_namespaces_stay(settings: dict[str, Any]) -> None:
+    told = remove(Corpus(load_config(settings)), really=True, progress=Silent())
+    assert (told["rows"], told["removed"]) == (12, True)
+    assert (rows(settings, "test"), rows(settings, "other")) == (0, 12)
+    corpus = Corpus(load_config(settings))
+    assert corpus.index.describe() is not None
+    assert corpus.alias()[0].live is None
+    assert status(corpus)["live"] is None
+    assert reindex(settings | {"corpus": "other", "namespace": "other"})["unchanged"] == 12
+
+
+def test_a_removed_corpus_comes_back_from_its_checkpoint(settings: dict[str, Any]) -> None:
+    remove(Corpus(load_config(settings)), really=True, progress=Silent())
+    report = upsert(settings)
+    assert (report["embedded"], report["upserted"]) == (0, 12)
+    assert rows(settings, "test") == 12
+    assert Corpus(load_config(settings)).alias()[0].live is not None
+
+
+def test_another_corpus_may_have_the_namespace_then(settings: dict[str, Any]) -> None:
+    heir = settings | {"corpus": "heir", "namespace": "test"}
+    with pytest.raises(IndexMismatchError, match="belongs to corpus test"):
+        reindex(heir)
+    with pytest.raises(IndexMismatchError, match="belongs to corpus test"):
+        remove(Corpus(load_config(heir)), really=True, progress=Silent())
+    remove(Corpus(load_config(settings)), really=True, progress=Silent())
+    assert reindex(heir)["upserted"] == 12
