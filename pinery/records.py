@@ -118,6 +118,8 @@ class PartReport:
     seconds: Mapping[str, float] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
     """Quarantine reasons and how often each was met."""
+    notes: tuple[str, ...] = ()
+    """What was worth telling, such as a batch that didn't fit into memory."""
 
 
 @dataclass(frozen=True, slots=True)

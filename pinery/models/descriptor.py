@@ -8,6 +8,7 @@ histograms of gradient orientation (Dalal and Triggs, CVPR 2005) on a grid that 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError
-from pinery.models.device import resolve_batch_size, resolve_device
+from pinery.models.device import resolve_batch_size, resolve_decoder, resolve_device
 from pinery.models.registry import Reference
 from pinery.records import ModelCard
 
@@ -55,7 +56,7 @@ def load(_reference: Reference, settings: ModelSettings, _card: ModelCard | None
     if settings.precision not in ("auto", "fp32"):
         raise ConfigError(f"`descriptor` computes in fp32 only, not in {settings.precision}.")
     device = resolve_device(settings.device)
-    return Descriptor(device, resolve_batch_size(settings, device))
+    return Descriptor(device, resolve_batch_size(settings, device), resolve_decoder(settings))
 
 
 class Descriptor:
@@ -73,9 +74,12 @@ class Descriptor:
         dimension=DIMENSION,
     )
 
-    def __init__(self, device: str = "cpu", batch_size: int = 32) -> None:
+    resize_side = SIDE
+
+    def __init__(self, device: str = "cpu", batch_size: int = 32, decoder: str = "exact") -> None:
         self.device = device
         self.batch_size = batch_size
+        self.card = replace(self.card, decoder=decoder)
 
     def expect(self, images: int) -> None:
         """Does nothing: no number of images changes how it computes."""

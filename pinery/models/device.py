@@ -51,6 +51,11 @@ def lower_precision(device: str) -> Precision | None:
     return "fp16" if kind == "mps" else None
 
 
+def resolve_decoder(settings: ModelSettings) -> str:
+    """The decoder; `auto` is exact until images say otherwise."""
+    return "exact" if settings.decode == "auto" else settings.decode
+
+
 def resolve_batch_size(settings: ModelSettings, device: str) -> int:
     """Images per batch; `auto` is a fixed number by the kind of device."""
     return BATCH_SIZE.get(torch.device(device).type, 32) if settings.batch == "auto" else settings.batch

@@ -26,7 +26,7 @@ FASTER = 1.1
 ROUNDS, CPU_BATCH = 3, 8
 
 
-def settle(model: Model, images: Iterable[Image.Image]) -> Model:
+def settle_precision(model: Model, images: Iterable[Image.Image]) -> Model:
     """`model`, given in fp32, or a copy in bf16 or fp16 if that is faster and close; its card has the probe's figures.
 
     Without an image to judge by, or a lower precision that the device is fast in, it stays in fp32, without figures.

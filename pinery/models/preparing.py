@@ -117,7 +117,7 @@ class Preparer:
 
     def _pixels(self, data: bytes) -> torch.Tensor:
         model, room = self.model(), self.room
-        side = least_side(model.card.decoder, getattr(model, "resize_side", None))
+        side = least_side(model.card.decoder, model.resize_side)
         needed = pixels_needed(data, room.max_pixels, side)
         # Waiting for a turn counts as decoding: it is what kept this thread from fetching.
         with self.clock.measure("decode"), room.turns, room.pixels.hold(needed):

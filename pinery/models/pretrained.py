@@ -22,7 +22,7 @@ from transformers.utils import logging
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.imaging.elongation import refuse_elongated
-from pinery.models.device import resolve_precision
+from pinery.models.device import resolve_decoder, resolve_precision
 from pinery.models.hub import joint_sha256, repo_folder, weights_files
 from pinery.models.network import Preprocess
 from pinery.models.registry import Reference
@@ -173,7 +173,7 @@ def card_of(found: Pretrained, settings: ModelSettings, layer: str, processor: A
         revision=found.revision,
         layer=layer + config,
         preprocessing=_described(processor),
-        decoder="exact",
+        decoder=resolve_decoder(settings),
         precision=resolve_precision(settings),
         normalise=False,
         dimension=dimension,

@@ -1,20 +1,47 @@
-"""Which decoder a model's vectors can't tell from the exact one, measured on images of the corpus."""
+"""What `auto` means for a corpus: the precision and the decoder that its vectors can't tell from the exact ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import torch
+from PIL import Image
 
+from pinery.config import ModelSettings
 from pinery.errors import BadImageError
 from pinery.imaging.decode import decode, scaled_size
 from pinery.imaging.scaling import least_side
+from pinery.models.precision import settle_precision
 from pinery.models.preparing import Vector
 from pinery.models.protocol import Model
 
 LEAST_COSINE = 0.9999
 """Of a vector through a faster decoder to the same image's through the exact one, for `auto` to take that decoder."""
+
+
+def settle(model: Model, settings: ModelSettings, samples: Sequence[bytes], max_pixels: int) -> Model:
+    """`model`, or a copy, with what the settings leave to `auto` decided on encoded images of the corpus.
+
+    The card has what was decided and the figures that it was decided by; without images nothing changes.
+    """
+    if settings.precision == "auto":
+        model = settle_precision(model, _images(samples, max_pixels))
+    if settings.decode == "auto" and samples:
+        decoder, cosine = choose_decoder(model, samples, max_pixels)
+        if decoder != "exact" or cosine < 1:
+            figures = {**model.card.probe, "decode_cosine": round(cosine, 6)}
+            cast(Any, model).card = replace(model.card, decoder=decoder, probe=figures)
+    return model
+
+
+def _images(samples: Sequence[bytes], max_pixels: int) -> Iterator[Image.Image]:
+    for data in samples:
+        with contextlib.suppress(BadImageError):
+            yield decode(data, max_pixels)
 
 
 def choose_decoder(model: Model, samples: Sequence[bytes], max_pixels: int) -> tuple[str, float]:
@@ -28,7 +55,7 @@ def choose_decoder(model: Model, samples: Sequence[bytes], max_pixels: int) -> t
         samples: encoded images, as the source has them.
         max_pixels: larger ones are passed over.
     """
-    side = least_side("scaled", getattr(model, "resize_side", None))
+    side = least_side("scaled", model.resize_side)
     cosines = [
         cosine
         for data in samples

@@ -28,6 +28,10 @@ class Model(Protocol):
     def batch_size(self) -> int:
         """How many images to give to one `embed`."""
 
+    @property
+    def resize_side(self) -> int:
+        """The side in pixels that `preprocess` resizes an image's shorter one to, at most."""
+
     def expect(self, images: int) -> None:
         """Told before the first `embed`: how many images are still to be embedded, at most; may cost nothing."""
 

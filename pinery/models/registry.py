@@ -5,17 +5,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError, TerminalError
 from pinery.models.protocol import Model
 from pinery.records import ModelCard
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +116,17 @@ def parse(text: str) -> Reference:
     raise ConfigError(f"Unknown model {text!r}; {_hint(text)}")
 
 
-def load(settings: ModelSettings, card: ModelCard | None = None, images: Iterable[Image.Image] = ()) -> Model:
+def load(
+    settings: ModelSettings,
+    card: ModelCard | None = None,
+    samples: Callable[[], Sequence[bytes]] = tuple,
+    max_pixels: int = 64_000_000,
+) -> Model:
     """The model that `settings` name, ready to embed.
 
     With a stored `card`, what the settings leave open (`auto`, a Hub branch, default weights) is taken from it.
-    Without one, precision `auto` is decided by a few of `images` (upright, RGB), of which no more are taken than
-    needed; without images it is fp32.
+    Without one, `auto` of precision and decoder are decided on the encoded images that `samples` gives, of at most
+    `max_pixels` each; without any they are fp32 and exact.
 
     Raises:
         ConfigError: an unknown reference or device, or weights that are not the expected ones.
@@ -137,8 +139,9 @@ def load(settings: ModelSettings, card: ModelCard | None = None, images: Iterabl
     if card is not None:
         settings = _as_stored(settings, card)
     model = cast(Model, importlib.import_module(family.module).load(reference, settings, card))
-    if card is None and settings.precision == "auto":
-        return cast(Model, importlib.import_module("pinery.models.precision").settle(model, images))
+    if card is None and "auto" in (settings.precision, settings.decode):
+        probe = importlib.import_module("pinery.models.probe")
+        return cast(Model, probe.settle(model, settings, samples(), max_pixels))
     if card is not None and model.card != card:
         raise TerminalError(f"{settings.name} is no longer the model of this checkpoint: {_changes(card, model.card)}")
     return model

@@ -18,7 +18,7 @@ from torch.hub import HASH_REGEX
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError, TerminalError
 from pinery.imaging.elongation import refuse_elongated
-from pinery.models.device import resolve_precision
+from pinery.models.device import resolve_decoder, resolve_precision
 from pinery.models.network import TorchModel
 from pinery.models.registry import Reference
 from pinery.models.weights import fetch_weights, file_sha256, read_state_dict
@@ -62,7 +62,7 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
         revision="",
         layer="features" if features else "logits",
         preprocessing=_described(transforms),
-        decoder="exact",
+        decoder=resolve_decoder(settings),
         precision=resolve_precision(settings),
         normalise=False,
         dimension=_width(network.get_submodule(head), features),

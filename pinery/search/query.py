@@ -15,6 +15,7 @@ from PIL import Image
 from pinery.checkpoint.alias import IndexEntry
 from pinery.errors import BadImageError, ConfigError, IndexMismatchError, MovedError, TransientError
 from pinery.imaging.decode import decode
+from pinery.imaging.scaling import least_side
 from pinery.indexes.protocol import Index
 from pinery.records import Match
 from pinery.search.grid import Tile, draw_grid
@@ -129,25 +130,27 @@ def _vector(corpus: Corpus, index: Index, query: Query) -> tuple[list[float], Im
         return list(stored.values), None
     if query.text is not None:
         return [float(x) for x in corpus.model().embed_text([query.text])[0]], None
-    picture = read_picture(query.image or "", corpus.config.run.max_bytes, corpus.config.run.max_pixels)
+    data = read_file(query.image or "", corpus.config.run.max_bytes)
     model = corpus.model()
+    # By the decoder of the corpus' own vectors, as the card says.
+    side = least_side(model.card.decoder, model.resize_side)
+    try:
+        picture = decode(data, corpus.config.run.max_pixels, side)
+    except BadImageError as error:
+        raise ConfigError(f"can't search by {query.image}: {error}") from error
     vector = model.embed(model.preprocess(picture).unsqueeze(0))[0]
     return [float(x) for x in vector], picture
 
 
-def read_picture(where: str, max_bytes: int, max_pixels: int) -> Image.Image:
-    """The upright RGB image at a path or http(s) URL. Raises ConfigError where there is none or it can't be read."""
+def read_file(where: str, max_bytes: int) -> bytes:
+    """The bytes at a path or http(s) URL. Raises ConfigError where there is nothing, or more than `max_bytes`."""
     try:
         if where.startswith(("http://", "https://")):
-            data = _download(where, max_bytes)
-        else:
-            path = Path(where).expanduser()
-            if path.stat().st_size > max_bytes:
-                raise ConfigError(f"{where} is larger than run.max_bytes ({max_bytes:,})")
-            data = path.read_bytes()
-        return decode(data, max_pixels)
-    except BadImageError as error:
-        raise ConfigError(f"can't search by {where}: {error}") from error
+            return _download(where, max_bytes)
+        path = Path(where).expanduser()
+        if path.stat().st_size > max_bytes:
+            raise ConfigError(f"{where} is larger than run.max_bytes ({max_bytes:,})")
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"can't read the image {where}: {error.strerror}") from error
 

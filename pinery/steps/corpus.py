@@ -6,11 +6,9 @@ import contextlib
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pinery.checkpoint.alias import Alias, IndexEntry, read_alias
 from pinery.checkpoint.parts import Checkpoint
@@ -24,12 +22,9 @@ from pinery.models.registry import load, parse
 from pinery.records import ModelCard
 from pinery.sources import Source, open_source
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 NAME_LENGTH = 45
-TRIED = 128
-"""Items of a corpus that are read at most to find images for a decision."""
+SAMPLES, SAMPLE_BYTES, TRIED = 32, 64 << 20, 128
+"""Images of a corpus that `auto` is decided on, their bytes, and how many items are tried to find them, at most."""
 
 
 class Corpus:
@@ -152,7 +147,7 @@ class Corpus:
         return f"models/{words}-{digest}.json"
 
     def _resolve_card(self) -> ModelCard:
-        model = load(self.config.model, images=self._first_images())
+        model = load(self.config.model, samples=self._samples, max_pixels=self.config.run.max_pixels)
         try:
             self.store.replace(self._reference, json.dumps(asdict(model.card), indent=2).encode(), None)
         except ConflictError:
@@ -163,14 +158,16 @@ class Corpus:
         self._model = model
         return model.card
 
-    def _first_images(self) -> Iterator[Image.Image]:
-        from pinery.imaging.decode import decode  # Pillow; most commands read no image
+    def _samples(self) -> list[bytes]:
+        """The first images' bytes, for what the model leaves to `auto`."""
+        from pinery.imaging.decode import pixels_needed  # Pillow; most commands read no image
 
-        for data in self._first_files():
-            with contextlib.suppress(BadImageError):
-                yield decode(data, self.config.run.max_pixels)
-
-    def _first_files(self) -> Iterator[bytes]:
+        found: list[bytes] = []
         for item in itertools.islice(self.source.list_items(), TRIED):
             with contextlib.suppress(BadImageError, MovedError):
-                yield self.source.fetch(item.uri, item.version, self.config.run.max_bytes)
+                data = self.source.fetch(item.uri, item.version, self.config.run.max_bytes)
+                if pixels_needed(data, self.config.run.max_pixels):
+                    found.append(data)
+            if len(found) == SAMPLES or sum(map(len, found)) > SAMPLE_BYTES:
+                break
+        return found

@@ -109,11 +109,17 @@ def make_part(
     tally: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     seconds: dict[str, float] = {}
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        watch.note(text)
+
     outcomes = runner.embed(
         table.num_rows,
         lambda at: source.fetch(uris[at].as_py(), versions[at].as_py(), max_bytes),
         known.values,
-        note=watch.note,
+        note=note,
         stop=lambda: watch.stopping,
         timings=seconds,
     )
@@ -136,6 +142,7 @@ def make_part(
         moved=tally["moved"],
         seconds=seconds,
         reasons=dict(reasons.most_common(MAX_REASONS)),
+        notes=tuple(notes),
     )
 
 

@@ -34,6 +34,9 @@ def reported(run: Run) -> Iterator[dict[str, Any]]:
         "corpus": corpus.config.corpus,
         "model": corpus.card.name,
         "model_key": corpus.card.key,
+        "precision": corpus.card.precision,
+        "decoder": corpus.card.decoder,
+        "probe": dict(corpus.card.probe),
         "index": corpus.index_name,
         "kind": corpus.config.index.kind,
         "namespace": corpus.config.namespace,
@@ -95,6 +98,7 @@ def close_report(
         "images_per_second": round((embedded + reused) / stages["embed"], 1) if stages.get("embed") else 0.0,
         "bottleneck": bottleneck(stages, run.settings.fetch_threads),
         "reasons": reasons,
+        "notes": [note for part in parts for note in part.notes],
         "held": counts.held,
         "verified": True,
     }

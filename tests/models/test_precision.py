@@ -1,6 +1,7 @@
 """Precision `auto`: decided once, by speed and by what it does to the vectors of the corpus' own first images."""
 
 import dataclasses
+import io
 import json
 
 import numpy as np
@@ -13,11 +14,22 @@ from pinery.errors import TerminalError
 from pinery.models import registry
 from pinery.models.device import lower_precision
 from pinery.models.network import TorchModel
-from pinery.models.precision import CLOSE, FASTER, IMAGES, settle
+from pinery.models.precision import CLOSE, FASTER, IMAGES, settle_precision
 from pinery.records import ModelCard
 from pinery.steps.corpus import TRIED, Corpus
 from tests.models import tiny
 from tests.models.test_network import pictures
+
+
+def encoded(images):
+    """The images as PNG files."""
+    files = []
+    for image in images:
+        out = io.BytesIO()
+        image.save(out, "PNG")
+        files.append(out.getvalue())
+    return files
+
 
 CARD = ModelCard("mean", "none", "", "mean", "none", "exact", "fp32", normalise=False, dimension=3)
 needs_bf16 = pytest.mark.skipif(lower_precision("cpu") is None, reason="this processor has no fast bf16")
@@ -48,7 +60,7 @@ def model(offset=0.0, hard=torch.float32):
 
 @needs_bf16
 def test_the_lower_precision_is_taken_where_it_is_faster_and_close():
-    settled = settle(model(), pictures(5))
+    settled = settle_precision(model(), pictures(5))
     assert settled.card.precision == "bf16"
     probe = settled.card.probe
     assert CLOSE <= probe["precision_cosine"] < 1
@@ -61,14 +73,14 @@ def test_the_lower_precision_is_taken_where_it_is_faster_and_close():
 
 @needs_bf16
 def test_it_stays_fp32_where_the_lower_one_is_slower():
-    settled = settle(model(hard=torch.bfloat16), pictures(5))
+    settled = settle_precision(model(hard=torch.bfloat16), pictures(5))
     assert settled.card.precision == "fp32"
     assert settled.card.probe["bf16_images_per_second"] < settled.card.probe["fp32_images_per_second"]
 
 
 @needs_bf16
 def test_it_stays_fp32_where_vectors_would_turn():
-    settled = settle(model(offset=1000.0), pictures(5))
+    settled = settle_precision(model(offset=1000.0), pictures(5))
     assert settled.card.precision == "fp32"
     assert settled.card.probe["precision_cosine"] < CLOSE
     assert settled.card.probe["bf16_images_per_second"] > settled.card.probe["fp32_images_per_second"]
@@ -77,12 +89,15 @@ def test_it_stays_fp32_where_vectors_would_turn():
 @needs_bf16
 def test_it_takes_no_more_images_than_needed():
     images = iter(pictures(IMAGES + 8))
-    assert settle(model(), images).card.probe["precision_images"] == IMAGES
+    assert settle_precision(model(), images).card.probe["precision_images"] == IMAGES
     assert len(list(images)) == 8
 
 
 def test_without_images_it_is_fp32_without_figures():
-    for settled in (settle(model(), []), registry.load(ModelSettings(name="descriptor"), images=pictures(2))):
+    for settled in (
+        settle_precision(model(), []),
+        registry.load(ModelSettings(name="descriptor"), samples=lambda: encoded(pictures(2))),
+    ):
         assert settled.card.precision == "fp32"
         assert settled.card.probe == {}
 
@@ -91,14 +106,16 @@ def test_without_images_it_is_fp32_without_figures():
 def test_images_too_elongated_for_the_model_are_passed_over(tmp_path):
     clip = tiny.save_chinese_clip(tmp_path / "clip")
     images = [Image.new("RGB", (1_000_000, 1)), *pictures(3)]
-    found = registry.load(ModelSettings(name=f"clip:{clip}", device="cpu"), images=images).card
+    found = registry.load(ModelSettings(name=f"clip:{clip}", device="cpu"), samples=lambda: encoded(images)).card
     assert found.probe["precision_images"] == 3
 
 
 def test_a_set_precision_is_not_probed(tmp_path):
     name = f"hf:{tiny.save_vit(tmp_path / 'vit')}"
     for precision in ("fp32", "bf16"):
-        found = registry.load(ModelSettings(name=name, device="cpu", precision=precision), images=pictures(2)).card
+        found = registry.load(
+            ModelSettings(name=name, device="cpu", precision=precision), samples=lambda: encoded(pictures(2))
+        ).card
         assert (found.precision, found.probe) == (precision, {})
 
 
