@@ -49,6 +49,12 @@ bench: $(READY) ## the figures of the README
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/codec.py
 	$(BIN)/python benchmarks/planning.py
+	$(BIN)/python benchmarks/upsert.py
+	$(BIN)/python benchmarks/upsert_memory.py
+	$(BIN)/python benchmarks/networks.py
+	$(BIN)/python benchmarks/decoding.py
+	$(BIN)/python benchmarks/s3_fetch.py
+	$(BIN)/python benchmarks/throughput.py
 
 deploy: $(READY) ## register the deployments of prefect.yaml with the Prefect server at PREFECT_API_URL
 	PINERY_HOME=$(CURDIR) $(BIN)/prefect --no-prompt deploy --all
