@@ -24,6 +24,8 @@ class MeanColour:
     card = ModelCard("mean-colour", "none", "", "mean", "none", "exact", "fp32", normalise=False, dimension=3)
     device = "cpu"
 
+    resize_side = 1
+
     def __init__(self, batch_size=4, memory=1000):
         self.batch_size, self.memory = batch_size, memory
         self.batches, self.told = [], []
