@@ -15,7 +15,6 @@ from torch import Tensor
 from pinery.errors import BadImageError
 from pinery.models.device import lower_precision
 from pinery.models.network import TorchModel
-from pinery.models.protocol import Model
 
 IMAGES = 32
 """The probe looks at no more than these."""
@@ -26,13 +25,11 @@ FASTER = 1.1
 ROUNDS, CPU_BATCH = 3, 8
 
 
-def settle_precision(model: Model, images: Iterable[Image.Image]) -> Model:
+def settle_precision(model: TorchModel, images: Iterable[Image.Image]) -> TorchModel:
     """`model`, given in fp32, or a copy in bf16 or fp16 if that is faster and close; its card has the probe's figures.
 
     Without an image to judge by, or a lower precision that the device is fast in, it stays in fp32, without figures.
     """
-    if not isinstance(model, TorchModel):
-        return model
     precision = lower_precision(model.device)
     batch = _sample(model, images) if precision else None
     if precision is None or batch is None:

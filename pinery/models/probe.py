@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from pinery.config import ModelSettings
 from pinery.errors import BadImageError
 from pinery.imaging.decode import decode, scaled_size
 from pinery.imaging.scaling import least_side
+from pinery.models.network import TorchModel
 from pinery.models.precision import settle_precision
 from pinery.models.preparing import Vector
 from pinery.models.protocol import Model
@@ -23,22 +25,24 @@ LEAST_COSINE = 0.9999
 """Of a vector through a faster decoder to the same image's through the exact one, for `auto` to take that decoder."""
 
 
-def settle(model: Model, settings: ModelSettings, samples: Sequence[bytes], max_pixels: int) -> Model:
+def settle(model: Model, settings: ModelSettings, samples: Callable[[], Sequence[bytes]], max_pixels: int) -> Model:
     """`model`, or a copy, with what the settings leave to `auto` decided on encoded images of the corpus.
 
-    The card has what was decided and the figures that it was decided by; without images nothing changes.
+    `samples` gives these images, and is asked only if they are needed. The card has what was decided and the figures
+    that it was decided by; without images nothing changes.
     """
-    if settings.precision == "auto":
-        model = settle_precision(model, _images(samples, max_pixels))
-    if settings.decode == "auto" and samples:
-        decoder, cosine = choose_decoder(model, samples, max_pixels)
+    images = functools.cache(samples)
+    if settings.precision == "auto" and isinstance(model, TorchModel):
+        model = settle_precision(model, _pictures(images(), max_pixels))
+    if settings.decode == "auto" and images():
+        decoder, cosine = choose_decoder(model, images(), max_pixels)
         if decoder != "exact" or cosine < 1:
             figures = {**model.card.probe, "decode_cosine": round(cosine, 6)}
             cast(Any, model).card = replace(model.card, decoder=decoder, probe=figures)
     return model
 
 
-def _images(samples: Sequence[bytes], max_pixels: int) -> Iterator[Image.Image]:
+def _pictures(samples: Sequence[bytes], max_pixels: int) -> Iterator[Image.Image]:
     for data in samples:
         with contextlib.suppress(BadImageError):
             yield decode(data, max_pixels)

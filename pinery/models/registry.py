@@ -141,7 +141,7 @@ def load(
     model = cast(Model, importlib.import_module(family.module).load(reference, settings, card))
     if card is None and "auto" in (settings.precision, settings.decode):
         probe = importlib.import_module("pinery.models.probe")
-        return cast(Model, probe.settle(model, settings, samples(), max_pixels))
+        return cast(Model, probe.settle(model, settings, samples, max_pixels))
     if card is not None and model.card != card:
         raise TerminalError(f"{settings.name} is no longer the model of this checkpoint: {_changes(card, model.card)}")
     return model

@@ -61,6 +61,7 @@ class Runner:
         self._model: Model | None = None
         # Until the model is there to say where `auto` begins, batches are of items that didn't need it.
         self._batch = None if batch == "auto" else BatchSize(batch, batch, fixed=True)
+        self._cores = torch.get_num_threads()
         self._lock = threading.Lock()
         self._notes: deque[str] = deque()
 
@@ -97,7 +98,7 @@ class Runner:
         """
         preparer = Preparer(fetch, known, self._loaded, self._room, Clock(timings))
         batches = self._batches(preparer, count)
-        device = ThreadPoolExecutor(1, thread_name_prefix="model")
+        device = ThreadPoolExecutor(1, "model", torch.set_num_threads, (self._cores,))
         computing: deque[Future[list[Outcome]]] = deque()
         done = 0
         try:
@@ -117,7 +118,8 @@ class Runner:
             device.shutdown(wait=True, cancel_futures=True)
 
     def _batches(self, preparer: Preparer, count: int) -> Generator[list[Prepared], None, None]:
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="fetch")
+        # Images are spread over threads; within one, torch would only make them wait for each other.
+        pool = ThreadPoolExecutor(self._threads, "fetch", torch.set_num_threads, (1,))
         preparing: deque[Future[Prepared]] = deque()
         submitted = taken = 0
         try:
@@ -134,6 +136,7 @@ class Runner:
                 yield batch
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            torch.set_num_threads(self._cores)  # threads to come take over what was set last
 
     def _loaded(self) -> Model:
         with self._lock:
@@ -157,11 +160,7 @@ class Runner:
         assert self._batch is not None
         if not self._batch.settled:
             self._batch.cap(BATCH_BYTES // images[0].nbytes)
-        if not self._model.device.startswith("cuda"):
-            return outcomes, waiting, torch.stack(images)
-        # From page-locked memory the device copies by itself, while the processor goes on.
-        pinned = torch.empty((len(images), *images[0].shape), dtype=images[0].dtype, pin_memory=True)
-        return outcomes, waiting, torch.stack(images, out=pinned)
+        return outcomes, waiting, torch.stack(images, out=_room_for(images, self._model.device))
 
     def _finish(
         self, outcomes: list[Outcome], waiting: list[int], images: torch.Tensor | None, clock: Clock
@@ -200,6 +199,17 @@ class Runner:
         self._notes.append(f"{images} images at once don't fit into the memory of {model.device}; going on with {size}")
         if model.device.startswith("cuda"):
             torch.cuda.empty_cache()
+
+
+def _room_for(images: list[torch.Tensor], device: str) -> torch.Tensor:
+    """Memory for a stack of images."""
+    first = images[0]
+    # Pictures are decoded with their channels last, and networks want them so: turned twice, they would take longer.
+    last = first.ndim == 3 and first.stride(0) == 1
+    layout = torch.channels_last if last else torch.contiguous_format
+    # From page-locked memory an accelerator copies by itself, while the processor goes on.
+    pinned, shape = device.startswith("cuda"), (len(images), *first.shape)
+    return torch.empty(shape, dtype=first.dtype, memory_format=layout, pin_memory=pinned)
 
 
 def _embed(model: Model, images: torch.Tensor) -> Vector | None:

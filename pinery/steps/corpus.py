@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
@@ -163,11 +162,19 @@ class Corpus:
         from pinery.imaging.decode import pixels_needed  # Pillow; most commands read no image
 
         found: list[bytes] = []
+        fault: TransientError | None = None
         for item in itertools.islice(self.source.list_items(), TRIED):
-            with contextlib.suppress(BadImageError, MovedError):
+            try:
                 data = self.source.fetch(item.uri, item.version, self.config.run.max_bytes)
-                if pixels_needed(data, self.config.run.max_pixels):
-                    found.append(data)
+            except (BadImageError, MovedError):
+                continue
+            except TransientError as error:  # the others say as much
+                fault = error
+                continue
+            if pixels_needed(data, self.config.run.max_pixels):
+                found.append(data)
             if len(found) == SAMPLES or sum(map(len, found)) > SAMPLE_BYTES:
                 break
+        if fault is not None and not found:
+            raise fault
         return found
