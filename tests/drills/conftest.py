@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.machine import machine, table, versions
+from pinery.records import Stored
 from tests.corpora import COLOURS, config, paint
-from tests.drills.checks import Losses
+from tests.drills.checks import Losses, held
 from tests.pinecone_server.fixtures import pinecone_environment as pinecone_environment
 from tests.pinecone_server.fixtures import pinecone_server as pinecone_server
-from tests.processes import write_config
+from tests.processes import report, write_config
 from tests.s3_server import s3_server as s3_server
 
 PER_LABEL = 50
+TOTAL = PER_LABEL * len(COLOURS)
 TABLE_VARIABLE = "PINERY_DRILLS_TABLE"
 HEAD = ("drill", "times run", "rows lost", "rows doubled", "rows embedded twice beyond the part in flight")
 
@@ -79,3 +81,12 @@ def many_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config_file(many_images: Path, tmp_path: Path) -> Path:
     """A config over those images with parts of five rows, so that a run has thirty."""
     return write_config(tmp_path / "config.yaml", config(many_images, tmp_path / "state"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(many_images: Path, tmp_path_factory: pytest.TempPathFactory, prefect_db: None) -> dict[str, Stored]:
+    """What the index holds after a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    path = write_config(folder / "config.yaml", config(many_images, folder / "state"))
+    assert report("run", str(path))["embedded"] == TOTAL
+    return held(path)
