@@ -40,10 +40,17 @@ def undisturbed(made: dict[str, Any], folder: Path) -> dict[str, Stored]:
     ],
 )
 def test_a_fifth_of_the_requests_fail(
-    transport: str, size: int, tmp_path: Path, pinecone_environment: PineconeServer, drill_record: Record
+    transport: str,
+    size: int,
+    tmp_path: Path,
+    pinecone_server: PineconeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    drill_record: Record,
 ) -> None:
-    server = pinecone_environment
+    server = pinecone_server
     server.settings.grpc = transport == "grpc"
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
     corpus = ChangingCorpus(tmp_path, Random(SEED), size)
     source = {"kind": "folder", "path": str(corpus.images), "sidecar": str(corpus.sidecar)}
     made = config(

@@ -22,8 +22,13 @@ PINECONE_KEY = "pcsk_MARKEDpinecone7d1f0e"
 AWS_SECRET = "MARKEDaws7d1f0eSecretAccessKey"
 AWS_TOKEN = "MARKEDtoken7d1f0e"
 MARK = b"7d1f0e"
-CORPUS = "canary-corpus"
-LOUD = {"PREFECT_LOGGING_LEVEL": "DEBUG", "PREFECT_LOGGING_EXTRA_LOGGERS": "pinery,pinecone,httpx,httpcore,boto3"}
+CANARY = "canary"
+"""In the names of the corpus and of its indexes: whatever is searched must have this, or the search is blind."""
+LOUD = {
+    "PREFECT_LOGGING_LEVEL": "DEBUG",
+    "PREFECT_LOGGING_TO_API_ENABLED": "true",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "pinery,pinecone,httpx,httpcore,boto3",
+}
 
 
 @pytest.fixture
@@ -45,10 +50,10 @@ def config_path(
             s3_server.client().put_object(Bucket=bucket, Key=key, Body=jpeg(label, number))
     reach = {"endpoint_url": s3_server.endpoint_url, "region": "us-east-1"}
     source = {"kind": "s3", "uri": f"s3://{bucket}/photos", "metadata": "parent"} | reach
-    index = {"kind": "pinecone", "name": "things"}
+    index = {"kind": "pinecone", "name": f"{CANARY}-first"}
     upsert = {"outage_patience": 2, "load": "upsert"}
     made = config(tmp_path, f"s3://{bucket}/state", source=source, index=index, state_s3=reach, upsert=upsert)
-    return write_config(tmp_path / "config.yaml", made | {"corpus": CORPUS})
+    return write_config(tmp_path / "config.yaml", made | {"corpus": CANARY})
 
 
 def printed(code: int | None, *arguments: str, **changes: str) -> bytes:
@@ -61,7 +66,7 @@ def of_what_works(path: str) -> Iterator[bytes]:
     yield printed(0, "run", path)
     yield printed(0, "run", path, "--json", PINERY_DEBUG="1")
     yield printed(0, "plan", path)
-    yield printed(0, "upsert", path, "--index", "second", "--set", "index.transport=grpc")
+    yield printed(0, "upsert", path, "--index", f"{CANARY}-second", "--set", "index.transport=grpc")
     yield printed(0, "verify", path, "--full")
     yield printed(0, "search", path, "--id", "red/1.jpg")
     yield printed(0, "status", path)
@@ -72,7 +77,7 @@ def of_what_fails(path: str, server: PineconeServer, s3_server: S3Server) -> Ite
     echo = {"code": 3, "message": f"what is {PINECONE_KEY}?", "details": []}
     for status, code in ((400, None), (401, 1), (503, 1)):
         server.faults.push("upsert", status, times=None, body=echo)
-        yield printed(code, "upsert", path, "--index", f"fresh-{status}", PINERY_DEBUG="1")
+        yield printed(code, "upsert", path, "--index", f"{CANARY}-{status}", PINERY_DEBUG="1")
         server.faults.clear()
     server.faults.push("describe_index", 401, times=None, body=echo)
     yield printed(1, "search", path, "--id", "red/1.jpg", PINERY_DEBUG="1")
@@ -138,7 +143,7 @@ def test_secrets_are_nowhere(
     texts["state"] = list(in_state(path, s3_server, tmp_path / "cache"))
     texts |= in_prefect()
     for where, found in texts.items():
-        assert any(CORPUS.encode() in text for text in found), f"nothing of the run is in {where}: the search is blind"
+        assert any(CANARY.encode() in text for text in found), f"nothing of the run is in {where}: the search is blind"
         for text in found:
             at = text.find(MARK)
             assert at < 0, f"a secret is in {where}: {text[max(0, at - 400) : at + 100]!r}"
