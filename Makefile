@@ -37,8 +37,8 @@ sample: $(READY) ## paint the sample corpus, if it is not there
 test: $(READY) ## the test suite, without the slow drills
 	$(ISOLATED) $(BIN)/python -m pytest -m "not slow"
 
-drills: $(READY) ## the slow drills: processes killed, deployments run
-	$(ISOLATED) $(BIN)/python -m pytest -m slow
+drills: $(READY) ## all drills, and their table: processes killed, faults and outages, full disks, bad images
+	$(ISOLATED) PINERY_DRILLS_TABLE=benchmarks/results/drills.md $(BIN)/python -m pytest -m "slow or drill"
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

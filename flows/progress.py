@@ -55,7 +55,7 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         """See Progress."""
-        self._console.print(text, style="yellow", markup=False, highlight=False)
+        self._console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -39,6 +39,10 @@ class AccessDeniedError(TerminalError):
     """Credentials are missing, wrong or not sufficient."""
 
 
+class NoRoomError(TerminalError):
+    """A disk, a quota or a limit on the size of files is used up."""
+
+
 class LeaseLostError(TerminalError):
     """This run no longer holds its lease, so it must not write."""
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from pinery.checkpoint.store import ConflictError, Store
-from pinery.errors import LeaseHeldError, LeaseLostError, TransientError
+from pinery.errors import LeaseHeldError, LeaseLostError, PineryError
 
 RENEWALS_PER_TTL = 4
 POLL_SECONDS = 0.5
@@ -90,7 +90,8 @@ class Lease:
             self._renewer.join()
         if not self._lost:
             self._lost = f"run {self.run} has let go of its lease"
-            with contextlib.suppress(ConflictError, TransientError):  # somebody took it over, or it expires by itself
+            # Somebody took it over, or it expires by itself; and why a run failed must not be hidden.
+            with contextlib.suppress(PineryError):
                 self._store.replace(self._name, self._record(released=True), self._tag)
 
     def _acquire(self) -> bool:

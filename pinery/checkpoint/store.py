@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from pinery.errors import AccessDeniedError, PineryError, TerminalError
+from pinery.errors import AccessDeniedError, NoRoomError, PineryError, TerminalError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class ConflictError(PineryError):
@@ -158,7 +160,18 @@ class LocalStore:
                 f"can't write {path}: {error.strerror}; check the owner of the state folder"
             ) from error
         except OSError as error:
+            if is_full(error):
+                raise NoRoomError(
+                    f"can't write {path}: {error.strerror}; nothing of it was published, make room there"
+                ) from error
             raise TerminalError(f"can't write {path}: {error.strerror}; nothing of it was published") from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, a quota or a limit on files is used up."""
+    words = str(error)  # DuckDB and SQLite have no other sign of it
+    by_number = isinstance(error, OSError) and error.errno in FULL
+    return by_number or "disk is full" in words or any(os.strerror(number) in words for number in FULL)
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

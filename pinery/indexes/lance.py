@@ -170,7 +170,8 @@ class LanceIndex:
         import lancedb
 
         if self._opened is None:
-            exists = (self._folder / f"{self._table_name}.lance").exists()
+            # A process that died in making the table leaves folders without a manifest: no table yet.
+            exists = any((self._folder / f"{self._table_name}.lance" / "_versions").glob("*.manifest"))
             if not exists and not create:
                 return None
             try:

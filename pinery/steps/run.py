@@ -18,7 +18,8 @@ from typing import Protocol
 from pinery.checkpoint.known import KnownBytes
 from pinery.checkpoint.lease import Holder, Lease
 from pinery.checkpoint.ledger import Ledger
-from pinery.errors import PineryError, RefusedError, StoppedError, TerminalError, TransientError
+from pinery.checkpoint.store import is_full
+from pinery.errors import NoRoomError, PineryError, RefusedError, StoppedError, TerminalError, TransientError
 from pinery.models.protocol import Model
 from pinery.steps.corpus import Corpus
 
@@ -162,6 +163,11 @@ def open_run(corpus: Corpus, *, wait: bool = False, progress: Progress | None = 
             run.stop()
             if not isinstance(error, TransientError | RefusedError | StoppedError):
                 lease.check()  # whoever took it over has tidied our files away; that, not the missing file, is the news
+            if is_full(error) and not isinstance(error, NoRoomError):
+                raise NoRoomError(
+                    f"there is no room for the files of this run ({error}); make room on the disk of {run.scratch}."
+                    " What is published is whole"
+                ) from error
             raise
         finally:
             ended.set()

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-
-import pyarrow.parquet as pq
+from typing import NamedTuple
 
 from pinery.config_file import load_config
 from pinery.records import Stored
+from pinery.steps.compare import KINDS
 from pinery.steps.corpus import Corpus
+from tests.processes import report
+
+
+class Losses(NamedTuple):
+    """What a drill cost."""
+
+    lost: int
+    """Rows that an undisturbed run has in the index and this one has not, or with another vector or metadata."""
+    doubled: int
+    """Ids in the index that an undisturbed run doesn't have there, or that the index lists more than once."""
+    embedded_twice: int
+    """(id, version) pairs that more than one part holds."""
+
+
+NONE = Losses(0, 0, 0)
 
 
 def parts(state: Path) -> dict[str, int]:
@@ -16,9 +32,14 @@ def parts(state: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in state.glob("test/*/parts/*.parquet")}
 
 
+def ledger_files(state: Path) -> set[str]:
+    """The names of the ledger's files."""
+    return {path.name for path in state.glob("test/indexes/*/*/*/ledger/*.parquet")}
+
+
 def ledger_entries(state: Path) -> int:
     """How many ledger files there are."""
-    return len(list(state.glob("test/indexes/*/*/*/ledger/*.parquet")))
+    return len(ledger_files(state))
 
 
 def held(config_file: Path) -> dict[str, Stored]:
@@ -27,14 +48,32 @@ def held(config_file: Path) -> dict[str, Stored]:
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
-def embedded_twice(state: Path) -> list[tuple[str, str]]:
+def embedded_twice(config_file: Path) -> list[tuple[str, str]]:
     """Every (id, version) that more than one part holds."""
+    checkpoint = Corpus(load_config(config_file)).checkpoint
     seen: set[tuple[str, str]] = set()
     doubles = []
-    for path in sorted(state.glob("test/*/parts/*.parquet")):
-        rows = pq.read_table(path, columns=["id", "version"])
-        for key in zip(rows["id"].to_pylist(), rows["version"].to_pylist(), strict=True):
-            if key in seen:
-                doubles.append(key)
-            seen.add(key)
+    for part in checkpoint.names():
+        for batch in checkpoint.batches(part, ["id", "version"]):
+            for key in zip(batch["id"].to_pylist(), batch["version"].to_pylist(), strict=True):
+                if key in seen:
+                    doubles.append(key)
+                seen.add(key)
     return doubles
+
+
+def losses(config_file: Path, undisturbed: Mapping[str, Stored]) -> Losses:
+    """Count what went wrong, against what the index holds after a run that nothing disturbed."""
+    index = Corpus(load_config(config_file)).index
+    ids = [id for page in index.list_ids() for id in page]
+    found = index.fetch(ids)
+    lost = sum(found.get(id) != stored for id, stored in undisturbed.items())
+    doubled = len(ids) - len(set(ids) & undisturbed.keys())
+    return Losses(lost, doubled, len(embedded_twice(config_file)))
+
+
+def check_fully(config_file: Path) -> None:
+    """Let `pinery verify` compare all of the index with the live rows: nothing may differ."""
+    found = report("verify", str(config_file), "--full")
+    assert {kind: found[kind] for kind in KINDS if found[kind]} == {}
+    assert found["checked"] == found["held"] == found["expected"]

@@ -1,18 +1,65 @@
-"""Drills share one Prefect server; each run is a process of its own."""
+"""Drills share one Prefect server; each run is a process of its own. What they cost is told in a table at the end."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from benchmarks.machine import machine, table, versions
+from pinery.records import Stored
 from tests.corpora import COLOURS, config, paint
+from tests.drills.checks import Losses, held
 from tests.pinecone_server.fixtures import pinecone_environment as pinecone_environment
 from tests.pinecone_server.fixtures import pinecone_server as pinecone_server
-from tests.processes import write_config
+from tests.processes import report, write_config
 from tests.s3_server import s3_server as s3_server
 
 PER_LABEL = 50
+TOTAL = PER_LABEL * len(COLOURS)
+TABLE_VARIABLE = "PINERY_DRILLS_TABLE"
+HEAD = ("drill", "times run", "rows lost", "rows doubled", "rows embedded twice beyond the part in flight")
+
+Record = Callable[[str, int, Losses], None]
+_RECORDS = pytest.StashKey[dict[str, list[int]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_RECORDS] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("drill")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    records = config.stash[_RECORDS]
+    if not records:
+        return
+    rows = [[name, *(f"{count:,}" for count in counts)] for name, counts in records.items()]
+    terminalreporter.section("drills")
+    terminalreporter.write_line(table(HEAD, rows))
+    if path := os.environ.get(TABLE_VARIABLE):
+        when = datetime.now(UTC).date().isoformat()
+        made = f"{machine()}; {versions('prefect', 'pinecone', 'lancedb', 'torch')}; {when}. Made by `make drills`."
+        Path(path).write_text(f"# Drills\n\n{made}\n\n{table(HEAD, rows)}\n", encoding="utf-8")
+
+
+@pytest.fixture
+def drill_record(request: pytest.FixtureRequest) -> Record:
+    """Notes how often a drill was run and what it cost; the counts of one name add up."""
+    records = request.config.stash[_RECORDS]
+
+    def record(name: str, times: int, losses: Losses) -> None:
+        before = records.get(name, [0, 0, 0, 0])
+        records[name] = [old + new for old, new in zip(before, (times, *losses), strict=True)]
+
+    return record
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +81,12 @@ def many_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config_file(many_images: Path, tmp_path: Path) -> Path:
     """A config over those images with parts of five rows, so that a run has thirty."""
     return write_config(tmp_path / "config.yaml", config(many_images, tmp_path / "state"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(many_images: Path, tmp_path_factory: pytest.TempPathFactory, prefect_db: None) -> dict[str, Stored]:
+    """What the index holds after a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    path = write_config(folder / "config.yaml", config(many_images, folder / "state"))
+    assert report("run", str(path))["embedded"] == TOTAL
+    return held(path)

@@ -4,37 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from pinery.records import Stored
 from tests.corpora import config
-from tests.drills.checks import embedded_twice, held, ledger_entries, parts
+from tests.drills.checks import NONE, Losses, check_fully, held, ledger_entries, losses, parts
+from tests.drills.conftest import TOTAL, Record
 from tests.processes import pinery, report, start, wait_until, write_config
 
-TOTAL = 150
+KILLED = "kill -9 of a run into the embedded index"
 MOMENTS: dict[str, Callable[[Path], bool]] = {
-    "before the listing is published": lambda state: (state / "state.json").exists(),
     "with a listing and no part": lambda state: any(state.glob("test/listings/*.parquet")),
     "after the first part": lambda state: len(parts(state)) >= 1,
     "after the first ledger entry": lambda state: ledger_entries(state) >= 1,
     "amid the parts": lambda state: len(parts(state)) >= 12,
     "near the end": lambda state: len(parts(state)) >= 29,
 }
-
-
-@pytest.fixture(scope="session")
-def undisturbed(many_images: Path, tmp_path_factory: pytest.TempPathFactory, prefect_db: None) -> dict[str, object]:
-    """What the index holds after a run that nothing interrupted."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    path = write_config(folder / "config.yaml", config(many_images, folder / "state"))
-    assert report("run", str(path))["embedded"] == TOTAL
-    return dict(held(path))
 
 
 def kill_when(condition: Callable[[], bool], config_file: Path) -> None:
@@ -44,47 +34,46 @@ def kill_when(condition: Callable[[], bool], config_file: Path) -> None:
     process.wait()
 
 
-def check_recovery(config_file: Path, undisturbed: dict[str, object]) -> None:
+def check_recovery(config_file: Path, undisturbed: dict[str, Stored]) -> Losses:
+    """The next run goes on where the last one ended; nothing is missing afterwards, and nothing is left to do."""
     state = config_file.parent / "state"
     published = parts(state)
     done = report("run", str(config_file))
     assert done["verified"]
     assert published.items() <= parts(state).items(), "a published part was written again"
-    assert embedded_twice(state) == []
-    assert held(config_file) == undisturbed
+    check_fully(config_file)
     assert report("run", str(config_file))["unchanged"] == TOTAL
+    cost = losses(config_file, undisturbed)
+    assert cost == NONE
+    return cost
 
 
-def test_a_killed_run_goes_on_where_it_was(config_file: Path, undisturbed: dict[str, object]) -> None:
+def test_a_killed_run_goes_on_where_it_was(
+    config_file: Path, undisturbed: dict[str, Stored], drill_record: Record
+) -> None:
     state = config_file.parent / "state"
     kill_when(lambda: len(parts(state)) >= 5, config_file)
-    check_recovery(config_file, undisturbed)
+    drill_record(KILLED, 1, check_recovery(config_file, undisturbed))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_at_every_stage(moment: str, config_file: Path, undisturbed: dict[str, object]) -> None:
+def test_killed_at_every_stage(
+    moment: str, config_file: Path, undisturbed: dict[str, Stored], drill_record: Record
+) -> None:
     state = config_file.parent / "state"
     kill_when(lambda: MOMENTS[moment](state), config_file)
-    check_recovery(config_file, undisturbed)
-
-
-@pytest.mark.slow
-def test_killed_again_and_again_at_random_moments(config_file: Path, undisturbed: dict[str, object]) -> None:
-    chooser = random.Random(20261120)
-    for _ in range(6):
-        process = start("run", str(config_file))
-        try:
-            process.wait(timeout=chooser.uniform(2.0, 7.0))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    check_recovery(config_file, undisturbed)
+    drill_record(KILLED, 1, check_recovery(config_file, undisturbed))
 
 
 @pytest.mark.parametrize(("number", "code", "name"), [(signal.SIGINT, 130, "SIGINT"), (signal.SIGTERM, 143, "SIGTERM")])
 def test_a_signal_ends_a_run_cleanly_and_the_last_line_says_how_to_go_on(
-    number: signal.Signals, code: int, name: str, config_file: Path, undisturbed: dict[str, object]
+    number: signal.Signals,
+    code: int,
+    name: str,
+    config_file: Path,
+    undisturbed: dict[str, Stored],
+    drill_record: Record,
 ) -> None:
     state = config_file.parent / "state"
     process = start("run", str(config_file))
@@ -101,7 +90,7 @@ def test_a_signal_ends_a_run_cleanly_and_the_last_line_says_how_to_go_on(
     assert told["running"] is None, "the lease was let go of"
     assert told["last_run"]["state"] == "failed"
     if number == signal.SIGTERM:
-        check_recovery(config_file, undisturbed)
+        drill_record("SIGTERM", 1, check_recovery(config_file, undisturbed))
 
 
 def test_the_temporary_prefect_server_dies_with_its_killed_parent(config_file: Path) -> None:
@@ -120,7 +109,9 @@ def test_the_temporary_prefect_server_dies_with_its_killed_parent(config_file: P
     assert alive == []
 
 
-def test_a_second_run_is_refused_or_waits(config_file: Path) -> None:
+def test_a_second_run_is_refused_or_waits(
+    config_file: Path, undisturbed: dict[str, Stored], drill_record: Record
+) -> None:
     state = config_file.parent / "state"
     first = start("run", str(config_file))
     wait_until(lambda: len(parts(state)) >= 1, first)
@@ -136,10 +127,14 @@ def test_a_second_run_is_refused_or_waits(config_file: Path) -> None:
     stdout, stderr = second.communicate(timeout=120)
     assert second.returncode == 0, stderr
     assert json.loads(stdout)["unchanged"] == TOTAL
-    assert embedded_twice(state) == []
+    cost = losses(config_file, undisturbed)
+    drill_record("two runs at once", 1, cost)
+    assert cost == NONE
 
 
-def test_a_stopped_holder_writes_nothing_after_its_lease_was_taken(many_images: Path, tmp_path: Path) -> None:
+def test_a_stopped_holder_writes_nothing_after_its_lease_was_taken(
+    many_images: Path, tmp_path: Path, undisturbed: dict[str, Stored], drill_record: Record
+) -> None:
     settings = config(many_images, tmp_path / "state", run={"part_rows": 5, "lease_ttl": 2})
     path = write_config(tmp_path / "config.yaml", settings)
     state = tmp_path / "state"
@@ -154,4 +149,6 @@ def test_a_stopped_holder_writes_nothing_after_its_lease_was_taken(many_images: 
     assert first.returncode == 1, stderr
     assert "lease" in stderr
     assert (parts(state), ledger_entries(state), held(path), sorted((state / "test" / "runs").iterdir())) == before
-    assert embedded_twice(state) == []
+    cost = losses(path, undisturbed)
+    drill_record("a holder stopped past its lease", 1, cost)
+    assert cost == NONE

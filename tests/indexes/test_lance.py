@@ -345,3 +345,14 @@ def test_a_wrong_filter_is_refused_with_what_is_allowed(index: LanceIndex, filte
     index.upsert(batch(["a"], [[1, 0, 0]]))
     with pytest.raises(ConfigError, match=text):
         index.query([1, 0, 0], 1, filter)
+
+
+@pytest.mark.parametrize("leftovers", [["ns-n.lance"], ["ns-n.lance/_versions", "ns-n.lance/_transactions"]], ids=str)
+def test_a_table_whose_making_was_broken_off_is_made_anew(
+    index: LanceIndex, folder: Path, leftovers: list[str]
+) -> None:
+    for name in leftovers:
+        (folder / name).mkdir(parents=True)
+    assert index.count() == 0
+    index.upsert(batch(["a"], THREE[:1]))
+    assert listed(make(folder)) == ["a"]

@@ -61,6 +61,11 @@ class RequestLog:
         with self._ended:
             return self._ended.wait_for(lambda: sum(e.op == op for e in self._entries) >= count, timeout)
 
+    def wait_idle(self, timeout: float = 10.0) -> bool:
+        """Wait until no request is in flight; False after `timeout` s."""
+        with self._ended:
+            return self._ended.wait_for(lambda: not any(self._in_flight.values()), timeout)
+
     @property
     def entries(self) -> list[Entry]:
         """A copy of the log."""

@@ -1,0 +1,188 @@
+"""Fifty kills -9 in a row over two corpora that change all the while: nothing lost, doubled or embedded twice."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.corpora import config
+from tests.drills.changing import ChangingCorpus, Sent
+from tests.drills.checks import NONE, check_fully, held, ledger_files, losses, parts
+from tests.drills.conftest import Record
+from tests.pinecone_server.server import PineconeServer
+from tests.processes import POLL_SECONDS, report, start, write_config
+from tests.s3_server import S3Server
+
+SEED = 20261120
+STAGES = ("list", "embed", "publish", "upsert", "ledger", "delete", "verify", "any")
+ROUNDS = 5
+IMPORT_NAMESPACES = ("one", "two")
+NO_GUARDS = {"part_rows": 500, "delete_guard": 1.0, "change_guard": 1.0}
+
+Moment = Callable[[], bool]
+
+
+def kill_at(moment: Moment, process: subprocess.Popen[str]) -> bool:
+    """Kill the process once the moment has come; False where it ended well before."""
+    while not moment():
+        if process.poll() is not None:
+            stdout, stderr = process.communicate()
+            assert process.returncode == 0, stdout + stderr
+            return False
+        time.sleep(POLL_SECONDS)
+    process.kill()
+    process.communicate()
+    return True
+
+
+def moment_of(stage: str, chooser: Random, state: Path, server: PineconeServer) -> Moment:
+    """When to kill a run that is about to start."""
+    log, nth = server.log, chooser.randint(1, 9)
+    if stage == "list":
+        return lambda: any(state.glob(".scratch/test/*/*/listing.parquet"))
+    if stage == "embed":
+        return lambda: any(state.glob(".scratch/test/*/*/part-*.parquet"))
+    if stage == "publish":
+        before = len(parts(state))
+        return lambda: len(parts(state)) > before + nth % 2
+    if stage == "ledger":
+        files = ledger_files(state)
+        return lambda: len(ledger_files(state) - files) >= nth
+    if stage == "any":
+        until = time.monotonic() + chooser.uniform(1.0, 8.0)
+        return lambda: time.monotonic() >= until
+    if stage in ("upsert", "delete") and chooser.random() < 0.5:
+        # The request is under way when its sender dies, and takes effect afterwards.
+        return server.faults.block(stage, times=None).arrived.is_set
+    op = "query" if stage == "verify" else stage
+    enough = log.count(op) + (nth if op == "upsert" else 1)
+    return lambda: log.count(op) >= enough
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_forty_times_from_listing_to_verifying(
+    tmp_path: Path, pinecone_environment: PineconeServer, drill_record: Record
+) -> None:
+    server, chooser, state = pinecone_environment, Random(SEED), tmp_path / "state"
+    corpus = ChangingCorpus(tmp_path, chooser, 400)
+    source = {"kind": "folder", "path": str(corpus.images), "sidecar": str(corpus.sidecar)}
+    index = {"kind": "pinecone", "name": "things"}
+    made = config(corpus.images, state, source=source, index=index, run=NO_GUARDS, upsert={"max_concurrency": 1})
+    first = write_config(tmp_path / "first.yaml", made)
+    assert report("run", str(first))["upserted"] == 400
+    small = write_config(tmp_path / "config.yaml", made | {"run": NO_GUARDS | {"part_rows": 5}})
+
+    sent = Sent(server, "things", "test", corpus)
+    assert sent.count_run() == (400, 0)
+    request_rows = max(entry.records for entry in server.log.entries if entry.op == "upsert")
+    # Two requests in flight or settled, and one that the ledger is about to note.
+    at_risk = 3 * request_rows
+    assert 2 * at_risk < 400, "the corpus is too small to tell a ledger that lags behind from one that doesn't"
+
+    kills, allowed, again = [], 0, 0
+    stages = [stage for stage in STAGES for _ in range(ROUNDS)]
+    chooser.shuffle(stages)
+    while stages:
+        stage = stages[0]
+        corpus.change()
+        if stage in ("upsert", "ledger"):
+            corpus.relabel()
+        before = parts(state)
+        moment = moment_of(stage, chooser, state, server)
+        killed = kill_at(moment, start("run", str(small)))
+        server.faults.clear()
+        assert server.log.wait_idle()
+        assert before.items() <= parts(state).items(), "a published part was written again or removed"
+        rows, repeated = sent.count_run()
+        again += repeated
+        assert again <= allowed, f"{repeated} rows were sent again after kills amid {kills}"
+        if killed:
+            kills.append(stages.pop(0))
+            allowed += at_risk if rows else 0
+
+    assert report("run", str(small))["verified"]
+    _, repeated = sent.count_run()
+    assert again + repeated <= allowed
+    print(f"{again + repeated} rows sent again, where {allowed} could have been in flight")
+    check_fully(small)
+    undisturbed = made | {"state": str(tmp_path / "undisturbed"), "index": index | {"name": "undisturbed"}}
+    other = write_config(tmp_path / "other.yaml", undisturbed)
+    assert report("run", str(other))["embedded"] == len(corpus.numbers)
+    cost = losses(small, held(other))
+    drill_record("kill -9 from listing to verifying", len(kills), cost)
+    assert cost == NONE
+    assert report("run", str(small))["unchanged"] == len(corpus.numbers)
+
+
+def import_moments(server: PineconeServer, s3_server: S3Server) -> dict[str, Callable[[], Moment]]:
+    """When to kill the five runs of one import; each prepares the server, and returns the moment."""
+    log = server.log
+
+    def starting() -> Moment:
+        return server.faults.block("start_import", times=None).arrived.is_set
+
+    def asked(status: str) -> Moment:
+        server.hold_imports(status)
+        enough = log.count("describe_import") + 1
+        return lambda: log.count("describe_import") >= enough
+
+    def entering() -> Moment:
+        server.release_imports()
+        enough = log.count("list") + 1
+        return lambda: log.count("list") >= enough
+
+    def exporting() -> Moment:
+        enough = s3_server.count("PUT", "pinery/exports/") + 2
+        return lambda: s3_server.count("PUT", "pinery/exports/") >= enough
+
+    return {
+        "export": exporting,
+        "start": starting,
+        "pending": lambda: asked("Pending"),
+        "under way": lambda: asked("InProgress"),
+        "enter": entering,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_ten_times_amid_imports(
+    tmp_path: Path, pinecone_environment: PineconeServer, s3_server: S3Server, drill_record: Record
+) -> None:
+    server, corpus = pinecone_environment, ChangingCorpus(tmp_path, Random(SEED), 60)
+    server.settings.s3_endpoint = s3_server.endpoint_url
+    reach = {"endpoint_url": s3_server.endpoint_url, "region": "us-east-1"}
+    index = {"kind": "pinecone", "name": "things", "integration_id": "reader"}
+    made = config(
+        corpus.images, f"s3://{s3_server.new_bucket()}/pinery", state_s3=reach, index=index, upsert={"load": "import"}
+    )
+    made["run"] = NO_GUARDS | {"part_rows": 10}
+    kills = 0
+    for number, namespace in enumerate(IMPORT_NAMESPACES, start=1):
+        settings: dict[str, Any] = made | {"namespace": namespace}
+        path = write_config(tmp_path / f"{namespace}.yaml", settings)
+        for prepare in import_moments(server, s3_server).values():
+            moment = prepare()
+            assert kill_at(moment, start("run", str(path))), "the run ended before it was to be killed"
+            kills += 1
+            server.faults.clear()
+            assert server.log.wait_idle()
+            corpus.change()
+        assert report("run", str(path))["verified"]
+        assert len(server.imports("things").runs) == number, "every namespace is imported once"
+        assert server.imports("things").disturbed == []
+        check_fully(path)
+
+    other = made | {"state": str(tmp_path / "undisturbed"), "index": index | {"name": "undisturbed"}}
+    plain = write_config(tmp_path / "other.yaml", other | {"upsert": {"load": "upsert"}})
+    assert report("run", str(plain))["embedded"] == len(corpus.numbers)
+    cost = losses(path, held(plain))
+    drill_record("kill -9 amid a bulk import", kills, cost)
+    assert cost == NONE

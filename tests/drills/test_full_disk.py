@@ -1,0 +1,114 @@
+"""The disk of the state fills up amid a run: one clear line, exit 1, and the same command goes on later."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pinery.records import Stored
+from tests.corpora import config
+from tests.drills.checks import NONE, check_fully, ledger_entries, losses, parts
+from tests.drills.conftest import Record
+from tests.pinecone_server.server import PineconeServer
+from tests.processes import report, start, wait_until, write_config
+
+MEBIBYTE = 1 << 20
+DISK = 64 * MEBIBYTE
+FULL: dict[str, Callable[[Path], bool]] = {
+    "listing": lambda state: (state / "state.json").exists(),
+    "embedding": lambda state: any(state.glob(".scratch/test/*/*/part-*.parquet")),
+    "publishing": lambda state: len(parts(state)) >= 5,
+    "upserting": lambda state: ledger_entries(state) >= 3,
+}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of 64 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "drill", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk; the drill with a limit on file sizes stands in for it")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that takes all the room that is left."""
+    path = disk / "filler"
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (MEBIBYTE, 4096):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+    return path
+
+
+def check_failure(process: subprocess.Popen[str], words: str) -> None:
+    stdout, stderr = process.communicate(timeout=100)
+    assert process.returncode == 1, stdout + stderr
+    assert "Traceback" not in stdout + stderr
+    last = stderr.strip().splitlines()[-1]
+    assert last.startswith("pinery: "), stderr
+    assert words in last
+    assert "make room" in last
+    assert "un the same command again" in last
+
+
+def check_parts(state: Path) -> None:
+    """Every published part is whole."""
+    for name in parts(state):
+        [path] = state.glob(f"test/*/parts/{name}")
+        assert pq.read_table(path).num_rows == 5
+
+
+@pytest.mark.parametrize("moment", [pytest.param(name, marks=pytest.mark.slow) for name in FULL])
+def test_a_disk_that_is_full(
+    moment: str,
+    many_images: Path,
+    small_disk: Path,
+    tmp_path: Path,
+    pinecone_environment: PineconeServer,
+    undisturbed: dict[str, Stored],
+    drill_record: Record,
+) -> None:
+    state = small_disk / "state"
+    path = write_config(tmp_path / "config.yaml", config(many_images, state, index={"kind": "pinecone"}))
+    process = start("run", str(path))
+    wait_until(lambda: FULL[moment](state), process)
+    filler = fill(small_disk)
+    check_failure(process, "No space left on device")
+    check_parts(state)
+    published = parts(state)
+    filler.unlink()
+    assert report("run", str(path))["verified"]
+    assert published.items() <= parts(state).items()
+    check_fully(path)
+    cost = losses(path, undisturbed)
+    drill_record("the disk is full", 1, cost)
+    assert cost == NONE
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process from outside")
+def test_files_that_may_not_grow(config_file: Path, undisturbed: dict[str, Stored], drill_record: Record) -> None:
+    state = config_file.parent / "state"
+    process = start("run", str(config_file))
+    wait_until(lambda: len(parts(state)) >= 5, process)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))
+    check_failure(process, "File too large")
+    check_parts(state)
+    published = parts(state)
+    assert report("run", str(config_file))["verified"]
+    assert published.items() <= parts(state).items()
+    check_fully(config_file)
+    cost = losses(config_file, undisturbed)
+    drill_record("files may not grow", 1, cost)
+    assert cost == NONE
