@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pinery.config_file import load_config
 from pinery.records import Stored
 from pinery.steps.compare import KINDS
 from pinery.steps.corpus import Corpus
-from tests.processes import report
+from tests.processes import report, write_config
 
 
 class Losses(NamedTuple):
@@ -70,6 +70,18 @@ def losses(config_file: Path, undisturbed: Mapping[str, Stored]) -> Losses:
     lost = sum(found.get(id) != stored for id, stored in undisturbed.items())
     doubled = len(ids) - len(set(ids) & undisturbed.keys())
     return Losses(lost, doubled, len(embedded_twice(config_file)))
+
+
+def undisturbed_rows(settings: Mapping[str, Any], folder: Path) -> dict[str, Stored]:
+    """What an index of its own holds after a run over the same source that nothing disturbs; its state is in `folder`.
+
+    For Pinecone alone.
+    """
+    index = settings["index"] | {"name": "undisturbed", "transport": "rest"}
+    made = {**settings, "index": index, "state": str(folder / "undisturbed"), "upsert": {}}
+    path = write_config(folder / "undisturbed.yaml", made)
+    assert report("run", str(path))["verified"]
+    return held(path)
 
 
 def check_fully(config_file: Path) -> None:

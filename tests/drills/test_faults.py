@@ -5,14 +5,12 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
-from pinery.records import Stored
 from tests.corpora import config
 from tests.drills.changing import ChangingCorpus
-from tests.drills.checks import NONE, check_fully, held, losses
+from tests.drills.checks import NONE, check_fully, losses, undisturbed_rows
 from tests.drills.conftest import Record
 from tests.pinecone_server.faults import KINDS
 from tests.pinecone_server.server import PineconeServer
@@ -20,15 +18,6 @@ from tests.processes import report, start, write_config
 
 SEED = 20261120
 SHARE = 0.2
-
-
-def undisturbed(made: dict[str, Any], folder: Path) -> dict[str, Stored]:
-    """What an index of its own holds after a run that nothing disturbed."""
-    index = made["index"] | {"name": "undisturbed", "transport": "rest"}
-    state = str(folder / "undisturbed")
-    path = write_config(folder / "undisturbed.yaml", made | {"index": index, "state": state})
-    assert report("run", str(path))["verified"]
-    return held(path)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +65,7 @@ def test_a_fifth_of_the_requests_fail(
         assert {0, 429, 500, 503} <= set(failed), f"not every kind of {KINDS} came up"
     assert len(failed) > 0.1 * len(data)
     check_fully(path)
-    cost = losses(path, undisturbed(made, tmp_path))
+    cost = losses(path, undisturbed_rows(made, tmp_path))
     drill_record(f"a fifth of the requests fail ({transport})", 2, cost)
     assert cost == NONE
 
@@ -118,6 +107,6 @@ def test_an_outage_amid_the_upserts(
     assert process.returncode == 0, stderr
     assert "Traceback" not in stdout + stderr
     check_fully(path)
-    cost = losses(path, undisturbed(made, tmp_path))
+    cost = losses(path, undisturbed_rows(made, tmp_path))
     drill_record(f"the index is away for {seconds} s amid the upserts", 1, cost)
     assert cost == NONE

@@ -13,7 +13,7 @@ import pytest
 
 from tests.corpora import config
 from tests.drills.changing import ChangingCorpus, Sent
-from tests.drills.checks import NONE, check_fully, held, ledger_files, losses, parts
+from tests.drills.checks import NONE, check_fully, ledger_files, losses, parts, undisturbed_rows
 from tests.drills.conftest import Record
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import POLL_SECONDS, report, start, write_config
@@ -23,6 +23,7 @@ SEED = 20261120
 STAGES = ("list", "embed", "publish", "upsert", "ledger", "delete", "verify", "any")
 ROUNDS = 5
 IMPORT_NAMESPACES = ("one", "two")
+SIZE = 400
 NO_GUARDS = {"part_rows": 500, "delete_guard": 1.0, "change_guard": 1.0}
 
 Moment = Callable[[], bool]
@@ -65,60 +66,76 @@ def moment_of(stage: str, chooser: Random, state: Path, server: PineconeServer) 
     return lambda: log.count(op) >= enough
 
 
+class Chain:
+    """Runs over one state, most of them killed, while its corpus changes; and what they sent to the index again."""
+
+    def __init__(
+        self, path: Path, state: Path, server: PineconeServer, corpus: ChangingCorpus, chooser: Random
+    ) -> None:
+        self.kills = self.allowed = self.again = 0
+        self._path, self._state = path, path.parent / "state"
+        self._server, self._corpus, self._chooser = server, corpus, chooser
+        self._sent = Sent(server, "things", "test", corpus)
+        assert self._sent.count_run() == (SIZE, 0)
+        # Two requests in flight or settled, and one that the ledger is about to note.
+        self._at_risk = 3 * max(entry.records for entry in server.log.entries if entry.op == "upsert")
+        assert 2 * self._at_risk < SIZE, "too small a corpus to tell a ledger that lags behind from one that doesn't"
+
+    def kill_amid(self, stage: str) -> bool:
+        """Change the corpus and kill a run amid a stage; False where it ended before."""
+        self._corpus.change()
+        if stage in ("upsert", "ledger"):
+            self._corpus.relabel()
+        before = parts(self._state)
+        moment = moment_of(stage, self._chooser, self._state, self._server)
+        killed = kill_at(moment, start("run", str(self._path)))
+        self._server.faults.clear()
+        assert self._server.log.wait_idle()
+        assert before.items() <= parts(self._state).items(), "a published part was written again or removed"
+        sent = self.count_sent()
+        self.kills += killed
+        self.allowed += self._at_risk if killed and sent else 0
+        return killed
+
+    def count_sent(self) -> int:
+        """How many rows the last run sent; what it sent again must have been in flight at a kill."""
+        sent, again = self._sent.count_run()
+        self.again += again
+        assert self.again <= self.allowed, f"{again} rows were sent again; {self.allowed} could have been in flight"
+        return sent
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_forty_times_from_listing_to_verifying(
     tmp_path: Path, pinecone_environment: PineconeServer, drill_record: Record
 ) -> None:
-    server, chooser, state = pinecone_environment, Random(SEED), tmp_path / "state"
-    corpus = ChangingCorpus(tmp_path, chooser, 400)
+    chooser = Random(SEED)
+    corpus = ChangingCorpus(tmp_path, chooser, SIZE)
     source = {"kind": "folder", "path": str(corpus.images), "sidecar": str(corpus.sidecar)}
     index = {"kind": "pinecone", "name": "things"}
-    made = config(corpus.images, state, source=source, index=index, run=NO_GUARDS, upsert={"max_concurrency": 1})
+    made = config(
+        corpus.images, tmp_path / "state", source=source, index=index, run=NO_GUARDS, upsert={"max_concurrency": 1}
+    )
     first = write_config(tmp_path / "first.yaml", made)
-    assert report("run", str(first))["upserted"] == 400
-    small = write_config(tmp_path / "config.yaml", made | {"run": NO_GUARDS | {"part_rows": 5}})
+    assert report("run", str(first))["upserted"] == SIZE
+    path = write_config(tmp_path / "config.yaml", made | {"run": NO_GUARDS | {"part_rows": 5}})
 
-    sent = Sent(server, "things", "test", corpus)
-    assert sent.count_run() == (400, 0)
-    request_rows = max(entry.records for entry in server.log.entries if entry.op == "upsert")
-    # Two requests in flight or settled, and one that the ledger is about to note.
-    at_risk = 3 * request_rows
-    assert 2 * at_risk < 400, "the corpus is too small to tell a ledger that lags behind from one that doesn't"
-
-    kills, allowed, again = [], 0, 0
+    chain = Chain(path, pinecone_environment, corpus, chooser)
     stages = [stage for stage in STAGES for _ in range(ROUNDS)]
     chooser.shuffle(stages)
-    while stages:
-        stage = stages[0]
-        corpus.change()
-        if stage in ("upsert", "ledger"):
-            corpus.relabel()
-        before = parts(state)
-        moment = moment_of(stage, chooser, state, server)
-        killed = kill_at(moment, start("run", str(small)))
-        server.faults.clear()
-        assert server.log.wait_idle()
-        assert before.items() <= parts(state).items(), "a published part was written again or removed"
-        rows, repeated = sent.count_run()
-        again += repeated
-        assert again <= allowed, f"{repeated} rows were sent again after kills amid {kills}"
-        if killed:
-            kills.append(stages.pop(0))
-            allowed += at_risk if rows else 0
+    for stage in stages:
+        while not chain.kill_amid(stage):
+            pass
+    assert report("run", str(path))["verified"]
+    chain.count_sent()
+    print(f"{chain.again} rows were sent again, where {chain.allowed} could have been in flight")
 
-    assert report("run", str(small))["verified"]
-    _, repeated = sent.count_run()
-    assert again + repeated <= allowed
-    print(f"{again + repeated} rows sent again, where {allowed} could have been in flight")
-    check_fully(small)
-    undisturbed = made | {"state": str(tmp_path / "undisturbed"), "index": index | {"name": "undisturbed"}}
-    other = write_config(tmp_path / "other.yaml", undisturbed)
-    assert report("run", str(other))["embedded"] == len(corpus.numbers)
-    cost = losses(small, held(other))
-    drill_record("kill -9 from listing to verifying", len(kills), cost)
+    check_fully(path)
+    cost = losses(path, undisturbed_rows(made, tmp_path))
+    drill_record("kill -9 from listing to verifying", chain.kills, cost)
     assert cost == NONE
-    assert report("run", str(small))["unchanged"] == len(corpus.numbers)
+    assert report("run", str(path))["unchanged"] == len(corpus.numbers)
 
 
 def import_moments(server: PineconeServer, s3_server: S3Server) -> dict[str, Callable[[], Moment]]:
@@ -180,9 +197,6 @@ def test_killed_ten_times_amid_imports(
         assert server.imports("things").disturbed == []
         check_fully(path)
 
-    other = made | {"state": str(tmp_path / "undisturbed"), "index": index | {"name": "undisturbed"}}
-    plain = write_config(tmp_path / "other.yaml", other | {"upsert": {"load": "upsert"}})
-    assert report("run", str(plain))["embedded"] == len(corpus.numbers)
-    cost = losses(path, held(plain))
+    cost = losses(path, undisturbed_rows(made, tmp_path))
     drill_record("kill -9 amid a bulk import", kills, cost)
     assert cost == NONE

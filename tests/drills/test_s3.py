@@ -1,4 +1,4 @@
-"""S3 fails while a run lists, reads and writes, and objects change under it: nothing is lost, and what failed is told."""
+"""S3 fails while a run lists, reads and writes, and objects change under it: nothing is lost, the cause is told."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from pinery.records import Stored
+from pinery.config_file import load_config
+from pinery.steps.corpus import Corpus
 from tests.corpora import COLOURS, config, jpeg
-from tests.drills.checks import NONE, Losses, check_fully, held, losses
+from tests.drills.checks import NONE, Losses, check_fully, held, losses, undisturbed_rows
 from tests.drills.conftest import Record
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import report, start, write_config
@@ -39,19 +40,11 @@ def path(nightly: dict[str, Any], tmp_path: Path) -> Path:
     return write_config(tmp_path / "config.yaml", nightly)
 
 
-def undisturbed(nightly: dict[str, Any], folder: Path) -> dict[str, Stored]:
-    """What an index of its own holds after a run over the same objects that nothing disturbed."""
-    made = nightly | {"index": nightly["index"] | {"name": "undisturbed"}, "state": str(folder / "undisturbed")}
-    other = write_config(folder / "undisturbed.yaml", made)
-    assert report("run", str(other))["verified"]
-    return held(other)
-
-
 def check_recovery(nightly: dict[str, Any], path: Path) -> Losses:
     """Once S3 is well again, the same command goes on and ends with the index that is to be."""
     assert report("run", str(path))["verified"]
     check_fully(path)
-    cost = losses(path, undisturbed(nightly, path.parent))
+    cost = losses(path, undisturbed_rows(nightly, path.parent))
     assert cost == NONE
     return cost
 
@@ -110,12 +103,11 @@ def test_passing_faults_of_listings_reads_and_writes(
 @pytest.mark.parametrize(
     ("status", "method", "key", "words"),
     [
-        (503, "GET", "", "SlowDown"),
-        (503, "PUT", "pinery/test/", "SlowDown"),
-        (403, "GET", "photos/green", "is denied"),
-        (403, "PUT", "pinery/test/", "is denied"),
+        (500, "PUT", "pinery/test/{model}/parts/", "InternalError"),
+        (403, "GET", "photos/green", "AccessDenied"),
+        (403, "PUT", "pinery/test/", "AccessDenied"),
     ],
-    ids=["GET and LIST fail", "PUT fails", "reading is denied", "writing is denied"],
+    ids=["parts can't be written", "reading is denied", "writing is denied"],
 )
 @pytest.mark.timeout(400)
 def test_s3_fails_for_good_amid_a_run(
@@ -130,7 +122,8 @@ def test_s3_fails_for_good_amid_a_run(
     drill_record: Record,
 ) -> None:
     process = started_and_planned(path, pinecone_environment)
-    s3_server.fail(status, times=ALWAYS, method=method, key=key)
+    model = Corpus(load_config(path)).card.key
+    s3_server.fail(status, times=ALWAYS, method=method, key=key.format(model=model))
     pinecone_environment.faults.clear()
     failed(process, words)
     s3_server.heal()
@@ -138,10 +131,15 @@ def test_s3_fails_for_good_amid_a_run(
 
 
 @pytest.mark.slow
-def test_a_source_that_can_not_be_listed(
-    nightly: dict[str, Any], path: Path, s3_server: S3Server, drill_record: Record
+@pytest.mark.parametrize("state", ["S3", "local"])
+@pytest.mark.timeout(400)
+def test_what_can_not_be_listed(
+    state: str, nightly: dict[str, Any], path: Path, s3_server: S3Server, drill_record: Record
 ) -> None:
-    s3_server.fail(503, times=ALWAYS, method="GET", key="")
-    failed(start("run", str(path)), "SlowDown")
+    if state == "local":  # then the source's listing is the first request
+        nightly["state"] = str(path.parent / "state")
+        write_config(path, nightly)
+    s3_server.fail(500, times=ALWAYS, method="GET", key="")
+    failed(start("run", str(path)), "InternalError")
     s3_server.heal()
     drill_record("S3 fails or denies access amid a run", 1, check_recovery(nightly, path))
