@@ -15,6 +15,7 @@ from pinery.steps.lanes import open_lanes
 from pinery.steps.make_plan import Plan, PlanOptions, Work, still_to_upsert
 from pinery.steps.report import add_plan
 from pinery.steps.run import Run
+from pinery.steps.upsert_part import judge_rejected
 from tasks.delete_rows import delete_rows
 from tasks.embed_part import embed_part
 from tasks.ensure_index import ensure_index
@@ -38,6 +39,7 @@ def bring_index(run: Run, plan: Plan, options: PlanOptions, report: dict[str, An
     else:
         parts, upserts = embed_and_upsert(run, plan)
     refuse_nothing_but_failures(run, plan.counts.held)
+    judge_rejected(run, plan.counts.held)
     deletes = options.limit is None and needs_deletes(plan, upserts)
     deleted = delete_rows(run, plan.listing, options.allow_deletes) if deletes else 0
     counts = verify(run, plan.listing, options.limit)

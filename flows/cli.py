@@ -73,7 +73,7 @@ def command(*options: Callable[[Command], Command]) -> Callable[[Command], click
     click.option("--limit", type=click.IntRange(min=1), help="Only the first N items (per dataset for torchvision)."),
     click.option("--allow-deletes", is_flag=True, help="Let a plan pass that deletes more than the delete_guard."),
     click.option("--allow-changes", is_flag=True, help="Let a plan pass that changes more than the change_guard."),
-    click.option("--retry-quarantined", is_flag=True, help="Try again what could not be embedded."),
+    click.option("--retry-quarantined", is_flag=True, help="Try again what could not be embedded, or was rejected."),
     click.option("--wait", is_flag=True, help="Wait for another run of the corpus instead of refusing."),
 )
 def run(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
@@ -97,6 +97,7 @@ def plan(config: str, overrides: tuple[str, ...], *, as_json: bool, limit: int |
 
 @command(
     click.option("--index", help="The index to fill; created if absent. Default: the config's."),
+    click.option("--allow-deletes", is_flag=True, help="Let a plan pass that deletes more than the delete_guard."),
     click.option("--wait", is_flag=True, help="Wait for another run of the corpus instead of refusing."),
 )
 def upsert(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:

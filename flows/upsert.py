@@ -24,12 +24,15 @@ from tasks.resume_import import resume_import
 
 
 @flow(name="upsert", task_runner=ThreadPoolTaskRunner(max_workers=LANES), persist_result=False)
-def upsert(config: str | dict[str, Any], index: str | None = None, wait: bool = False) -> dict[str, Any]:
+def upsert(
+    config: str | dict[str, Any], index: str | None = None, allow_deletes: bool = False, wait: bool = False
+) -> dict[str, Any]:
     """Bring an index to the live rows: the current listing's items that the checkpoint has vectors of.
 
     Args:
         config: The path of a config file, or an inline config with absolute paths.
         index: The index' name; created if absent. Default: the config's.
+        allow_deletes: Let a plan pass that deletes more than the delete_guard.
         wait: Wait for another run of the corpus to end, instead of refusing.
 
     Returns:
@@ -44,6 +47,6 @@ def upsert(config: str | dict[str, Any], index: str | None = None, wait: bool = 
         resume_import(run)
         listing = run.scratch / "listing.parquet"
         shutil.copyfile(current_listing(corpus), listing)
-        options = PlanOptions(allow_changes=True)
+        options = PlanOptions(allow_deletes=allow_deletes, allow_changes=True)
         plan = checkpointed_only(make_plan(run, listing, options))
         return bring_index(run, plan, options, report, go_live=False)

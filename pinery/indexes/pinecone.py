@@ -17,7 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinery.config import PineconeSettings
-from pinery.errors import ConfigError, IndexMismatchError, RowsRefusedError, TransientError
+from pinery.errors import (
+    ConfigError,
+    IndexMismatchError,
+    PineryError,
+    RowsRefusedError,
+    TerminalError,
+    TransientError,
+)
 from pinery.indexes import pinecone_control as control
 from pinery.indexes.pinecone_import import PineconeImports
 from pinery.indexes.pinecone_session import PineconeSession
@@ -118,13 +125,11 @@ class PineconeIndex:
         body = orjson.dumps({"vectors": vectors, "namespace": self.namespace}, option=orjson.OPT_SERIALIZE_NUMPY)
         return int(self._post("/vectors/upsert", body).get("upsertedCount", 0))
 
-    def _post(self, path: str, body: bytes) -> dict[str, Any]:
+    def _post(self, path: str, body: bytes, refused: type[PineryError] = RowsRefusedError) -> dict[str, Any]:
         from pinecone.models.response_info import ResponseInfo
 
         headers = {"Content-Type": "application/json"}
-        response = self._session.data(
-            lambda index: index._http.post(path, content=body, headers=headers), RowsRefusedError
-        )
+        response = self._session.data(lambda index: index._http.post(path, content=body, headers=headers), refused)
         if response is None:
             return {}
         self._note_lsn(ResponseInfo(raw_headers=dict(response.headers)).lsn_committed)
@@ -138,7 +143,8 @@ class PineconeIndex:
         if not ids:
             return
         # The SDK's `delete` drops the response's headers, and with them the LSN that `settle` waits for.
-        self._post("/vectors/delete", orjson.dumps({"namespace": self.namespace, "ids": list(ids)}))
+        body = orjson.dumps({"namespace": self.namespace, "ids": list(ids)})
+        self._post("/vectors/delete", body, refused=TerminalError)
 
     def drop(self) -> None:
         """See Index."""

@@ -9,12 +9,13 @@ from pinery.errors import TerminalError
 from pinery.indexes.pinecone_session import PineconeSession
 
 if TYPE_CHECKING:
+    import pinecone
     from pinecone.models.imports.model import ImportModel
 
 
 @dataclass(frozen=True, slots=True)
 class ImportState:
-    """How an import stands; `percent` is 0 to 100. `Completed`, `Failed` and `Cancelled` are its ends."""
+    """How an import stands; `percent` is 0 to 100. `Completed`, `Failed`, `Cancelled` and `Unknown` are its ends."""
 
     id: str
     status: str
@@ -24,7 +25,7 @@ class ImportState:
     @property
     def is_over(self) -> bool:
         """Whether it will not change any more."""
-        return self.status in ("Completed", "Failed", "Cancelled")
+        return self.status in ("Completed", "Failed", "Cancelled", "Unknown")
 
 
 class PineconeImports:
@@ -54,11 +55,18 @@ class PineconeImports:
         return None if found is None else _state(found)
 
     def state(self, id: str) -> ImportState:
-        """How the import `id` stands. Raises TerminalError where there is none."""
-        found = self._session.data(lambda index: index.describe_import(id))
-        if found is None:
-            raise TerminalError(f"Pinecone has no import {id} any more")
-        return _state(found)
+        """How the import `id` stands; `Unknown` where Pinecone has none of that id (any more)."""
+        found = self._session.data(lambda index: _described(index, id))
+        return ImportState(id, "Unknown", 0.0, "Pinecone knows no such import") if found is None else _state(found)
+
+
+def _described(index: pinecone.Index, id: str) -> ImportModel | None:
+    import pinecone
+
+    try:
+        return index.describe_import(id)
+    except pinecone.NotFoundError:
+        return None
 
 
 def _state(found: ImportModel) -> ImportState:

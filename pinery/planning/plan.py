@@ -43,14 +43,16 @@ class PlanCounts:
     held: int
     """What the index acknowledged to hold."""
     doubtful: int
-    """Rows that were being written when a run died."""
+    """Rows that were being written or deleted when a run died."""
+    held_in_doubt: int
+    """Of these, the ones that the index had acknowledged before: they may be gone by now."""
 
 
 def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quarantined: bool) -> None:
     """Define the views `winner`, `desired`, `state`, `to_embed`, `to_upsert` and `to_delete` over the four tables.
 
     `limit` restricts the work to the first items of the listing, per dataset where the uri names one, and then nothing
-    is deleted. `retry_quarantined` embeds again what has an error for its version.
+    is deleted. `retry_quarantined` embeds again what has an error for its version, and sends again what was refused.
     """
     con.execute("""
         CREATE OR REPLACE TABLE winner AS
@@ -67,14 +69,17 @@ def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quar
         SELECT l.*, {HASHED.replace("metadata", "l.metadata")} AS metadata_hash, w.part, w.error, {place} AS place
         FROM listing l LEFT JOIN winner w ON w.id = l.id AND w.version = l.version
     """)
-    con.execute("""
+    asked = "false" if retry_quarantined else "true"
+    con.execute(f"""
         CREATE OR REPLACE TABLE state AS
         SELECT d.id, d.version, d.position, d.part, d.place, d.metadata_hash,
                d.error IS NOT NULL AS bad,
                g.version IS NULL AS absent, coalesce(g.doubt, false) AS doubt,
                g.version IS DISTINCT FROM d.version AS other_version,
                g.metadata_hash IS DISTINCT FROM d.metadata_hash AS other_metadata,
-               r.id IS NOT NULL AS refused
+               r.id IS NOT NULL AND {asked} AND (
+                   g.version IS DISTINCT FROM d.version OR g.metadata_hash IS DISTINCT FROM d.metadata_hash OR g.doubt
+               ) AS refused
         FROM desired d LEFT JOIN ledger g ON g.id = d.id
         LEFT JOIN (SELECT DISTINCT id, version, metadata_hash FROM rejected) r
                ON r.id = d.id AND r.version = d.version AND r.metadata_hash = d.metadata_hash
@@ -141,6 +146,7 @@ def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
         to_delete=_count(con, "to_delete"),
         held=_count(con, "ledger WHERE version IS NOT NULL"),
         doubtful=_count(con, "ledger WHERE doubt"),
+        held_in_doubt=_count(con, "ledger WHERE doubt AND version IS NOT NULL"),
     )
 
 

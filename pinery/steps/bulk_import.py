@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import partial
 
 from pinery.checkpoint.imports import ImportRecord, ImportRecords
 from pinery.checkpoint.parquet import TableWriter
-from pinery.errors import TerminalError
+from pinery.errors import LeaseLostError, StoppedError, TerminalError
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.pinecone_import import ImportState, PineconeImports
 from pinery.planning import loading
@@ -23,13 +24,14 @@ from pinery.steps.upsert_part import outlast
 METADATA_BYTES = 100
 """Assumed per row."""
 FIRST_POLL, LONGEST_POLL = 1.0, 30.0
+TELL_SECONDS = 600.0
 
 
 def choose_load(run: Run, plan: Plan, limit: int | None) -> Load:
     """How to load the plan's rows; says why, and what both ways take, where an import is wanted or worth it."""
     config = run.corpus.config
-    rows = plan.counts.to_embed + plan.counts.to_upsert
-    if config.upsert.load == "upsert" or config.import_obstacle() is not None or limit is not None:
+    rows = sum(work.rows for work in (*plan.embed, *plan.upsert))
+    if not rows or config.upsert.load == "upsert" or config.import_obstacle() is not None or limit is not None:
         return "upsert"
     if config.upsert.load == "auto" and loading.choose_load("auto", rows, None) == "upsert":
         return "upsert"  # so few rows that nothing need be asked
@@ -43,7 +45,7 @@ def choose_load(run: Run, plan: Plan, limit: int | None) -> Load:
 def import_rows(run: Run, plan: Plan) -> int:
     """Export the live rows and import them; return how many the index has then.
 
-    Raises TerminalError where the import fails; rows that it skipped are left to be upserted.
+    Raises TerminalError where the import is refused or fails; rows that it skipped are left to be upserted.
     """
     records = _records(run)
     record = ImportRecord(run.name, place_of(run, run.name).uri, _incarnation(run))
@@ -56,11 +58,17 @@ def import_rows(run: Run, plan: Plan) -> int:
     record = replace(record, rows=rows, state="ready")
     run.check()
     records.write(record)
+    try:
+        record = replace(record, id=_start(run, _index(run).imports, record))
+    except (StoppedError, LeaseLostError):
+        raise
+    except TerminalError as error:
+        raise _given_up(run, records, record, str(error)) from error
     return _finish(run, records, record)
 
 
 def resume_import(run: Run) -> int:
-    """Wait for an import that an earlier run began, and enter its rows; return how many, 0 where there is none."""
+    """Wait for an import that an earlier run started, and enter its rows; return how many, 0 where there is none."""
     if not isinstance(run.corpus.index, PineconeIndex):
         return 0
     records, entered = _records(run), 0
@@ -68,29 +76,24 @@ def resume_import(run: Run) -> int:
     incarnation = _incarnation(run) if open_ones else ""
     for record in open_ones:
         if record.state == "ready" and record.incarnation == incarnation:
-            run.note(f"an earlier run began an import of {record.rows:,} rows from {record.uri}; waiting for it")
-            entered += _finish(run, records, record)
-        else:  # its export was never finished, its rows are entered, or its index is gone
-            _close(run, records, replace(record, state="done"))
+            found = None if record.id else outlast(run, partial(_index(run).imports.find, record.uri))
+            if record.id or found:
+                run.note(f"an earlier run began an import of {record.rows:,} rows from {record.uri}; waiting for it")
+                entered += _finish(run, records, replace(record, id=record.id or (found.id if found else None)))
+                continue
+        # Its export was never finished, it was never started, its rows are entered, or its index is gone.
+        _close(run, records, replace(record, state="done"))
     return entered
 
 
 def _finish(run: Run, records: ImportRecords, record: ImportRecord) -> int:
-    imports = _index(run).imports
-    if record.id is None:
-        record = replace(record, id=_start(run, imports, record))
-        run.check()
-        records.write(record)
+    run.check()
+    records.write(record)
     with run.stage("import", record.rows):
-        state = _wait(run, imports, record)
+        state = _wait(run, _index(run).imports, record)
     if state.status != "Completed":
-        reason = state.error or "no reason given"
-        _enter(run, records, record, completed=False)
-        _close(run, records, replace(record, state="failed", error=reason))
-        raise TerminalError(
-            f"Pinecone's import {record.id} of {record.uri} ended as {state.status}: {reason}. The checkpoint is safe;"
-            " run the same command again to load the rows by upserts"
-        )
+        reason = f"{state.status}: {state.error or 'no reason given'}"
+        raise _given_up(run, records, record, reason)
     entered = _enter(run, records, record, completed=True)
     run.imported += entered
     run.check()
@@ -99,8 +102,19 @@ def _finish(run: Run, records: ImportRecords, record: ImportRecord) -> int:
     return entered
 
 
+def _given_up(run: Run, records: ImportRecords, record: ImportRecord, reason: str) -> TerminalError:
+    """Record that an import failed, and that nothing is known of its rows; the error to raise."""
+    _enter(run, records, record, completed=False)
+    _close(run, records, replace(record, state="failed", error=reason))
+    named = f"import {record.id} of {record.uri}" if record.id else f"import of {record.uri}"
+    return TerminalError(
+        f"Pinecone's {named} failed ({reason.rstrip('.')}). The checkpoint is safe; `pinery run` or `pinery upsert`"
+        " loads the rows by upserts now"
+    )
+
+
 def _start(run: Run, imports: PineconeImports, record: ImportRecord) -> str:
-    # The start may have taken effect and its answer been lost, by this run or an earlier one.
+    # The start may have taken effect and its answer been lost.
     def start() -> str:
         found = imports.find(record.uri)
         return found.id if found is not None else imports.start(record.uri)
@@ -109,7 +123,7 @@ def _start(run: Run, imports: PineconeImports, record: ImportRecord) -> str:
 
 
 def _wait(run: Run, imports: PineconeImports, record: ImportRecord) -> ImportState:
-    pause, seen = FIRST_POLL, 0
+    pause, seen, told = FIRST_POLL, 0, time.monotonic()
     while True:
         state = outlast(run, partial(imports.state, str(record.id)))
         done = round(state.percent / 100 * record.rows)
@@ -117,6 +131,9 @@ def _wait(run: Run, imports: PineconeImports, record: ImportRecord) -> ImportSta
         seen = max(seen, done)
         if state.is_over:
             return state
+        if time.monotonic() - told > TELL_SECONDS:
+            told = time.monotonic()
+            run.note(f"import {record.id} is {state.status}, {state.percent:.0f} %; Pinecone's console can cancel it")
         run.pause(pause)
         pause = min(pause * 2, LONGEST_POLL)
 
@@ -131,7 +148,7 @@ def _enter(run: Run, records: ImportRecords, record: ImportRecord, *, completed:
                 writer.append(batch)
             run.check()
             run.open_ledger.enter_file(path)
-            entered += batch.num_rows
+            entered += batch.num_rows - batch.column("version").null_count
     return entered
 
 

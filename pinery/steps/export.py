@@ -23,7 +23,7 @@ from pinery.steps.tables import connect, define_tables
 
 HASHES_SCHEMA = pa.schema([("id", pa.string()), ("hash", pa.string())])
 NO_METADATA = pa.array(["{}"])
-MANIFEST_ROWS = 5_000_000
+MANIFEST_ROWS = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +100,15 @@ def _publish_part(run: Run, work: Work, folder: str) -> None:
 
 
 def manifest_rows(con: duckdb.DuckDBPyConnection, files: list[Path], held: Path | None) -> duckdb.DuckDBPyRelation:
-    """The rows (LEDGER_SCHEMA) of a manifest: as intended, or as acknowledged where the ids in `held` are known."""
+    """The rows (LEDGER_SCHEMA) of a manifest: as acknowledged where their id is in `held`, else as only intended."""
     if not files:
         return con.sql("SELECT '' AS id, '' AS version, '' AS metadata_hash, false AS deleted LIMIT 0")
     con.read_parquet([str(file) for file in files]).create_view("manifest")
-    if held is None:
-        return con.sql(
-            "SELECT id, NULL::VARCHAR AS version, NULL::VARCHAR AS metadata_hash, false AS deleted FROM manifest"
-        )
-    con.read_parquet(str(held)).create_view("held")
-    return con.sql("SELECT id, version, metadata_hash, deleted FROM manifest SEMI JOIN held USING (id)")
+    con.execute("CREATE TABLE held (id VARCHAR)")
+    if held is not None:
+        con.execute("INSERT INTO held SELECT id FROM read_parquet($path)", {"path": str(held)})
+    return con.sql("""
+        SELECT m.id, if(h.id IS NULL, NULL, version) AS version,
+               if(h.id IS NULL, NULL, metadata_hash) AS metadata_hash, deleted
+        FROM manifest m LEFT JOIN held h USING (id)
+    """)

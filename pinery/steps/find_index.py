@@ -9,11 +9,14 @@ from functools import partial
 from urllib.parse import quote
 
 from pinery.checkpoint.ledger import Ledger, last_epoch
+from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.store import ConflictError
 from pinery.errors import IndexMismatchError
-from pinery.records import Identity
+from pinery.planning.plan import fold_ledger
+from pinery.records import LEDGER_SCHEMA, Identity
 from pinery.steps.corpus import Corpus
 from pinery.steps.run import Run
+from pinery.steps.tables import connect
 from pinery.steps.upsert_part import outlast
 
 
@@ -40,7 +43,23 @@ def find_index(run: Run) -> None:
             f"namespace {corpus.config.namespace!r} of index {corpus.index_name} belongs to corpus {owner};"
             " set `namespace` to another name"
         )
-    run.ledger = outlast(run, partial(open_ledger, corpus, found, run.lease.epoch))
+    run.identity = found
+    run.ledger = open_ledger(corpus, found, run.lease.epoch)
+    if run.ledger.files() and outlast(run, corpus.index.count) == 0:
+        # Emptied by somebody, or not yet showing what was written: to be in doubt of every row is right for both.
+        run.note(f"namespace {corpus.config.namespace} of index {corpus.index_name} is empty against a full ledger")
+        _doubt_all(run, run.ledger)
+
+
+def _doubt_all(run: Run, ledger: Ledger) -> None:
+    path = run.scratch / "doubted.parquet"
+    with connect(run.scratch) as con, TableWriter(path, LEDGER_SCHEMA) as writer:
+        fold_ledger(con, [str(file) for file in ledger.files()])
+        nothing = con.sql("SELECT id, NULL::VARCHAR AS v, NULL::VARCHAR AS h, false AS deleted FROM ledger")
+        for batch in nothing.to_arrow_reader(16384):
+            writer.append(batch.rename_columns(LEDGER_SCHEMA.names))
+    run.check()
+    ledger.enter_file(path)
 
 
 def ensure_index(run: Run) -> None:
@@ -52,12 +71,14 @@ def ensure_index(run: Run) -> None:
     wanted = Identity(corpus.state, uuid.uuid4().hex, corpus.card.key)
     found = outlast(run, partial(corpus.index.ensure, wanted))
     refuse_foreign(corpus, found)
-    ledger = outlast(run, partial(open_ledger, corpus, found, run.lease.epoch))
-    recorded = Recorded(found.incarnation, ledger.first_epoch)
+    if run.identity is None or run.identity.incarnation != found.incarnation:
+        run.identity = found
+        run.ledger = open_ledger(corpus, found, run.lease.epoch)
+    # Until here, what was entered in this run counts by the ledger alone.
+    recorded = Recorded(found.incarnation, run.open_ledger.first_epoch)
     if recorded != read_recorded(corpus):
         run.check()
         corpus.store.write(corpus.index_paths.identity, json.dumps(asdict(recorded)).encode())
-    run.ledger = ledger
 
 
 def refuse_foreign(corpus: Corpus, found: Identity | None) -> None:
@@ -85,13 +106,11 @@ def read_recorded(corpus: Corpus) -> Recorded | None:
 def open_ledger(corpus: Corpus, found: Identity | None, epoch: int) -> Ledger:
     """The ledger of the config's index, to be written under lease `epoch`; empty where what was recorded is void.
 
-    It is void where the index is gone, is another incarnation, or where its namespace is empty against a full ledger.
+    It is void where the index is gone or is another incarnation.
     """
     recorded, epoch = read_recorded(corpus), _after(corpus, epoch)
     if recorded is not None and found is not None and found.incarnation == recorded.incarnation:
-        ledger = Ledger(corpus.store, corpus.index_paths, epoch, recorded.first_epoch)
-        if not ledger.files() or corpus.index.count() > 0:
-            return ledger
+        return Ledger(corpus.store, corpus.index_paths, epoch, recorded.first_epoch)
     return Ledger(corpus.store, corpus.index_paths, epoch, epoch)
 
 

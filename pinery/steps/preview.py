@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.listings import write_listing
 from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import state_id
@@ -56,13 +57,16 @@ def preview(corpus: Corpus, limit: int | None) -> dict[str, Any]:
 
 
 def _counts(corpus: Corpus, card: ModelCard | None, limit: int | None) -> PlanCounts:
-    ledger = checkpoint = None
+    ledger: Ledger | None = None
+    checkpoint: Checkpoint | None = None
     if card is not None:
         corpus.refuse_another_model()
         found = corpus.index.describe()
         refuse_foreign(corpus, found)
         checkpoint = Checkpoint(corpus.store, corpus.paths.parts(card.key))
         ledger = open_ledger(corpus, found, NEVER_WRITTEN)
+        if ledger.files() and corpus.index.count() == 0:
+            ledger = None  # a run would write every row again
     folder = Path(tempfile.mkdtemp(prefix="pinery-plan-"))
     try:
         corpus.source.check()

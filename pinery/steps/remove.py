@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pinery.checkpoint.alias import write_alias
+from pinery.steps.bulk_import import resume_import
 from pinery.steps.corpus import Corpus
 from pinery.steps.find_index import find_index, release_namespace
 from pinery.steps.run import Progress, Run, open_run
@@ -20,10 +21,14 @@ def remove(corpus: Corpus, *, really: bool, progress: Progress) -> dict[str, Any
     """
     with open_run(corpus, progress=progress) as run:
         find_index(run)
-        rows = outlast(run, corpus.index.count)
+        exists = run.identity is not None
+        if really and exists:
+            resume_import(run)  # its rows would come after the namespace was deleted
+        rows = outlast(run, corpus.index.count) if exists else 0
         if really:
             run.check()
-            outlast(run, corpus.index.drop)
+            if exists:
+                outlast(run, corpus.index.drop)
             _forget(run)
     return {
         "corpus": corpus.config.corpus,

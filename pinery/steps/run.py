@@ -15,12 +15,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+
 from pinery.checkpoint.known import KnownBytes
 from pinery.checkpoint.lease import Holder, Lease
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.store import is_full
 from pinery.errors import NoRoomError, PineryError, RefusedError, StoppedError, TerminalError, TransientError
 from pinery.models.protocol import Model
+from pinery.records import Identity
 from pinery.steps.corpus import Corpus
 
 STALL_CHECKS = 20
@@ -64,7 +67,11 @@ class Run:
         self.attempted = 0
         self.quarantined = 0
         self.imported = 0
+        self.identity: Identity | None = None
         self.ledger: Ledger | None = None
+        self.held_back: list[pa.Table] = []
+        """Rows (REJECTED_SCHEMA) that the index refused before it took any of this run's."""
+        self.acknowledged = 0
         self.settings = corpus.config.run
         self._progress = progress
         self._stopped = threading.Event()

@@ -63,7 +63,7 @@ def _rows(corpus: Corpus, checkpoint: Checkpoint) -> dict[str, Any]:
                 SELECT s.id, l.uri, any_value(r.reason) AS reason
                 FROM state s JOIN listing l USING (position) JOIN rejected r
                      ON r.id = s.id AND r.version = s.version AND r.metadata_hash = s.metadata_hash
-                GROUP BY s.id, l.uri ORDER BY s.id
+                WHERE s.refused GROUP BY s.id, l.uri ORDER BY s.id
             """).to_arrow_table()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

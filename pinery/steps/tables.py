@@ -26,6 +26,10 @@ def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         con.execute(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}/spill'")
         try:
             yield con
+        except duckdb.OutOfMemoryException as error:
+            raise TerminalError(
+                f"planning needs more than the {MEMORY} that it may use: {str(error).partition(chr(10))[0]}"
+            ) from error
         except (duckdb.InvalidInputException, duckdb.IOException) as error:
             told = str(error).partition("\n")[0]
             raise TerminalError(

@@ -11,11 +11,14 @@ import pyarrow.compute as pc
 
 from pinery.checkpoint.ledger import OpenEntry
 from pinery.checkpoint.parquet import read_rows
+from pinery.errors import TerminalError
 from pinery.indexes.engine import Patience, Result, Settled, upsert_rows, with_patience
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA, UpsertReport
 from pinery.steps.live_rows import live_rows, with_vectors
 from pinery.steps.make_plan import Work
 from pinery.steps.run import Run
+
+TELLING = 10
 
 
 def upsert_part(run: Run, work: Work) -> UpsertReport:
@@ -57,6 +60,29 @@ def patience(run: Run) -> Patience:
     return Patience(run.corpus.config.upsert.outage_patience, run.check, run.pause, run.note)
 
 
+def judge_rejected(run: Run, live_before: int) -> None:
+    """Record the rows that the index refused, unless it refused everything that this run sent.
+
+    Then raises TerminalError where that were ten rows or more, or where nothing else of the corpus is in the index
+    (`live_before` rows): the rows are not what is wrong, and the next run sends them again.
+    """
+    held_back = sum(rows.num_rows for rows in run.held_back)
+    if held_back and (held_back >= TELLING or not live_before):
+        words = run.held_back[0]["reason"][0].as_py()
+        raise TerminalError(
+            f"index {run.corpus.index_name} refused all {held_back} rows of this run, the first with: {words}. Nothing"
+            " is recorded of them: once the cause is mended, the same command sends them again"
+        )
+    _record_rejected(run)
+
+
+def _record_rejected(run: Run) -> None:
+    if run.held_back:
+        run.check()
+        run.open_ledger.reject(pa.concat_tables(run.held_back), run.scratch)
+        run.held_back.clear()
+
+
 def _enter(run: Run, entry: OpenEntry, wanted: pa.Table, settled: list[Settled]) -> None:
     """Enter what was settled, in the ledger or among the rejected, and forget it."""
     if not settled:
@@ -72,7 +98,10 @@ def _enter(run: Run, entry: OpenEntry, wanted: pa.Table, settled: list[Settled])
     if refused:
         reasons = pa.array(list(refused.values()), pa.string())
         bad = rows.take(list(refused)).append_column("reason", reasons)
-        run.open_ledger.reject(bad.select(REJECTED_SCHEMA.names), run.scratch)
+        run.held_back.append(bad.select(REJECTED_SCHEMA.names))
+    run.acknowledged += before - len(refused)
+    if run.acknowledged:
+        _record_rejected(run)
     good = pa.array([at not in refused for at in range(before)])
     deleted = pa.array([False] * before)
     entry.acknowledge(rows.append_column("deleted", deleted).select(LEDGER_SCHEMA.names).filter(good))

@@ -19,6 +19,8 @@ from pinery.config_file import load_config
 from pinery.errors import ConfigError, TerminalError
 from pinery.records import Stored
 from pinery.steps.corpus import Corpus
+from pinery.steps.remove import remove
+from pinery.steps.run import Silent
 from tests.corpora import config, paint
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import start, wait_until, write_config
@@ -175,9 +177,9 @@ def test_a_failed_import_says_why_and_the_next_run_upserts(
         bucket = settings["state"].split("/")[2]
         s3_server.client().put_object(Bucket=bucket, Key=first, Body=b"no parquet")
         server.release_imports()
-        with pytest.raises(TerminalError, match=r"import 1 of s3://.* ended as Failed: .*Parquet footer") as caught:
+        with pytest.raises(TerminalError, match=r"import 1 of s3://.* failed \(Failed: .*Parquet footer") as caught:
             running.result(60)
-    assert "run the same command again to load the rows by upserts" in str(caught.value)
+    assert "`pinery run` or `pinery upsert` loads the rows by upserts now" in str(caught.value)
     assert keys(settings, s3_server, "/exports/") == []
     assert [record.state for record in records(settings)] == ["failed"]
     report = reindex(settings)
@@ -224,3 +226,47 @@ def test_an_import_that_can_not_be_is_told_before_anything_starts(
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         reindex(settings | change)
+
+
+def test_an_import_that_pinecone_refuses_fails_one_run_and_the_next_upserts(
+    settings: dict[str, Any], server: PineconeServer
+) -> None:
+    body = {"code": 7, "message": "imports are not part of this plan"}
+    server.faults.push("start_import", 403, times=None, body=body)
+    with pytest.raises(TerminalError, match="imports are not part of this plan"):
+        reindex(settings)
+    report = reindex(settings)
+    assert (report["imported"], report["upserted"], report["embedded"]) == (0, 13, 0)
+
+
+def test_an_import_that_pinecone_forgot_does_not_block_the_corpus(
+    settings: dict[str, Any], server: PineconeServer, tmp_path: Path
+) -> None:
+    killed_while_importing(settings, server, tmp_path)
+    corpus = Corpus(load_config(settings))
+    [record] = records(settings)
+    ImportRecords(corpus.store, corpus.index_paths).write(
+        ImportRecord(record.name, record.uri, record.incarnation, record.rows, "777", "ready")
+    )
+    server.release_imports()
+    assert server.wait_for_import("things", "1", "Completed")
+    with pytest.raises(TerminalError, match=r"import 777 of .* knows no such import"):
+        reindex(settings)
+    report = reindex(settings)
+    assert (report["upserted"], report["verified"]) == (13, True)
+    assert len(held(settings)) == 13
+
+
+def test_a_corpus_is_removed_only_once_its_import_is_over(
+    settings: dict[str, Any], server: PineconeServer, tmp_path: Path
+) -> None:
+    killed_while_importing(settings, server, tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            removing = pool.submit(remove, Corpus(load_config(settings)), really=True, progress=Silent())
+            assert server.log.wait_for("describe_import", server.log.count("describe_import") + 1)
+        finally:
+            server.release_imports()
+        assert removing.result(60)["rows"] == 12
+    assert held(settings) == {}
+    assert reindex(settings)["held"] == 13

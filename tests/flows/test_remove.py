@@ -68,3 +68,8 @@ def test_another_corpus_may_have_the_namespace_then(settings: dict[str, Any]) ->
         remove(Corpus(load_config(heir)), really=True, progress=Silent())
     remove(Corpus(load_config(settings)), really=True, progress=Silent())
     assert reindex(heir)["upserted"] == 12
+
+
+def test_a_corpus_that_was_never_run_has_no_rows(images: Path, tmp_path: Path) -> None:
+    made = config(images, tmp_path / "state")
+    assert remove(Corpus(load_config(made)), really=True, progress=Silent())["rows"] == 0

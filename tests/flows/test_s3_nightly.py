@@ -15,7 +15,7 @@ from prefect.exceptions import PrefectException
 
 from flows.reindex import reindex
 from pinery.config_file import load_config
-from pinery.errors import AccessDeniedError, ConfigError
+from pinery.errors import AccessDeniedError, ConfigError, TerminalError
 from pinery.records import Stored
 from pinery.steps.corpus import Corpus
 from pinery.steps.status import status
@@ -216,6 +216,31 @@ def test_a_row_that_the_index_refuses_is_rejected_by_name_and_not_sent_again(
     again = reindex(nightly)
     assert (again["rejected"], again["unchanged"], again["upserted"]) == (1, 12, 0)
     assert pinecone_environment.log.count("upsert") == 0
+
+
+def test_when_every_row_is_refused_it_is_not_the_rows_and_none_is_recorded(
+    nightly: dict[str, Any], pinecone_environment: PineconeServer
+) -> None:
+    pinecone_environment.faults.push("upsert", 400, times=None, body={"code": 3, "message": "out of order"})
+    with pytest.raises(TerminalError, match="refused all 12 rows of this run, the first with: out of order"):
+        reindex(nightly)
+    pinecone_environment.faults.clear()
+    report = reindex(nightly)
+    assert (report["embedded"], report["upserted"], report["rejected"]) == (0, 12, 0)
+
+
+def test_a_rejected_row_is_sent_again_when_asked_to(
+    nightly: dict[str, Any], pinecone_environment: PineconeServer, s3_server: S3Server
+) -> None:
+    reindex(nightly)
+    s3_server.client().put_object(Bucket=bucket_of(nightly), Key="photos/red/9.jpg", Body=jpeg("red", 9))
+    pinecone_environment.faults.push("upsert", 400, times=1, body={"code": 3, "message": "not this one"})
+    assert (report := reindex(nightly))["rejected"] == 1, report
+    assert reindex(nightly)["rejected"] == 1
+    again = reindex(nightly, retry_quarantined=True)
+    assert (again["upserted"], again["rejected"]) == (1, 0)
+    assert status(Corpus(load_config(nightly)))["rejected"] == []
+    assert reindex(nightly)["unchanged"] == 13
 
 
 def test_the_key_may_come_from_a_secret_block(nightly: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

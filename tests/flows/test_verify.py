@@ -12,7 +12,7 @@ import pytest
 from flows.reindex import reindex
 from flows.verify import verify
 from pinery.config_file import load_config
-from pinery.errors import ConfigError, DifferentError, RefusedError
+from pinery.errors import ConfigError, DifferentError, RefusedError, TransientError
 from pinery.indexes.protocol import Index
 from pinery.records import Stored
 from pinery.steps.corpus import Corpus
@@ -162,3 +162,25 @@ def test_listing_goes_on_after_an_outage(images: Path, tmp_path: Path, pinecone_
     reindex(made)
     pinecone_environment.faults.push("list", 503, times=6, headers={"Retry-After": "0"})
     assert counts(verify(made)) == {}
+
+
+def test_a_repair_counts_also_where_the_state_forgot_which_index_it_is(settings: dict[str, Any]) -> None:
+    corpus = Corpus(load_config(settings))
+    corpus.store.delete(corpus.index_paths.identity)
+    tamper(settings)
+    assert counts(verify(settings, full=True, repair=True)) == {}
+
+
+def test_an_index_that_does_not_show_its_rows_yet_loses_none_and_keeps_none_too_many(
+    images: Path, tmp_path: Path, pinecone_environment: PineconeServer
+) -> None:
+    made = config(images, tmp_path / "state", index={"kind": "pinecone"}, upsert={"outage_patience": 0.5})
+    pinecone_environment.hold()
+    with pytest.raises(TransientError, match="writes are visible up to LSN"):
+        reindex(made)
+    (images / "red-0.jpg").unlink()
+    with pytest.raises(TransientError, match="writes are visible up to LSN"):
+        reindex(made)
+    pinecone_environment.release()
+    assert reindex(made)["verified"]
+    assert sorted(held(made)) == sorted(path.name for path in images.iterdir())

@@ -173,7 +173,7 @@ CASES: dict[str, Case] = {
         "checkpoint": [("0", "a")],
         "ledger": [("a", "v1", LABEL, "doubt")],
         "upsert": "a",
-        "counts": {"unchanged": 1, "doubtful": 1},
+        "counts": {"unchanged": 1, "doubtful": 1, "held_in_doubt": 1},
     },
     "in doubt and never acknowledged": {
         "listing": ["a"],
