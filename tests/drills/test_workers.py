@@ -91,7 +91,7 @@ def test_a_worker_killed_amid_a_part_costs_that_part_alone(workers_config: Path)
     done = json.loads(stdout)
     assert (done["embedded"], done["parts"], done["verified"]) == (TOTAL, 6, True)
     assert published.items() <= parts(state).items()
-    assert embedded_twice(state) == []
+    assert embedded_twice(workers_config) == []
     assert held(workers_config) == on_threads(workers_config)
     assert psutil.wait_procs(others, timeout=20)[1] == []
 
@@ -111,7 +111,7 @@ def test_workers_die_with_a_killed_run_and_the_next_goes_on(workers_config: Path
     assert done["verified"]
     assert done["unchanged"] + done["new"] == TOTAL
     assert published.items() <= parts(state).items()
-    assert embedded_twice(state) == []
+    assert embedded_twice(workers_config) == []
     assert held(workers_config) == on_threads(workers_config)
 
 
@@ -135,7 +135,7 @@ def test_ctrl_c_ends_run_and_workers_cleanly(workers_config: Path) -> None:
     assert "Traceback" not in stderr + stdout
     assert f"pinery run {workers_config}" in stderr.strip().splitlines()[-1]
     assert psutil.wait_procs(family, timeout=20)[1] == []
-    assert embedded_twice(state) == []
+    assert embedded_twice(workers_config) == []
     assert report("status", str(workers_config))["running"] is None
 
 
