@@ -171,7 +171,8 @@ def is_full(error: BaseException) -> bool:
     """Whether an error says that a disk, a quota or a limit on files is used up."""
     words = str(error)  # DuckDB and SQLite have no other sign of it
     by_number = isinstance(error, OSError) and error.errno in FULL
-    return by_number or "disk is full" in words or "disk I/O error" in words or any(os.strerror(number) in words for number in FULL)
+    said = ("disk is full", "disk I/O error", *map(os.strerror, FULL))
+    return by_number or any(one in words for one in said)
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
