@@ -69,9 +69,7 @@ def moment_of(stage: str, chooser: Random, state: Path, server: PineconeServer) 
 class Chain:
     """Runs over one state, most of them killed, while its corpus changes; and what they sent to the index again."""
 
-    def __init__(
-        self, path: Path, state: Path, server: PineconeServer, corpus: ChangingCorpus, chooser: Random
-    ) -> None:
+    def __init__(self, path: Path, server: PineconeServer, corpus: ChangingCorpus, chooser: Random) -> None:
         self.kills = self.allowed = self.again = 0
         self._path, self._state = path, path.parent / "state"
         self._server, self._corpus, self._chooser = server, corpus, chooser
@@ -94,7 +92,7 @@ class Chain:
         assert before.items() <= parts(self._state).items(), "a published part was written again or removed"
         sent = self.count_sent()
         self.kills += killed
-        self.allowed += self._at_risk if killed and sent else 0
+        self.allowed += min(self._at_risk, sent) if killed else 0
         return killed
 
     def count_sent(self) -> int:

@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.corpora import config
 from tests.drills.checks import NONE, check_fully, ledger_entries, losses, parts
 from tests.drills.conftest import Record
 from tests.pinecone_server.server import PineconeServer
-from tests.processes import report, start, wait_until, write_config
+from tests.processes import POLL_SECONDS, report, start, wait_until, write_config
 
 MEBIBYTE = 1 << 20
 DISK = 64 * MEBIBYTE
@@ -42,14 +43,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def fill(disk: Path) -> Path:
-    """A file that takes all the room that is left."""
+def keep_full(disk: Path, process: subprocess.Popen[str]) -> Path:
+    """A file that takes all the room that is left, and all that is freed, until the process has ended."""
     path = disk / "filler"
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        for size in (MEBIBYTE, 4096):
-            with contextlib.suppress(OSError):
-                while file.write(bytes(size)):
-                    pass
+    with path.open("wb", buffering=0) as file:
+        while process.poll() is None:
+            for size in (MEBIBYTE, 4096):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(size)):
+                        pass
+            time.sleep(POLL_SECONDS)
     return path
 
 
@@ -85,7 +88,7 @@ def test_a_disk_that_is_full(
     path = write_config(tmp_path / "config.yaml", config(many_images, state, index={"kind": "pinecone"}))
     process = start("run", str(path))
     wait_until(lambda: FULL[moment](state), process)
-    filler = fill(small_disk)
+    filler = keep_full(small_disk, process)
     check_failure(process, "No space left on device")
     check_parts(state)
     published = parts(state)
