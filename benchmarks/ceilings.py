@@ -1,0 +1,78 @@
+"""A network alone on random pixels in memory, by precision, layout and compilation. Part of throughput.py.
+
+python benchmarks/ceilings.py NAME [--batch N] [--seconds N]; names as benchmarks/networks.py has them, or `clip-l`
+
+Each variant runs for as long; prints images per second as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from typing import Any
+
+import torch
+from networks import SIDE, Run, Transformer, build, variants
+from pictures import PROJECTION, VISION
+from torch import nn
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from pinery.models.compiled import Compiled
+from pinery.models.device import resolve_device
+
+
+def network_of(name: str) -> nn.Module:
+    """A network with random weights: what benchmarks/networks.py builds, or `clip-l`, CLIP's ViT-L/14."""
+    if name != "clip-l":
+        return build(name)
+    config = CLIPVisionConfig(**VISION["ViT-L/14"], projection_dim=PROJECTION["ViT-L/14"])
+    return Transformer(CLIPVisionModelWithProjection(config))
+
+
+def runs(name: str, device: str, batch: int) -> dict[str, Run]:
+    """The variants of benchmarks/networks.py, and one that it lacks."""
+    network = network_of(name)
+    own: Any = copy.deepcopy(network).eval().requires_grad_(False).to(device)
+    compiled = Compiled(own.to(memory_format=torch.channels_last), "network", batch)
+
+    def fp32(images: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return compiled(images.to(device)).cpu()
+
+    return {**variants(network, device, batch), "fp32, channels last, compiled": fp32}
+
+
+def rates(name: str, batch: int, seconds: float, only: str | None = None) -> dict[str, float]:
+    """Images per second of each variant, or of `only` one."""
+    # Pixels lie as each variant wants them, so that none has to turn them first.
+    images = torch.randn(batch, 3, SIDE, SIDE)
+    turned = images.to(memory_format=torch.channels_last)
+    found = {}
+    for label, run in runs(name, resolve_device("auto"), batch).items():
+        if only not in (None, label):
+            continue
+        pixels = images if label == "fp32" else turned
+        run(pixels)
+        run(pixels)
+        began, done = time.perf_counter(), 0
+        while (spent := time.perf_counter() - began) < seconds:
+            run(pixels)
+            done += batch
+        found[label] = done / spent
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=5, help="of each variant; default: 5")
+    given = parser.parse_args()
+    print(json.dumps(rates(given.name, given.batch, given.seconds)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Images per second from JPEG files to a verified index: Pinery beside the model alone and beside other ways.
+
+python benchmarks/throughput.py [--images N] [--rounds N] [--ray-python PATH] [--clip-retrieval-python PATH]
+python benchmarks/throughput.py --gpu      another page: four models on a CUDA device (see throughput_gpu.py)
+
+Each contestant is a process of its own with the same environment, and has its turn in every round. Weights are random:
+they change no speed. Ray Data and clip-retrieval need environments of their own, whose interpreters are given here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import judging
+import psutil
+from clip_peer import clip_inference
+from judging import Round
+from machine import keep
+from notebook_loop import BATCH as NOTEBOOK_BATCH
+from pictures import save_clip, save_torchvision, write_jpegs
+from whole_run import Whole, whole_run
+
+from pinery.config import RunSettings
+
+HERE = Path(__file__).parent
+NETWORK = "squeezenet1_1"
+WAYS = {"uncompiled": "off", "compiled": "on"}
+
+
+def child(python: Path, script: str, *arguments: object) -> Any:
+    """What a script of this folder prints as JSON; a failure ends the benchmark."""
+    command = [str(python), str(HERE / script), *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise SystemExit(f"{script} ended with {ended.returncode}:\n{ended.stderr}")
+    return json.loads(ended.stdout.strip().splitlines()[-1])
+
+
+def say(*what: object) -> None:
+    """Progress, and how busy the machine is: a loaded one makes no figures to keep."""
+    print(*what, f"[load {os.getloadavg()[0]:.1f}]", file=sys.stderr, flush=True)
+
+
+def processor_seconds() -> tuple[float, float, float]:
+    """What all processes together used, what this one and its ended children did, and the time."""
+    times = psutil.cpu_times()
+    used = sum(times[:3]) + sum(getattr(times, kind, 0.0) for kind in ("irq", "softirq"))
+    return used, sum(os.times()[:4]), time.monotonic()
+
+
+def subset(images: Path, folder: Path, count: int) -> Path:
+    """A folder with the first of the images."""
+    folder.mkdir()
+    for path in sorted(images.iterdir())[:count]:
+        os.link(path, folder / path.name)
+    return folder
+
+
+def one_round(images: Path, folder: Path, weights: dict[str, Any], given: argparse.Namespace) -> Round:
+    """Every contestant's turn."""
+    began = processor_seconds()
+    ceilings = child(Path(sys.executable), "ceilings.py", NETWORK, "--seconds", given.seconds)
+    say(ceilings)
+    runs: dict[str, Whole] = {}
+    for way, setting in WAYS.items():
+        runs[way] = whole_run(images, folder / way, folder.parent, {**weights, "compile": setting}, given.part_rows)
+        say(way, f"{runs[way].steady:.0f} images/s", runs[way].report["seconds"])
+    arguments = (images, weights["weights"], "--images", given.subset)
+    notebook = child(Path(sys.executable), "notebook_loop.py", *arguments)
+    say(notebook)
+    used, own, wall = (after - before for before, after in zip(began, processor_seconds(), strict=True))
+    return Round(ceilings, runs, notebook, others=(used - own) / (wall * len(os.sched_getaffinity(0))))
+
+
+def ray_rates(python: Path | None, images: Path, weights: str, folder: Path) -> dict[str, float] | str:
+    """Ray Data's images per second in fp32 and bf16, or why there are none."""
+    if python is None:
+        return "not measured: no interpreter was given"
+    rates = {}
+    for precision, flags in {"fp32": (), "bf16": ("--bf16",)}.items():
+        try:
+            measured = child(python, "ray_data.py", images, weights, folder / f"ray-{precision}", *flags)
+        except SystemExit as failed:
+            return f"not measured: {str(failed).strip().splitlines()[-1]}"
+        say("Ray Data", precision, measured)
+        rates[precision] = measured["rate"]
+    return rates
+
+
+def clip_rates(python: Path | None, images: Path, folder: Path, count: int) -> dict[str, float] | str:
+    """Images per second of clip-retrieval, and of Pinery with the same CLIP, or why there are none."""
+    if python is None:
+        return "not measured: no interpreter was given"
+    model = save_clip("ViT-B/32", folder)
+    try:
+        theirs = clip_inference(python, images, model, folder / "clip-retrieval")
+    except (RuntimeError, OSError) as failed:
+        return f"not measured: clip-retrieval {failed}"
+    rates = {"clip-retrieval": theirs}
+    say(rates)
+    for precision in ("fp32", "auto"):
+        settings = {"name": f"clip:{model}", "precision": precision}
+        whole = whole_run(images, folder / f"clip-{precision}", folder, settings, max(1, count // 3))
+        rates[f"Pinery, {whole.report['precision']} ({precision})"] = whole.steady
+        say(rates)
+    return rates
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=32_768, help="of a run; default: 32,768, two parts")
+    parser.add_argument("--part-rows", type=int, help="items of a part; default: Pinery's own")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each; default: 3")
+    parser.add_argument("--subset", type=int, default=1_200, help="images for the slow peers; default: 1,200")
+    parser.add_argument("--seconds", type=float, default=5, help="for each variant of the model alone; default: 5")
+    parser.add_argument("--ray-python", type=Path, help="an interpreter with torch, torchvision and ray[data]")
+    parser.add_argument("--clip-retrieval-python", type=Path, help="an interpreter with clip-retrieval")
+    parser.add_argument("--gpu", action="store_true", help="measure a CUDA device instead; 2 without one")
+    given = parser.parse_args()
+    given.rows = given.part_rows or RunSettings().part_rows
+    if given.images <= given.rows:
+        parser.error(
+            f"--images {given.images} make one part; more than {given.rows} are needed, or smaller --part-rows"
+        )
+    if given.subset <= NOTEBOOK_BATCH or given.subset > given.images:
+        parser.error(f"--subset {given.subset} must be over {NOTEBOOK_BATCH} and at most --images ({given.images})")
+    for python in (given.ray_python, given.clip_retrieval_python):
+        if python is not None and not os.access(python, os.X_OK):
+            parser.error(f"{python} can't be run; give the path of a Python interpreter")
+    return given
+
+
+def measure(given: argparse.Namespace, folder: Path) -> str:
+    """All rounds and peers; the page."""
+    images = folder / "images"
+    write_jpegs(images, given.images)
+    weights = save_torchvision(NETWORK, folder)
+    few = subset(images, folder / "few", given.subset)
+    # Pinery has run before on most machines: the first run ever makes a template of Prefect's database.
+    whole_run(few, folder / "before", folder, {"name": "descriptor"}, max(1, given.subset // 2))
+    say("images written")
+    rounds = []
+    for number in range(given.rounds):
+        place = folder / f"round-{number}"
+        place.mkdir()
+        rounds.append(one_round(images, place, weights, given))
+    ray = ray_rates(given.ray_python, subset(images, folder / "ray", 4 * given.subset), weights["weights"], folder)
+    clip = clip_rates(given.clip_retrieval_python, few, folder, given.subset)
+    return judging.page(rounds, ray, clip, given)
+
+
+def main() -> None:
+    """Measure, print and keep the page."""
+    given = options()
+    if given.gpu:
+        from throughput_gpu import main as on_gpu
+
+        on_gpu(given)
+        return
+    with tempfile.TemporaryDirectory(prefix="pinery-throughput-") as folder:
+        body = measure(given, Path(folder))
+    packages = ["torch", "torchvision", "pillow", "prefect", "pyarrow", "lancedb"]
+    keep("throughput", "Throughput", packages, body)
+
+
+if __name__ == "__main__":
+    main()
