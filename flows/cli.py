@@ -6,26 +6,16 @@ Whatever is slow to import (torch, prefect, lancedb, duckdb) is imported by the 
 from __future__ import annotations
 
 import functools
-import gc
 import json
-import os
-import shlex
-import signal
-import sys
-import traceback
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import click
 
-from pinery.errors import ConfigError, DifferentError, PineryError
+from flows.ending import end
+from pinery.errors import ConfigError, DifferentError
 
 Command = Callable[..., Any]
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived."""
 
 
 class Commands(click.Group):
@@ -52,7 +42,7 @@ def command(*options: Callable[[Command], Command]) -> Callable[[Command], click
     def decorate(function: Command) -> click.Command:
         @functools.wraps(function)
         def run(config: str, overrides: tuple[str, ...], as_json: bool, **flags: Any) -> None:
-            _end(lambda: function(config, overrides, as_json=as_json, **flags), as_json)
+            end(lambda: function(config, overrides, as_json=as_json, **flags), as_json)
 
         wrapped: Command = run
         for option in reversed(options):
@@ -204,7 +194,7 @@ def models(as_json: bool) -> None:
 
         shown.models(as_json)
 
-    _end(work, as_json)
+    end(work, as_json)
 
 
 def _filter(text: str | None) -> dict[str, Any] | None:
@@ -219,93 +209,6 @@ def _filter(text: str | None) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise ConfigError(f"--filter takes a JSON object, not {text!r}")
     return value
-
-
-def _end(work: Callable[[], None], as_json: bool) -> None:
-    """Do the work and exit as the contract says."""
-    failure = _attempt(work)
-    if failure is not None:
-        gc.collect()  # before the interpreter ends, or DuckDB's binding lists on stderr what was still alive
-        _say(*failure, as_json)
-
-
-def _attempt(work: Callable[[], None]) -> tuple[str, int] | None:
-    """Do the work; return what to say of its failure and the exit code, and keep nothing of the failure alive."""
-    signal.signal(signal.SIGTERM, _terminate)
-    arrived = _watch_signals()
-    try:
-        work()
-    except (click.ClickException, click.exceptions.Exit):
-        raise
-    except BrokenPipeError:
-        os._exit(1)  # the reader of stdout has gone, and so has whom to tell
-    except BaseException as error:  # the last stop: no user sees a stack trace unless asked for
-        failure = _describe(error, arrived())
-        if failure is None:
-            raise
-        _release(error)
-        return failure
-    return None
-
-
-def _describe(error: BaseException, signals: set[int]) -> tuple[str, int] | None:
-    """What to say of an error and the exit code; None for what is to be raised as it is."""
-    again = f"Run the same command again to go on: {shlex.join(['pinery', *sys.argv[1:]])}"
-    # The signals come first: what their handlers raise may be wrapped by the code it was raised in.
-    if type(error).__name__ in ("TerminationSignal", "Terminated") or signal.SIGTERM in signals:
-        return f"stopped by SIGTERM; what is published stays. {again}", 143
-    if isinstance(error, KeyboardInterrupt) or signal.SIGINT in signals:
-        return f"stopped by SIGINT; what is published stays. {again}", 130
-    if isinstance(error, PineryError):
-        text = str(error).rstrip()
-        if error.exit_code == 1 and "run the same command again" not in text.lower():
-            text = f"{text.removesuffix('.')}. {again}"
-        return text, error.exit_code
-    if isinstance(error, SystemExit) or os.environ.get("PINERY_DEBUG"):
-        return None
-    told = f"{type(error).__name__}: {error}. This should not happen: set PINERY_DEBUG=1 to see where. {again}"
-    return told, 1
-
-
-def _watch_signals() -> Callable[[], set[int]]:
-    """From now on, note each signal as it arrives, whoever handles it; returns who tells which came."""
-    reader, writer = os.pipe()
-    os.set_blocking(reader, False)
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-
-    def arrived() -> set[int]:
-        try:
-            return set(os.read(reader, 4096))
-        except BlockingIOError:
-            return set()
-
-    return arrived
-
-
-def _release(error: BaseException) -> None:
-    """Let go of what the frames that an error came through hold, those of its causes included."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        traceback.clear_frames(one.__traceback__)
-        one.__traceback__ = None
-        waiting += [linked for linked in (one.__cause__, one.__context__) if linked is not None]
-
-
-def _say(text: str, code: int, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"error": text, "exit_code": code}))
-    click.echo(f"pinery: {text}", err=True)
-    sys.stdout.flush()
-    sys.exit(code)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a signal handler's signature
-    raise Terminated
 
 
 if __name__ == "__main__":

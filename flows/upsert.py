@@ -3,7 +3,6 @@
 This module must not import annotations from __future__: Prefect resolves a served flow's parameters at run time.
 """
 
-import shutil
 from typing import Any
 
 from prefect import flow
@@ -17,7 +16,7 @@ from pinery.steps.corpus import Corpus
 from pinery.steps.make_plan import PlanOptions, checkpointed_only
 from pinery.steps.report import reported
 from pinery.steps.run import open_run
-from pinery.steps.stored import current_listing
+from pinery.steps.stored import copy_current_listing
 from tasks.find_index import find_index
 from tasks.make_plan import make_plan
 from tasks.resume_import import resume_import
@@ -45,8 +44,7 @@ def upsert(
     with open_run(corpus, wait=wait, progress=current_progress()) as run, reported(run) as report:
         find_index(run)
         resume_import(run)
-        listing = run.scratch / "listing.parquet"
-        shutil.copyfile(current_listing(corpus), listing)
+        listing = copy_current_listing(corpus, run.scratch)
         options = PlanOptions(allow_deletes=allow_deletes, allow_changes=True)
         plan = checkpointed_only(make_plan(run, listing, options))
         return bring_index(run, plan, options, report, go_live=False)

@@ -3,7 +3,6 @@
 This module must not import annotations from __future__: Prefect resolves a served flow's parameters at run time.
 """
 
-import shutil
 from typing import Any
 
 from prefect import flow
@@ -19,7 +18,7 @@ from pinery.steps.corpus import Corpus
 from pinery.steps.make_plan import PlanOptions, checkpointed_only
 from pinery.steps.report import publish_comparison, reported
 from pinery.steps.run import open_run
-from pinery.steps.stored import current_listing
+from pinery.steps.stored import copy_current_listing, current_listing
 from tasks.compare import compare
 from tasks.find_index import find_index
 from tasks.make_plan import make_plan
@@ -52,8 +51,7 @@ def verify(
     with open_run(corpus, wait=wait, progress=current_progress()) as run:
         find_index(run)
         resume_import(run)
-        listing = run.scratch / "listing.parquet"
-        shutil.copyfile(current_listing(corpus), listing)
+        listing = copy_current_listing(corpus, run.scratch)
         comparison = compare(run, listing, full)
         repaired: dict[str, Any] | None = None
         if repair and comparison.different:

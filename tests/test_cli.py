@@ -164,13 +164,13 @@ def ended(work: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command whose work is this Python, at the end of it."""
     code = f"""
 import os, signal, sys
-from flows.cli import _end
+from flows.ending import end
 from pinery.errors import ConfigError, RefusedError, TerminalError
 sys.argv = ["pinery", "run", "my corpus.yaml"]
 class TerminationSignal(BaseException): ...
 def work():
 {textwrap.indent(textwrap.dedent(work), "    ")}
-_end(work, {"--json" in arguments})
+end(work, {"--json" in arguments})
 """
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
 

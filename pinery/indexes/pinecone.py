@@ -6,9 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,18 +25,11 @@ from pinery.errors import (
 )
 from pinery.indexes import pinecone_control as control
 from pinery.indexes.pinecone_import import PineconeImports
+from pinery.indexes.pinecone_pages import IdPages, fetch_all
 from pinery.indexes.pinecone_session import PineconeSession
 from pinery.records import Identity, Match, Stored
 
-if TYPE_CHECKING:
-    import pinecone
-    from pinecone.models.vectors.responses import FetchResponse, ListResponse
-
 Vector = tuple[str, list[float], dict[str, Any]]
-
-FETCH_IDS = 100
-FETCH_URL_BYTES = 6000
-FETCH_RESULT_BYTES = 3_000_000
 
 
 class PineconeIndex:
@@ -117,7 +108,7 @@ class PineconeIndex:
     def _upsert_rest(self, rows: pa.RecordBatch) -> int:
         ids, matrix, texts = self._columns(rows)
         # The SDK's own `upsert` prints every float32 as a double: two thirds more bytes, of which the service takes a
-        # limited number a second, and twice the time (benchmarks/upsert.py).
+        # limited number a second.
         vectors = [
             {"id": row_id, "values": values, "metadata": orjson.Fragment(text)}
             for row_id, values, text in zip(ids, matrix, texts, strict=True)
@@ -176,17 +167,11 @@ class PineconeIndex:
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Stored]:
         """See Index."""
-        found: dict[str, Stored] = {}
-        for group in _fetch_groups(ids, self._dimension):
-            page = self._session.data(partial(_fetch_page, namespace=self.namespace, ids=group))
-            for id, vector in ({} if page is None else page.vectors).items():
-                values = np.asarray(vector.values, dtype=np.float32).tolist()
-                found[id] = Stored(tuple(values), vector.metadata or {})
-        return found
+        return fetch_all(self._session, self.namespace, ids, self._dimension)
 
     def list_ids(self) -> Iterator[list[str]]:
         """See Index."""
-        return _Pages(self._session, self.namespace)
+        return IdPages(self._session, self.namespace)
 
     def count(self) -> int:
         """See Index."""
@@ -256,47 +241,3 @@ class PineconeIndex:
         with self._lsn_lock:
             self._unstamped = None
             self._written_lsn = max(self._written_lsn, lsn or 0)
-
-
-def _fetch_page(index: pinecone.Index, ids: list[str], namespace: str) -> FetchResponse:
-    return index.fetch(ids=ids, namespace=namespace)
-
-
-class _Pages(Iterator[list[str]]):
-    """The ids of a namespace by pages; asked again after an error, it tries the same page again."""
-
-    def __init__(self, session: PineconeSession, namespace: str) -> None:
-        self._session, self._namespace = session, namespace
-        self._token: str | None = None
-        self._ended = False
-
-    def __next__(self) -> list[str]:
-        ids: list[str] = []
-        while not ids:
-            if self._ended:
-                raise StopIteration
-            page = self._session.data(partial(_list_page, namespace=self._namespace, token=self._token))
-            self._token = page.pagination.next if page and page.pagination else None
-            self._ended = not self._token
-            ids = [item.id for item in page.vectors if item.id is not None] if page else []
-        return ids
-
-
-def _list_page(index: pinecone.Index, namespace: str, token: str | None) -> ListResponse:
-    return index.list_paginated(namespace=namespace, pagination_token=token)
-
-
-def _fetch_groups(ids: Sequence[str], dimension: int) -> Iterator[list[str]]:
-    """Ids of one fetch each: it is a GET, so its URL is short, and its answer has at most 4 MB."""
-    most = max(1, min(FETCH_IDS, FETCH_RESULT_BYTES // (22 * dimension)))
-    group: list[str] = []
-    used = 0
-    for id in ids:
-        size = len(quote(id, safe="")) + len("&ids=")
-        if group and (len(group) == most or used + size > FETCH_URL_BYTES):
-            yield group
-            group, used = [], 0
-        group.append(id)
-        used += size
-    if group:
-        yield group

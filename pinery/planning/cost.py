@@ -6,6 +6,8 @@ import math
 
 FLOAT_BYTES = 4
 ID_BYTES = 40
+METADATA_BYTES = 100
+"""Assumed per row, where nobody counted them."""
 REQUEST_ROWS = 100
 LEAST_UNITS = 5
 DOLLARS_PER_MILLION = 4.0

@@ -12,6 +12,7 @@ from pinery.errors import LeaseLostError, StoppedError, TerminalError
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.pinecone_import import ImportState, PineconeImports
 from pinery.planning import loading
+from pinery.planning.cost import METADATA_BYTES
 from pinery.planning.loading import Load
 from pinery.records import LEDGER_SCHEMA
 from pinery.steps.compare import list_held
@@ -21,8 +22,6 @@ from pinery.steps.run import Run
 from pinery.steps.tables import connect
 from pinery.steps.upsert_part import outlast
 
-METADATA_BYTES = 100
-"""Assumed per row."""
 FIRST_POLL, LONGEST_POLL = 1.0, 30.0
 TELL_SECONDS = 600.0
 
@@ -96,6 +95,7 @@ def _finish(run: Run, records: ImportRecords, record: ImportRecord) -> int:
         raise _given_up(run, records, record, reason)
     entered = _enter(run, records, record, completed=True)
     run.imported += entered
+    run.acknowledged += entered
     run.check()
     records.write(replace(record, state="entered"))
     _close(run, records, replace(record, state="done"))

@@ -13,7 +13,7 @@ from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import state_id
 from pinery.config import PineconeSettings
 from pinery.errors import ConfigError
-from pinery.planning.cost import upsert_write_units, write_unit_dollars
+from pinery.planning.cost import METADATA_BYTES, upsert_write_units, write_unit_dollars
 from pinery.planning.guards import judge_plan
 from pinery.planning.loading import estimate_load
 from pinery.planning.plan import PlanCounts
@@ -23,8 +23,6 @@ from pinery.steps.find_index import open_ledger, refuse_foreign
 from pinery.steps.make_plan import PlanOptions, count_only
 from pinery.steps.stored import last_report, undisturbed
 
-METADATA_BYTES = 100
-"""Assumed per row."""
 NEVER_WRITTEN = 1 << 30
 """A lease epoch for a ledger that is only read."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +39,11 @@ def current_listing(corpus: Corpus) -> Path:
             f"corpus {corpus.config.corpus} has no listing in {corpus.store.root} yet; `pinery run` makes the first one"
         )
     return corpus.store.local(name)
+
+
+def copy_current_listing(corpus: Corpus, folder: Path) -> Path:
+    """A copy of the current listing in `folder`, for a plan that publishes it anew; raises as `current_listing`."""
+    return shutil.copyfile(current_listing(corpus), folder / "listing.parquet")
 
 
 def last_report(corpus: Corpus) -> dict[str, Any] | None:

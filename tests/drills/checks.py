@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +37,18 @@ def parts(state: Path) -> dict[str, int]:
 def ledger_files(state: Path) -> set[str]:
     """The names of the ledger's files."""
     return {path.name for path in state.glob("test/indexes/*/*/*/ledger/*.parquet")}
+
+
+def check_failure(process: subprocess.Popen[str], *patterns: str, seconds: float | None = None) -> None:
+    """The run ends, within so many seconds, with 1 and one clear line, which each of the patterns is found in."""
+    stdout, stderr = process.communicate(timeout=seconds)
+    assert process.returncode == 1, stdout + stderr
+    assert "Traceback" not in stdout + stderr
+    last = stderr.strip().splitlines()[-1]
+    assert last.startswith("pinery: "), stderr
+    for pattern in patterns:
+        assert re.search(pattern, last), stderr
+    assert "un the same command again" in last
 
 
 def ledger_entries(state: Path) -> int:

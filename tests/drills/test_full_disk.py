@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import resource
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 
 from pinery.records import Stored
 from tests.corpora import config
-from tests.drills.checks import NONE, check_fully, ledger_entries, losses, parts
+from tests.drills.checks import NONE, check_failure, check_fully, ledger_entries, losses, parts
 from tests.drills.conftest import Record
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import POLL_SECONDS, report, start, wait_until, write_config
@@ -56,17 +55,6 @@ def keep_full(disk: Path, process: subprocess.Popen[str]) -> Path:
     return path
 
 
-def check_failure(process: subprocess.Popen[str], words: str) -> None:
-    stdout, stderr = process.communicate(timeout=100)
-    assert process.returncode == 1, stdout + stderr
-    assert "Traceback" not in stdout + stderr
-    last = stderr.strip().splitlines()[-1]
-    assert last.startswith("pinery: "), stderr
-    assert re.search(words, last), stderr
-    assert "make room" in last
-    assert "un the same command again" in last
-
-
 def check_parts(state: Path) -> None:
     """Every published part is whole."""
     for name in parts(state):
@@ -89,7 +77,7 @@ def test_a_disk_that_is_full(
     process = start("run", str(path))
     wait_until(lambda: FULL[moment](state), process)
     filler = keep_full(small_disk, process)
-    check_failure(process, "No space left on device")
+    check_failure(process, "No space left on device", "make room", seconds=100)
     check_parts(state)
     published = parts(state)
     filler.unlink()
@@ -107,7 +95,9 @@ def test_files_that_may_not_grow(config_file: Path, undisturbed: dict[str, Store
     process = start("run", str(config_file))
     wait_until(lambda: len(parts(state)) >= 5, process)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))
-    check_failure(process, "File too large|disk I/O error")  # the second is all that SQLite tells
+    check_failure(
+        process, "File too large|disk I/O error", "make room", seconds=100
+    )  # the second is all that SQLite tells
     check_parts(state)
     published = parts(state)
     assert report("run", str(config_file))["verified"]

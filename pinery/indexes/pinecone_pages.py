@@ -1,0 +1,76 @@
+"""Reading a namespace of Pinecone by pages: its ids, and rows by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import numpy as np
+
+from pinery.indexes.pinecone_session import PineconeSession
+from pinery.records import Stored
+
+if TYPE_CHECKING:
+    import pinecone
+    from pinecone.models.vectors.responses import FetchResponse, ListResponse
+
+FETCH_IDS = 100
+FETCH_URL_BYTES = 6000
+FETCH_RESULT_BYTES = 3_000_000
+
+
+def fetch_all(session: PineconeSession, namespace: str, ids: Sequence[str], dimension: int) -> dict[str, Stored]:
+    """The rows with these ids, in as many requests as they take; missing ids are absent."""
+    found: dict[str, Stored] = {}
+    for group in _fetch_groups(ids, dimension):
+        page = session.data(partial(_fetch_page, namespace=namespace, ids=group))
+        for id, vector in ({} if page is None else page.vectors).items():
+            values = np.asarray(vector.values, dtype=np.float32).tolist()
+            found[id] = Stored(tuple(values), vector.metadata or {})
+    return found
+
+
+def _fetch_page(index: pinecone.Index, ids: list[str], namespace: str) -> FetchResponse:
+    return index.fetch(ids=ids, namespace=namespace)
+
+
+class IdPages(Iterator[list[str]]):
+    """The ids of a namespace by pages; asked again after an error, it tries the same page again."""
+
+    def __init__(self, session: PineconeSession, namespace: str) -> None:
+        self._session, self._namespace = session, namespace
+        self._token: str | None = None
+        self._ended = False
+
+    def __next__(self) -> list[str]:
+        ids: list[str] = []
+        while not ids:
+            if self._ended:
+                raise StopIteration
+            page = self._session.data(partial(_list_page, namespace=self._namespace, token=self._token))
+            self._token = page.pagination.next if page and page.pagination else None
+            self._ended = not self._token
+            ids = [item.id for item in page.vectors if item.id is not None] if page else []
+        return ids
+
+
+def _list_page(index: pinecone.Index, namespace: str, token: str | None) -> ListResponse:
+    return index.list_paginated(namespace=namespace, pagination_token=token)
+
+
+def _fetch_groups(ids: Sequence[str], dimension: int) -> Iterator[list[str]]:
+    """Ids of one fetch each: it is a GET, so its URL is short, and its answer has at most 4 MB."""
+    most = max(1, min(FETCH_IDS, FETCH_RESULT_BYTES // (22 * dimension)))
+    group: list[str] = []
+    used = 0
+    for id in ids:
+        size = len(quote(id, safe="")) + len("&ids=")
+        if group and (len(group) == most or used + size > FETCH_URL_BYTES):
+            yield group
+            group, used = [], 0
+        group.append(id)
+        used += size
+    if group:
+        yield group
