@@ -22,7 +22,9 @@ CLOSE = 0.999
 """The cosine to its fp32 vector that each image must keep."""
 FASTER = 1.1
 """Speed over fp32's that makes it worth it; less is within the noise of the measurement."""
-ROUNDS, CPU_BATCH = 3, 8
+CPU_BATCH = 8
+LEAST_TURNS, MOST_TURNS, SECONDS = 3, 12, 3.0
+"""Turns of each precision; beyond the least as many as the seconds allow."""
 
 
 def settle_precision(model: TorchModel, images: Iterable[Image.Image]) -> TorchModel:
@@ -67,12 +69,15 @@ def _lowest_cosine(exact: npt.NDArray[np.float32], other: npt.NDArray[np.float32
 
 
 def _speeds(first: TorchModel, second: TorchModel, batch: Tensor) -> tuple[float, float]:
-    """Images per second of both, the best of a few turns."""
+    """Images per second of both, the best of their turns: what else the machine does only ever takes time."""
     # A processor is busy with a few images, an accelerator only with a whole batch.
     size = min(CPU_BATCH, len(batch)) if first.device == "cpu" else first.batch_size
     images = batch[torch.arange(size) % len(batch)]
     best = [float("inf"), float("inf")]
-    for _ in range(ROUNDS):
+    started = time.perf_counter()
+    for turn in range(MOST_TURNS):
+        if turn >= LEAST_TURNS and time.perf_counter() - started > SECONDS:
+            break
         for at, model in enumerate((first, second)):
             began = time.perf_counter()
             model.embed(images)

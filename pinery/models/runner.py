@@ -22,7 +22,7 @@ IN_FLIGHT = 2
 """Batches on their way through the model: one is computed while the next lies stacked."""
 BATCH_WITHOUT_MODEL = 32
 """Items per batch of `auto` as long as no item needed the model."""
-FIRST_SIZE, LARGEST_SIZE = 0.25, 4
+FIRST_SIZE, LARGEST_SIZE = 0.5, 4
 """Where `auto` begins and ends to look for a batch size, as factors of the model's own."""
 BATCH_BYTES = 512 << 20
 """Of preprocessed images in one batch that `auto` tries at most."""

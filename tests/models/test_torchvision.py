@@ -12,7 +12,7 @@ from PIL import Image
 from pinery.config import ModelSettings
 from pinery.errors import BadImageError, ConfigError, TerminalError
 from pinery.models import registry
-from pinery.models.torchvision import names
+from pinery.models.torchvision import names, preprocessing
 
 BUILD_OPTIONS = {"inception_v3": {"init_weights": False, "transform_input": True}}
 
@@ -61,6 +61,17 @@ def test_logits_are_those_of_the_plain_script(name, tmp_path, picture):
     assert found.dtype == np.float32
     expected = plain(network, name, picture)
     assert np.abs(found - expected).max() < 1e-5 * max(1, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_v2_s", "vit_b_16", "inception_v3"])
+@pytest.mark.parametrize("size", [(224, 224), (256, 256), (333, 500), (1000, 61), (5, 7)])
+def test_pixels_are_those_of_torchvisions_transforms_bit_for_bit(name, size):
+    transforms = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    noise = np.random.default_rng(sum(size)).integers(0, 256, (*size, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise)
+    found = preprocessing(transforms)(picture)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, transforms(picture))
 
 
 FAMILIES = [
