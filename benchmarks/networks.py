@@ -121,7 +121,8 @@ def main() -> None:
     head = ["network", *labels, "seconds to compile", "pays from images"]
     body = (
         f"Images per second on {device}, batches of {given.batch} images of {SIDE} x {SIDE} pixels, the best of"
-        f" {given.rounds} turns. `never`: less than 3 % faster. Compiled without torch's cache on disk.\n\n{table(head, rows)}"
+        f" {given.rounds} turns. `never`: less than 3 % faster. Compiled without torch's cache on disk.\n\n"
+        f"{table(head, rows)}"
     )
     keep("networks", "How a network is run", ["torch", "torchvision", "transformers"], body)
 
