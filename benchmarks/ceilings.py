@@ -1,6 +1,6 @@
 """A network alone on random pixels in memory, by precision, layout and compilation. Part of throughput.py.
 
-python benchmarks/ceilings.py NAME [--batch N] [--seconds N]; names as benchmarks/networks.py has them, or `clip-l`
+python benchmarks/ceilings.py NAME [--batch N] [--seconds N] [--keep]; names as in networks.py, or `clip-l`
 
 Each variant runs for as long; prints images per second as JSON.
 """
@@ -19,6 +19,7 @@ from pictures import PROJECTION, VISION
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from pinery.allocator import keep_freed_memory
 from pinery.models.compiled import Compiled
 from pinery.models.device import resolve_device
 
@@ -70,7 +71,10 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5, help="of each variant; default: 5")
+    parser.add_argument("--keep", action="store_true", help="keep freed memory, as Pinery does")
     given = parser.parse_args()
+    if given.keep:
+        keep_freed_memory()
     print(json.dumps(rates(given.name, given.batch, given.seconds)))
 
 

@@ -65,7 +65,7 @@ def page(
     about = (
         f"{given.images:,} distinct JPEGs of 224 x 224 pixels (photo-like noise, 7 KB each) through squeezenet1_1 with"
         " random weights by `pinery run`, in a process of its own from nothing to a verified index in Lance, parts of"
-        f" {given.rows:,}; `auto` chose {chosen}. `compile: auto` compiles from 20,000 images, and compilation"
+        f" {given.rows:,}; `auto` chose {chosen}. `compile: auto` tries from 100,000 images on; compilation"
         " started from nothing in every run. The model alone has random pixels in memory, laid out as it wants them,"
         f" in batches of 32. The notebook loop is torchvision's squeezenet1_1 in fp32 with its weights' transforms, a"
         " DataLoader without workers, batches of 200, and `.tolist()` of every vector; its rate is constant, so it had"

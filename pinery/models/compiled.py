@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 from typing import Literal
@@ -9,13 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-BREAK_EVEN = {"cpu": 20_000}
+BREAK_EVEN = {"cpu": 100_000}
 """Images from which `auto` compiles a convolutional network, by kind of device; elsewhere it was not measured.
 
-`benchmarks/networks.py` on two cores with AVX-512 bf16, which other work shared: it paid from 6,500 (resnet50), 13,000
-(squeezenet1_1) and 27,000 images (mobilenet_v3_large).
+By `benchmarks/networks.py` it pays from 34,000 images for squeezenet1_1 and never for resnet50 and mobilenet_v3_large,
+with 10 to 19 seconds of compiling: from so many images on, having tried in vain costs little.
 """
-
+FASTER, TURNS = 1.03, 3
+"""What a compiled network must gain for `auto` to keep it, by the best of so many turns."""
 SMALLEST = 16
 """Images in a batch below which torch chooses other kernels, which would make another graph."""
 
@@ -39,9 +41,12 @@ def _is_convolutional(network: nn.Module) -> bool:
 class Compiled:
     """A network that compiles itself once, for batches of every usual size; if that fails, it runs as it is."""
 
-    def __init__(self, network: nn.Module, name: str, usual: int) -> None:
-        """`usual` is the largest size of batches to expect; much smaller ones aren't worth a graph of their own."""
-        self._network, self._name = network, name
+    def __init__(self, network: nn.Module, name: str, usual: int, *, tried: bool = False) -> None:
+        """`usual` is the largest size of batches to expect; much smaller ones aren't worth a graph of their own.
+
+        With `tried` it goes on compiled only if that is faster on its first usual batch.
+        """
+        self._network, self._name, self._untried = network, name, tried
         self._smallest = min(SMALLEST, usual)
         # Fused kernels round less often; vectors in bf16 would differ by up to 5e-4 from those of the network itself.
         compiled = torch.compile(network, options={"emulate_precision_casts": True})
@@ -53,7 +58,10 @@ class Compiled:
             try:
                 if len(images) > 1:  # to the compiler 1 is a constant
                     torch._dynamo.mark_dynamic(images, 0)
-                return self._compiled(images)
+                found: Tensor = self._compiled(images)
+                if not self._untried or self._gains(images, self._compiled):
+                    return found
+                self._compiled = None
             except (torch.OutOfMemoryError, MemoryError):
                 raise
             except Exception as error:  # noqa: BLE001  dynamo, inductor and the C++ compiler have dozens of types
@@ -61,6 +69,17 @@ class Compiled:
                 _warn(self._name, error)
         vectors: Tensor = self._network(images)
         return vectors
+
+    def _gains(self, images: Tensor, compiled: Callable[[Tensor], Tensor]) -> bool:
+        self._untried = False
+        ways: tuple[Callable[[Tensor], Tensor], ...] = (self._network, compiled)
+        best = [float("inf"), float("inf")]
+        for _ in range(TURNS):
+            for at, run in enumerate(ways):
+                began = time.perf_counter()
+                run(images)
+                best[at] = min(best[at], time.perf_counter() - began)
+        return best[0] >= FASTER * best[1]
 
 
 def _warn(name: str, error: Exception) -> None:

@@ -62,7 +62,7 @@ class TorchModel:
         """Prepare for that many images: by the settings' `compile`, the network is compiled if that pays."""
         compiling = self._settings.compile
         if self._run is self._network and worth_compiling(self._network, compiling, self.device, images):
-            self._run = Compiled(self._network, self.card.name, self.batch_size)
+            self._run = Compiled(self._network, self.card.name, self.batch_size, tried=compiling == "auto")
 
     def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
         """Vectors (images, dimension), float32, of preprocessed images (images, 3, height, width)."""

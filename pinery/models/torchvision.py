@@ -5,23 +5,19 @@ from __future__ import annotations
 import difflib
 import re
 import urllib.error
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 import torchvision
-from PIL import Image
 from torch import Tensor, nn
 from torch.hub import HASH_REGEX
-from torchvision.transforms.functional import center_crop, resize
 
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError, TerminalError
-from pinery.imaging.elongation import refuse_elongated
 from pinery.models.device import resolve_decoder, resolve_precision
 from pinery.models.network import TorchModel
+from pinery.models.pixels import preprocessing
 from pinery.models.registry import Reference
 from pinery.models.weights import fetch_weights, file_sha256, read_state_dict
 from pinery.records import ModelCard
@@ -73,25 +69,6 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
         # What follows the last layer leaves its input as it is, but for averaging the map of SqueezeNet's convolution.
         network.set_submodule(head, nn.Identity())
     return TorchModel(network, preprocessing(transforms), card, settings, resize_side=max(transforms.resize_size))
-
-
-def preprocessing(transforms: Any) -> Callable[[Image.Image], Tensor]:
-    """What a weights entry's `transforms` do to an RGB image, to (3, height, width), float32.
-
-    The function raises BadImageError for an image that is too elongated.
-    """
-    size, crop = transforms.resize_size, transforms.crop_size
-    # In full: a constant for each channel makes torch's arithmetic on images with channels last three times as slow.
-    full = (crop[0], crop[0], 3)
-    mean, std = (torch.tensor(values).expand(full).contiguous() for values in (transforms.mean, transforms.std))
-
-    def preprocess(image: Image.Image) -> Tensor:
-        refuse_elongated(image, max(size))
-        image = resize(image, size, interpolation=transforms.interpolation, antialias=transforms.antialias)
-        pixels = torch.from_numpy(np.array(center_crop(image, crop)))
-        return pixels.float().div_(255).sub_(mean).div_(std).permute(2, 0, 1)
-
-    return preprocess
 
 
 def _entry(reference: Reference, card: ModelCard | None) -> Any:

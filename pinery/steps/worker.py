@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pinery.allocator import keep_freed_memory
 from pinery.checkpoint.known import KnownBytes
 from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import CorpusPaths, open_store
@@ -60,6 +61,7 @@ class Failure:
 
 def serve(pipe: Connection, job: Job) -> None:
     """Make one part after the other until told to end. Never outlives the process at the other end of the pipe."""
+    keep_freed_memory()
     orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
     stopping = threading.Event()
     threading.Thread(target=_listen, args=(pipe, orders, stopping), name="orders", daemon=True).start()

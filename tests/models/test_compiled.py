@@ -13,7 +13,7 @@ from torch._dynamo.utils import counters
 
 from pinery.config import ModelSettings
 from pinery.models import registry
-from pinery.models.compiled import BREAK_EVEN
+from pinery.models.compiled import BREAK_EVEN, Compiled
 from tests.models import tiny
 from tests.models.test_network import pictures, units
 from tests.models.weights import squeezenet_weights
@@ -91,6 +91,18 @@ def test_compiled_once_for_all_sizes_and_the_same_vectors(kind, compiling, expec
     assert graphs() == before + 1, "compiled anew for a batch of another size"
     assert (model.embed(images[:32]) == whole).all()
     assert model.card == eager.card
+
+
+@needs_compiler
+def test_what_compiling_doesnt_make_faster_is_run_as_it_is():
+    network = torch.nn.Flatten()  # nothing to gain
+    tried, images = Compiled(network, "flat", 16, tried=True), torch.rand(16, 3, 2, 2)
+    before = graphs()
+    assert torch.equal(tried(images), network(images))
+    assert graphs() == before + 1
+    torch._dynamo.reset()
+    assert torch.equal(tried(images), network(images))
+    assert graphs() == before + 1, "still compiled"
 
 
 @needs_compiler

@@ -12,7 +12,8 @@ from PIL import Image
 from pinery.config import ModelSettings
 from pinery.errors import BadImageError, ConfigError, TerminalError
 from pinery.models import registry
-from pinery.models.torchvision import names, preprocessing
+from pinery.models.pixels import preprocessing
+from pinery.models.torchvision import names
 
 BUILD_OPTIONS = {"inception_v3": {"init_weights": False, "transform_input": True}}
 
@@ -64,7 +65,7 @@ def test_logits_are_those_of_the_plain_script(name, tmp_path, picture):
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_v2_s", "vit_b_16", "inception_v3"])
-@pytest.mark.parametrize("size", [(224, 224), (256, 256), (333, 500), (1000, 61), (5, 7)])
+@pytest.mark.parametrize("size", [(224, 224), (256, 256), (333, 500), (480, 640), (640, 480), (1000, 61), (5, 7)])
 def test_pixels_are_those_of_torchvisions_transforms_bit_for_bit(name, size):
     transforms = torchvision.models.get_model_weights(name).DEFAULT.transforms()
     noise = np.random.default_rng(sum(size)).integers(0, 256, (*size, 3), dtype=np.uint8)
