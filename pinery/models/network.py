@@ -20,6 +20,7 @@ from pinery.models.device import DTYPES, Precision, resolve_batch_size, resolve_
 from pinery.records import ModelCard
 
 Preprocess = Callable[[Image.Image], Tensor]
+Quickly = Callable[[bytes, int], Tensor | None]
 Tokenise = Callable[[list[str]], dict[str, Tensor]]
 
 
@@ -34,6 +35,7 @@ class TorchModel:
         settings: ModelSettings,
         *,
         resize_side: int,
+        quickly: Quickly | None = None,
         tokenise: Tokenise | None = None,
     ) -> None:
         """Take `network` over: it is moved and converted in place.
@@ -44,13 +46,14 @@ class TorchModel:
             card: in whose precision to compute.
             settings: their device, batch size and `compile`; raises ConfigError where this machine has no such device.
             resize_side: the side in pixels that `preprocess` resizes an image's shorter one to, at most.
+            quickly: see `Model.prepare_quickly`; None where there is no shorter way.
             tokenise: texts to the keyword arguments of `network.embed_texts`, each (texts, length); None without a
                 text tower.
         """
         self.card, self.device = card, resolve_device(settings.device)
         self.batch_size = resolve_batch_size(settings, self.device)
         self.preprocess, self.resize_side = preprocess, resize_side
-        self._settings, self._tokenise = settings, tokenise
+        self._settings, self._quickly, self._tokenise = settings, quickly, tokenise
         self._dtype = DTYPES[card.precision]
         # Weights are converted once; autocast would do so in each batch.
         network = network.eval().requires_grad_(False).to(self.device, self._dtype)
@@ -63,6 +66,10 @@ class TorchModel:
         compiling = self._settings.compile
         if self._run is self._network and worth_compiling(self._network, compiling, self.device, images):
             self._run = Compiled(self._network, self.card.name, self.batch_size, tried=compiling == "auto")
+
+    def prepare_quickly(self, data: bytes, least_side: int) -> Tensor | None:
+        """See Model."""
+        return None if self._quickly is None else self._quickly(data, least_side)
 
     def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
         """Vectors (images, dimension), float32, of preprocessed images (images, 3, height, width)."""
@@ -92,6 +99,7 @@ class TorchModel:
             card,
             self._settings,
             resize_side=self.resize_side,
+            quickly=self._quickly,
             tokenise=self._tokenise,
         )
 

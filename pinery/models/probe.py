@@ -18,7 +18,7 @@ from pinery.imaging.decode import decode, scaled_size
 from pinery.imaging.scaling import least_side
 from pinery.models.network import TorchModel
 from pinery.models.precision import settle_precision
-from pinery.models.preparing import Vector
+from pinery.models.preparing import Vector, prepared_quickly
 from pinery.models.protocol import Model
 
 LEAST_COSINE = 0.9999
@@ -51,8 +51,8 @@ def _pictures(samples: Sequence[bytes], max_pixels: int) -> Iterator[Image.Image
 def choose_decoder(model: Model, samples: Sequence[bytes], max_pixels: int) -> tuple[str, float]:
     """What `decode: auto` is for this model and images like these, and the worst cosine to `exact` that was measured.
 
-    `exact` with a cosine of 1 where no sample is large enough to be scaled down; samples that are no images, or give
-    vectors without a direction, are passed over.
+    `exact` with a cosine of 1 where no sample is decoded otherwise by a faster decoder; samples that are no images, or
+    give vectors without a direction, are passed over.
 
     Args:
         model: its vectors decide, whatever its card says of the decoder.
@@ -60,21 +60,22 @@ def choose_decoder(model: Model, samples: Sequence[bytes], max_pixels: int) -> t
         max_pixels: larger ones are passed over.
     """
     side = least_side("scaled", model.resize_side)
-    cosines = [
-        cosine
-        for data in samples
-        if scaled_size(data, side) and (cosine := _cosine(model, data, max_pixels, side)) is not None
-    ]
+    cosines = [cosine for data in samples if (cosine := _cosine(model, data, max_pixels, side)) is not None]
     worst = min(cosines, default=1.0)
     return ("scaled" if cosines and worst >= LEAST_COSINE else "exact"), worst
 
 
 def _cosine(model: Model, data: bytes, max_pixels: int, side: int | None) -> float | None:
+    """None where the faster decoder does nothing else with this image, or there is nothing to compare."""
     try:
-        pair = [model.preprocess(decode(data, max_pixels, least)) for least in (None, side)]
+        other = prepared_quickly(model, data, max_pixels, side)
+        if other is None and scaled_size(data, side):
+            other = model.preprocess(decode(data, max_pixels, side))
+        if other is None:
+            return None
+        exact, scaled = (_embedded(model, image) for image in (model.preprocess(decode(data, max_pixels)), other))
     except BadImageError:
         return None
-    exact, scaled = (_embedded(model, image) for image in pair)
     lengths = float(np.linalg.norm(exact) * np.linalg.norm(scaled))
     return float(exact @ scaled) / lengths if np.isfinite(lengths) and lengths > 0 else None
 

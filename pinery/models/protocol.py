@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Model(Protocol):
-    """A loaded model. `preprocess` may be called from several threads at once, the others from one at a time."""
+    """A loaded model. Threads may share `preprocess` and `prepare_quickly`; the others are for one at a time."""
 
     @property
     def card(self) -> ModelCard:
@@ -40,6 +40,12 @@ class Model(Protocol):
 
         Raises:
             BadImageError: the image is too elongated to be resized.
+        """
+
+    def prepare_quickly(self, data: bytes, least_side: int) -> torch.Tensor | None:
+        """Nearly what decoding and `preprocess` give, straight from an encoded image; None where that is no shorter.
+
+        For decoders that need not be exact; `least_side` as in `pinery.imaging.decode.decode`.
         """
 
     def embed(self, batch: torch.Tensor) -> npt.NDArray[np.float32]:

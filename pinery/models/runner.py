@@ -160,7 +160,11 @@ class Runner:
         assert self._batch is not None
         if not self._batch.settled:
             self._batch.cap(BATCH_BYTES // images[0].nbytes)
-        return outcomes, waiting, torch.stack(images, out=_room_for(images, self._model.device))
+        torch.set_num_threads(1)  # or this thread, too, gets OpenMP threads, and they slow those of the model
+        try:
+            return outcomes, waiting, torch.stack(images, out=_room_for(images, self._model.device))
+        finally:
+            torch.set_num_threads(self._cores)
 
     def _finish(
         self, outcomes: list[Outcome], waiting: list[int], images: torch.Tensor | None, clock: Clock

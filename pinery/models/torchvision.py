@@ -17,7 +17,7 @@ from pinery.config import ModelSettings
 from pinery.errors import ConfigError, TerminalError
 from pinery.models.device import resolve_decoder, resolve_precision
 from pinery.models.network import TorchModel
-from pinery.models.pixels import preprocessing
+from pinery.models.pixels import Pixels
 from pinery.models.registry import Reference
 from pinery.models.weights import fetch_weights, file_sha256, read_state_dict
 from pinery.records import ModelCard
@@ -68,7 +68,8 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
     if features:
         # What follows the last layer leaves its input as it is, but for averaging the map of SqueezeNet's convolution.
         network.set_submodule(head, nn.Identity())
-    return TorchModel(network, preprocessing(transforms), card, settings, resize_side=max(transforms.resize_size))
+    pixels, side = Pixels(transforms), max(transforms.resize_size)
+    return TorchModel(network, pixels, card, settings, resize_side=side, quickly=pixels.quickly)
 
 
 def _entry(reference: Reference, card: ModelCard | None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -146,7 +147,11 @@ class Corpus:
         return f"models/{words}-{digest}.json"
 
     def _resolve_card(self) -> ModelCard:
-        model = load(self.config.model, samples=self._samples, max_pixels=self.config.run.max_pixels)
+        # On a thread that ends: one that has computed keeps OpenMP's threads. Beside the runner's they are more than
+        # there are cores, and then all of them sleep at each of a network's layers instead of waiting awake.
+        with ThreadPoolExecutor(1, "card") as own:
+            limit = self.config.run.max_pixels
+            model = own.submit(load, self.config.model, samples=self._samples, max_pixels=limit).result()
         try:
             self.store.replace(self._reference, json.dumps(asdict(model.card), indent=2).encode(), None)
         except ConflictError:

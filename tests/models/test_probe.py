@@ -35,6 +35,9 @@ class Pixels:
             image = image.crop((0, 0, 32, 32))
         return torch.from_numpy(np.array(image.resize((32, 32), Image.Resampling.BICUBIC))).float()
 
+    def prepare_quickly(self, data: bytes, least_side: int) -> None:
+        """There is no shorter way."""
+
     def embed(self, batch: torch.Tensor) -> Any:
         flat = batch.flatten(1)
         return (flat - flat.mean(dim=1, keepdim=True)).numpy()
@@ -95,3 +98,23 @@ def test_the_probe_agrees_with_a_comparison_by_hand() -> None:
     vectors = [model.embed(model.preprocess(decode(data, LIMIT, side)).unsqueeze(0))[0] for side in (None, 64)]
     cosine = vectors[0] @ vectors[1] / np.linalg.norm(vectors[0]) / np.linalg.norm(vectors[1])
     assert choose_decoder(model, [data], LIMIT)[1] == pytest.approx(cosine, abs=1e-6)
+
+
+def test_a_shorter_way_counts_as_much_as_scaling() -> None:
+    class Quick(Pixels):
+        """Its shorter way makes everything one step brighter, and its left half `off` steps."""
+
+        def __init__(self, off: int) -> None:
+            super().__init__()
+            self.off = off
+
+        def prepare_quickly(self, data: bytes, least_side: int) -> Any:
+            image = self.preprocess(decode(data, LIMIT))
+            image[:, :16] += self.off
+            return image + 1
+
+    samples = [encoded(photograph(60, 50, seed)) for seed in range(3)]
+    decoder, worst = choose_decoder(Quick(0), samples, LIMIT)
+    assert decoder == "scaled"
+    assert worst == pytest.approx(1, abs=1e-6)
+    assert choose_decoder(Quick(40), samples, LIMIT)[0] == "exact"

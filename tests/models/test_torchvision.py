@@ -12,7 +12,7 @@ from PIL import Image
 from pinery.config import ModelSettings
 from pinery.errors import BadImageError, ConfigError, TerminalError
 from pinery.models import registry
-from pinery.models.pixels import preprocessing
+from pinery.models.pixels import Pixels
 from pinery.models.torchvision import names
 
 BUILD_OPTIONS = {"inception_v3": {"init_weights": False, "transform_input": True}}
@@ -70,7 +70,7 @@ def test_pixels_are_those_of_torchvisions_transforms_bit_for_bit(name, size):
     transforms = torchvision.models.get_model_weights(name).DEFAULT.transforms()
     noise = np.random.default_rng(sum(size)).integers(0, 256, (*size, 3), dtype=np.uint8)
     picture = Image.fromarray(noise)
-    found = preprocessing(transforms)(picture)
+    found = Pixels(transforms)(picture)
     assert found.dtype == torch.float32
     assert torch.equal(found, transforms(picture))
 

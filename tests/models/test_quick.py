@@ -1,0 +1,117 @@
+"""The shorter way from a JPEG to a model's pixels, against the long one through Pillow and torchvision's transforms."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+import torchvision
+from hypothesis import given
+from PIL import Image
+
+from pinery.imaging.decode import decode
+from pinery.models.pixels import Pixels
+from pinery.models.quick import decode_quickly, plain_size
+from tests.imaging.pictures import photograph
+
+LEAST = 512
+PIXELS = {
+    name: Pixels(torchvision.models.get_model_weights(name).DEFAULT.transforms())
+    for name in ("squeezenet1_1", "vit_b_16", "efficientnet_b0")  # two sides of 256, bilinear and bicubic
+}
+STEP = 1 / 255 / 0.224
+"""One step of 255 in the normalised pixels of the channel in which it is largest."""
+
+
+def jpeg(picture: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def exif(orientation: int) -> Image.Exif:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
+
+
+@given(
+    st.sampled_from(sorted(PIXELS)),
+    st.tuples(st.integers(100, 700), st.integers(100, 700)),
+    st.sampled_from([(0, False, "RGB"), (1, False, "RGB"), (2, False, "RGB"), (2, True, "RGB"), (0, False, "L")]),
+)
+def test_pixels_differ_by_steps_that_no_vector_feels(
+    name: str, size: tuple[int, int], kind: tuple[int, bool, str]
+) -> None:
+    subsampling, progressive, mode = kind
+    options = {} if mode == "L" else {"subsampling": subsampling}
+    data = jpeg(photograph(*size).convert(mode), quality=85, progressive=progressive, **options)
+    found = PIXELS[name].quickly(data, LEAST)
+    exact = PIXELS[name](decode(data))
+    assert found is not None
+    assert (found.shape, found.dtype) == (exact.shape, exact.dtype)
+    difference = (found - exact).abs()
+    assert difference.max() <= 2.01 * STEP
+    assert difference.mean() < STEP / 2
+    assert torch.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.9999
+
+
+PHOTOGRAPH = photograph(300, 260)
+LONG_WAY = {
+    "nothing": b"",
+    "PNG": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "a JPEG's beginning": jpeg(PHOTOGRAPH)[:15],
+    "cut short": jpeg(PHOTOGRAPH)[:4000],
+    "turned": jpeg(PHOTOGRAPH, exif=exif(6)),
+    "CMYK": jpeg(PHOTOGRAPH.convert("CMYK")),
+    "to be scaled down": jpeg(photograph(1100, 1030)),
+    "large": jpeg(photograph(900, 2300)),
+    "elongated": jpeg(photograph(20, 2000)),
+}
+
+
+@pytest.mark.parametrize("data", LONG_WAY.values(), ids=LONG_WAY.keys())
+def test_others_go_the_long_way(data: bytes) -> None:
+    assert PIXELS["squeezenet1_1"].quickly(data, LEAST) is None
+
+
+def test_what_no_resizing_can_do_goes_the_long_way() -> None:
+    data = jpeg(PHOTOGRAPH)
+    assert decode_quickly(data, LEAST, 256, 224, "bilinear") is not None
+    assert decode_quickly(data, LEAST, 200, 224, "bilinear") is None, "the crop reaches beyond the image"
+    assert decode_quickly(data, LEAST, 256, 224, "lanczos") is None
+
+
+@given(st.data())
+def test_damage_is_left_to_the_long_way_or_gives_some_picture(data: st.DataObject) -> None:
+    whole = bytearray(jpeg(PHOTOGRAPH))
+    for _ in range(data.draw(st.integers(1, 5))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    del whole[data.draw(st.integers(100, len(whole))) :]
+    found = PIXELS["squeezenet1_1"].quickly(bytes(whole), LEAST)
+    assert found is None or found.shape == (3, 224, 224)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_size_stands_in_the_header(mode: str, progressive: bool) -> None:
+    data = jpeg(PHOTOGRAPH.convert(mode), progressive=progressive, comment=b"a comment", icc_profile=bytes(70_000))
+    assert plain_size(data) == (260, 300)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_have_a_size_or_none(tail: bytes) -> None:
+    found = plain_size(b"\xff\xd8" + tail)
+    assert found is None or all(side > 0 for side in found)
+
+
+def test_grey_images_have_three_equal_channels() -> None:
+    found = decode_quickly(jpeg(PHOTOGRAPH.convert("L")), LEAST, 256, 224, "bilinear")
+    assert found is not None
+    values = np.asarray(found)
+    assert values.shape == (224, 224, 3)
+    assert (values == values[..., :1]).all()
