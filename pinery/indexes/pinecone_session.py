@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -111,7 +112,13 @@ class PineconeSession:
         client = self._connected()
         with self._lock:
             if self._grpc is None:
-                self._grpc = client.index(host=self._host(client), grpc=True)
+                host = self._host(client)
+                if host.startswith("http://") and os.environ.get("PINECONE_GRPC_SCHEME", "https") == "https":
+                    # The SDK would dial with TLS, and wait for minutes.
+                    raise ConfigError(
+                        f"{host} is served without TLS: for index.transport grpc set PINECONE_GRPC_SCHEME=http"
+                    )
+                self._grpc = client.index(host=host, grpc=True)
             return self._grpc
 
     def _host(self, client: pinecone.Pinecone) -> str:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from pinery.config import PineconeSettings
-from pinery.errors import RequestTooLargeError, RowsRefusedError, TerminalError, ThrottledError, TransientError
+from pinery.errors import (
+    ConfigError,
+    RequestTooLargeError,
+    RowsRefusedError,
+    TerminalError,
+    ThrottledError,
+    TransientError,
+)
 from pinery.indexes.engine import Patience, upsert_rows
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.records import Identity
@@ -42,6 +49,14 @@ def index(server: PineconeServer) -> PineconeIndex:
 
 def vectors(count: int) -> list[list[float]]:
     return np.random.default_rng(0).standard_normal((count, DIMENSION)).astype(np.float32).tolist()
+
+
+def test_a_server_without_tls_needs_a_word_before_it_is_dialled(
+    index: PineconeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PINECONE_GRPC_SCHEME")
+    with pytest.raises(ConfigError, match=r"without TLS.*PINECONE_GRPC_SCHEME=http"):
+        index.upsert(batch(["a"], vectors(1), [{}]))
 
 
 def test_rows_land_exactly_as_over_rest_in_fewer_bytes(server: PineconeServer, index: PineconeIndex) -> None:
