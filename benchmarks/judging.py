@@ -36,14 +36,16 @@ class Round:
     """One turn of every contestant: images per second, and Pinery's runs by whether they were compiled."""
 
     ceilings: dict[str, float]
+    kept: dict[str, float]
+    """The same in a process that keeps the memory it has freed, as Pinery's do."""
     runs: dict[str, Whole]
     notebook: dict[str, float]
     others: float
     """The share of the processor that processes of others took meanwhile."""
 
-    def ceiling(self, way: str) -> float:
-        """Of the model alone, in the precision and the mode of that run."""
-        return self.ceilings[CEILINGS[self.runs[way].report["precision"], way]]
+    def of_ceiling(self, way: str, ceilings: dict[str, float]) -> float:
+        """The run's steady rate by that of the model alone, in the precision and the mode of that run."""
+        return self.runs[way].steady / ceilings[CEILINGS[self.runs[way].report["precision"], way]]
 
     def whole_rate(self, way: str) -> float:
         """Images per second from the start of the process to its end."""
@@ -67,7 +69,9 @@ def page(
         " random weights by `pinery run`, in a process of its own from nothing to a verified index in Lance, parts of"
         f" {given.rows:,}; `auto` chose {chosen}. `compile: auto` tries from 100,000 images on; compilation"
         " started from nothing in every run. The model alone has random pixels in memory, laid out as it wants them,"
-        f" in batches of 32. The notebook loop is torchvision's squeezenet1_1 in fp32 with its weights' transforms, a"
+        " in batches of 32: in a plain process, whose C library returns what each layer frees to the system, and in one"
+        " that keeps it, as Pinery does (`pinery/allocator.py`). The notebook loop is"
+        " torchvision's squeezenet1_1 in fp32 with its weights' transforms, a"
         " DataLoader without workers, batches of 200, and `.tolist()` of every vector; its rate is constant, so it had"
         f" {given.subset:,} images, the first batch not counted. Each is a process of its own with the same"
         f" environment. Medians, lowest and highest of {given.rounds} rounds in which each had its turn; ratios are"
@@ -104,7 +108,9 @@ def bars(rounds: list[Round]) -> str:
 
     for way, times_notebook in OF_NOTEBOOK.items():
         steady = f"{way}: steady state ÷ the model alone in its precision and mode"
-        judge(steady, OF_CEILING, lambda one, way=way: one.runs[way].steady / one.ceiling(way), form=".2f")
+        judge(steady, OF_CEILING, lambda one, way=way: one.of_ceiling(way, one.ceilings), form=".2f")
+        steady = f"{way}: the same, where the model alone keeps freed memory, too"
+        judge(steady, OF_CEILING, lambda one, way=way: one.of_ceiling(way, one.kept), form=".2f")
         whole = f"{way}: whole run, start-up and all ÷ notebook loop on the same JPEGs"
         ratio = lambda one, way=way: one.whole_rate(way) / one.notebook["jpeg"]  # noqa: E731
         judge(whole, times_notebook, ratio, form=".1f")
@@ -119,8 +125,14 @@ def bars(rounds: list[Round]) -> str:
 
 def rates(rounds: list[Round]) -> str:
     """Images per second of all that had a turn in every round."""
+    alone: dict[str, Callable[[Round], dict[str, float]]] = {
+        "": lambda one: one.ceilings,
+        "; freed memory kept": lambda one: one.kept,
+    }
     rows = [
-        [f"the model alone, {label}", *spread([one.ceilings[label] for one in rounds])] for label in rounds[0].ceilings
+        [f"the model alone, {label}{how}", *spread([of(one)[label] for one in rounds])]
+        for how, of in alone.items()
+        for label in rounds[0].ceilings
     ]
     for way in OF_NOTEBOOK:
         rows.append([f"Pinery, {way}, steady state", *spread([one.runs[way].steady for one in rounds])])

@@ -67,8 +67,9 @@ def subset(images: Path, folder: Path, count: int) -> Path:
 def one_round(images: Path, folder: Path, weights: dict[str, Any], given: argparse.Namespace) -> Round:
     """Every contestant's turn."""
     began = processor_seconds()
-    ceilings = child(Path(sys.executable), "ceilings.py", NETWORK, "--seconds", given.seconds)
-    say(ceilings)
+    alone = ("ceilings.py", NETWORK, "--seconds", given.seconds)
+    ceilings, kept = child(Path(sys.executable), *alone), child(Path(sys.executable), *alone, "--keep")
+    say(ceilings, kept)
     runs: dict[str, Whole] = {}
     for way, setting in WAYS.items():
         runs[way] = whole_run(images, folder / way, folder.parent, {**weights, "compile": setting}, given.part_rows)
@@ -77,7 +78,7 @@ def one_round(images: Path, folder: Path, weights: dict[str, Any], given: argpar
     notebook = child(Path(sys.executable), "notebook_loop.py", *arguments)
     say(notebook)
     used, own, wall = (after - before for before, after in zip(began, processor_seconds(), strict=True))
-    return Round(ceilings, runs, notebook, others=(used - own) / (wall * len(os.sched_getaffinity(0))))
+    return Round(ceilings, kept, runs, notebook, others=(used - own) / (wall * len(os.sched_getaffinity(0))))
 
 
 def ray_rates(python: Path | None, images: Path, weights: str, folder: Path) -> dict[str, float] | str:
