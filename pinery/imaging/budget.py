@@ -9,6 +9,8 @@ from contextlib import contextmanager
 PIXELS_AT_ONCE = 128_000_000
 """Of all images being decoded or preprocessed in one run: at up to about 20 bytes per pixel (an animated WebP; PNG and
 JPEG take about 10), 2.5 GB."""
+UNCOUNTED_PIXELS = 2_000_000
+"""Of one image: so few on each core need no budget."""
 
 
 class PixelBudget:

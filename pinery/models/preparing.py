@@ -14,11 +14,10 @@ import numpy.typing as npt
 import torch
 
 from pinery.errors import BadImageError, MovedError, TransientError
-from pinery.imaging.budget import PixelBudget
+from pinery.imaging.budget import UNCOUNTED_PIXELS, PixelBudget
 from pinery.imaging.decode import decode, pixels_needed
 from pinery.imaging.scaling import least_side
 from pinery.models.protocol import Model
-from pinery.models.quick import MOST_PIXELS
 
 Vector = npt.NDArray[np.float32]
 
@@ -53,7 +52,7 @@ def prepared_quickly(model: Model, data: bytes, max_pixels: int, side: int | Non
 
     `side` is what `least_side` says of the decoder.
     """
-    return None if side is None or max_pixels < MOST_PIXELS else model.prepare_quickly(data, side)
+    return None if side is None or max_pixels < UNCOUNTED_PIXELS else model.prepare_quickly(data, side)
 
 
 class Clock:
