@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -49,29 +50,54 @@ class Compiled:
         self._network, self._name, self._untried = network, name, tried
         self._smallest = min(SMALLEST, usual)
         # Fused kernels round less often; vectors in bf16 would differ by up to 5e-4 from those of the network itself.
-        compiled = torch.compile(network, options={"emulate_precision_casts": True})
+        options: dict[str, str | int | bool | Callable[..., object]] = {"emulate_precision_casts": True}
+        if all(weight.device.type == "cpu" for weight in network.parameters()):
+            options["cpp_wrapper"] = (
+                True  # called from Python, kernels would hold its lock, and only one thread compute
+            )
+        compiled = torch.compile(network, options=options)
         self._compiled: Callable[[Tensor], Tensor] | None = compiled
+        self._first, self._settled = threading.Lock(), False
 
     def __call__(self, images: Tensor) -> Tensor:
-        """What the network gives for `images`, (n, ...) → (n, dimension). Warns once if it can't be compiled."""
-        if self._compiled is not None and len(images) >= self._smallest:
-            try:
-                if len(images) > 1:  # to the compiler 1 is a constant
-                    torch._dynamo.mark_dynamic(images, 0)
-                found: Tensor = self._compiled(images)
-                if not self._untried or self._gains(images, self._compiled):
-                    return found
+        """What the network gives for `images`, (n, ...) → (n, dimension). Warns once if it can't be compiled.
+
+        Threads may share it: while one has it compiled, the others go on with the network as it is.
+        """
+        if self._compiled is None or len(images) < self._smallest:
+            return self._plain(images)
+        if self._settled:
+            return self._guarded(images)
+        if not self._first.acquire(blocking=False):
+            return self._plain(images)
+        try:
+            found = self._guarded(images)
+            if self._untried and self._compiled is not None and not self._gains(images, self._compiled):
                 self._compiled = None
-            except (torch.OutOfMemoryError, MemoryError):
-                raise
-            except Exception as error:  # noqa: BLE001  dynamo, inductor and the C++ compiler have dozens of types
-                self._compiled = None
-                _warn(self._name, error)
+            self._settled = True
+            return found
+        finally:
+            self._first.release()
+
+    def _plain(self, images: Tensor) -> Tensor:
         vectors: Tensor = self._network(images)
         return vectors
 
+    def _guarded(self, images: Tensor) -> Tensor:
+        if (compiled := self._compiled) is not None:
+            try:
+                if len(images) > 1:  # to the compiler 1 is a constant
+                    torch._dynamo.mark_dynamic(images, 0)
+                return compiled(images)
+            except (torch.OutOfMemoryError, MemoryError):
+                raise
+            except Exception as error:  # noqa: BLE001  dynamo, inductor and the C++ compiler have dozens of types
+                if self._compiled is not None:
+                    self._compiled = None
+                    _warn(self._name, error)
+        return self._plain(images)
+
     def _gains(self, images: Tensor, compiled: Callable[[Tensor], Tensor]) -> bool:
-        self._untried = False
         ways: tuple[Callable[[Tensor], Tensor], ...] = (self._network, compiled)
         best = [float("inf"), float("inf")]
         for _ in range(TURNS):

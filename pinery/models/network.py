@@ -21,6 +21,7 @@ from pinery.records import ModelCard
 
 Preprocess = Callable[[Image.Image], Tensor]
 Quickly = Callable[[bytes, int], Tensor | None]
+Normalise = Callable[[Tensor, torch.dtype], Tensor]
 Tokenise = Callable[[list[str]], dict[str, Tensor]]
 
 
@@ -36,24 +37,27 @@ class TorchModel:
         *,
         resize_side: int,
         quickly: Quickly | None = None,
+        normalise: Normalise | None = None,
         tokenise: Tokenise | None = None,
     ) -> None:
         """Take `network` over: it is moved and converted in place.
 
         Args:
             network: gives vectors (images, dimension) for preprocessed images (images, 3, height, width).
-            preprocess: one upright RGB image to (3, height, width), float32; raises BadImageError.
+            preprocess: one upright RGB image to (3, height, width); raises BadImageError.
             card: in whose precision to compute.
             settings: their device, batch size and `compile`; raises ConfigError where this machine has no such device.
             resize_side: the side in pixels that `preprocess` resizes an image's shorter one to, at most.
             quickly: see `Model.prepare_quickly`; None where there is no shorter way.
+            normalise: batches of what `preprocess` gives, and a dtype, to what `network` takes; None where it takes
+                what `preprocess` gives.
             tokenise: texts to the keyword arguments of `network.embed_texts`, each (texts, length); None without a
                 text tower.
         """
         self.card, self.device = card, resolve_device(settings.device)
         self.batch_size = resolve_batch_size(settings, self.device)
         self.preprocess, self.resize_side = preprocess, resize_side
-        self._settings, self._quickly, self._tokenise = settings, quickly, tokenise
+        self._settings, self._quickly, self._normalise, self._tokenise = settings, quickly, normalise, tokenise
         self._dtype = DTYPES[card.precision]
         # Weights are converted once; autocast would do so in each batch.
         network = network.eval().requires_grad_(False).to(self.device, self._dtype)
@@ -73,10 +77,12 @@ class TorchModel:
 
     def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
         """Vectors (images, dimension), float32, of preprocessed images (images, 3, height, width)."""
-        layout = torch.channels_last if batch.ndim == 4 else torch.contiguous_format
         with torch.inference_mode():
-            images = batch.to(self.device, non_blocking=True).to(self._dtype, memory_format=layout)
-            return _array(self._run(images))
+            images = batch.to(self.device, non_blocking=True)
+            if self._normalise is not None:
+                return _array(self._run(self._normalise(images, self._dtype)))
+            layout = torch.channels_last if batch.ndim == 4 else torch.contiguous_format
+            return _array(self._run(images.to(self._dtype, memory_format=layout)))
 
     def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:
         """Vectors (texts, dimension), float32; texts are cut to what the model can read.
@@ -100,6 +106,7 @@ class TorchModel:
             self._settings,
             resize_side=self.resize_side,
             quickly=self._quickly,
+            normalise=self._normalise,
             tokenise=self._tokenise,
         )
 

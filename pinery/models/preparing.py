@@ -1,13 +1,13 @@
-"""What happens to one item before the model sees it: fetched, hashed, looked up, decoded, preprocessed."""
+"""What happens to one item before the model sees it: fetched, hashed, looked up; then decoded and preprocessed."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,23 +28,115 @@ class Outcome:
 
     position: int
     """Index into the work list."""
-    sha256: str | None
+    sha256: str | None = None
     """Of the image's bytes; None where no bytes were had."""
-    values: Vector | None
+    values: Vector | None = None
     """Shape (dimension,), float32."""
-    error: str | None
+    error: str | None = None
     """The quarantine reason."""
-    moved: bool
-    reused: bool
+    moved: bool = False
+    reused: bool = False
     """Whether `values` is an already checkpointed vector of the same bytes."""
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """An outcome, and where it is still without a vector, the bytes that the model has to see."""
+
+    outcome: Outcome
+    data: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """Of the data, in bytes."""
+        return len(self.data or b"")
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
-    """An outcome still without a vector of its own: `image` is what the model has to see, if anything."""
+    """An outcome, and where it is still without a vector, the image as the model takes it."""
 
     outcome: Outcome
     image: torch.Tensor | None = None
+
+
+class Clock:
+    """Adds up seconds by name, from any thread, as the mean over the threads that do the same."""
+
+    def __init__(self, timings: dict[str, float], threads: Mapping[str, int]) -> None:
+        """`threads` are the names, and how many threads are at each of them."""
+        self._timings, self._threads = timings, threads
+        self._lock = threading.Lock()
+        for name in threads:
+            timings.setdefault(name, 0.0)
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Add the seconds spent inside the `with`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = (time.perf_counter() - start) / self._threads[name]
+            with self._lock:
+                self._timings[name] += seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """Fetches the positions of one work list; may be called from many threads."""
+
+    fetch: Callable[[int], bytes]
+    known: Callable[[str], Vector | None]
+    clock: Clock
+
+    def __call__(self, position: int) -> Fetched:
+        """The bytes at `position`, or its outcome where there are none or their vector is known.
+
+        Raises TransientError for want of memory, and whatever `fetch` and `known` raise that is no verdict on the item.
+        """
+        try:
+            with self.clock.measure("fetch"):
+                data = self.fetch(position)
+            sha256 = hashlib.sha256(data).hexdigest()
+            vector = self.known(sha256)
+        except MovedError:
+            return Fetched(Outcome(position, moved=True))
+        except BadImageError as error:
+            return Fetched(Outcome(position, error=str(error)))
+        except MemoryError as error:
+            raise _no_memory() from error
+        if vector is not None:
+            return Fetched(Outcome(position, sha256, vector, reused=True))
+        return Fetched(Outcome(position, sha256), data)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Decodes and preprocesses for a model, within what memory the process has for it; many threads may share it."""
+
+    budget: PixelBudget
+    max_pixels: int
+    """Of one image, judged before it is decoded."""
+
+    def __call__(self, fetched: Fetched, model: Model, clock: Clock) -> Prepared:
+        """What the model has to see of `fetched`, if anything. Raises TransientError for want of memory."""
+        if fetched.data is None:
+            return Prepared(fetched.outcome)
+        try:
+            with clock.measure("decode"):
+                return Prepared(fetched.outcome, self._pixels(fetched.data, model))
+        except BadImageError as error:
+            return Prepared(replace(fetched.outcome, error=str(error)))
+        except MemoryError as error:
+            raise _no_memory() from error
+
+    def _pixels(self, data: bytes, model: Model) -> torch.Tensor:
+        side = least_side(model.card.decoder, model.resize_side)
+        if (image := prepared_quickly(model, data, self.max_pixels, side)) is not None:
+            return image
+        with self.budget.hold(pixels_needed(data, self.max_pixels, side)):
+            return model.preprocess(decode(data, self.max_pixels, side))
 
 
 def prepared_quickly(model: Model, data: bytes, max_pixels: int, side: int | None) -> torch.Tensor | None:
@@ -55,80 +147,5 @@ def prepared_quickly(model: Model, data: bytes, max_pixels: int, side: int | Non
     return None if side is None or max_pixels < UNCOUNTED_PIXELS else model.prepare_quickly(data, side)
 
 
-class Clock:
-    """Adds up seconds by name, from any thread."""
-
-    def __init__(self, timings: dict[str, float]) -> None:
-        self._timings = timings
-        self._lock = threading.Lock()
-        for name in ("fetch", "decode", "infer"):
-            timings.setdefault(name, 0.0)
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        """Add the seconds spent inside the `with`."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            seconds = time.perf_counter() - start
-            with self._lock:
-                self._timings[name] += seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What the threads of one process share, whichever part they work on."""
-
-    turns: threading.Semaphore
-    """One for each image that may be decoded at once."""
-    pixels: PixelBudget
-    max_pixels: int
-    """Of one image, judged before it is decoded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preparer:
-    """What is done to every position of one work list; `prepare` may be called from many threads."""
-
-    fetch: Callable[[int], bytes]
-    known: Callable[[str], Vector | None]
-    model: Callable[[], Model]
-    """Asked for only when an item needs it."""
-    room: Room
-    clock: Clock
-
-    def prepare(self, position: int) -> Prepared:
-        """The item at `position`, ready for the model, or its outcome where it needs none.
-
-        Raises TransientError for want of memory, and whatever `fetch`, `known` and `model` raise that is no verdict on
-        the item.
-        """
-        sha256: str | None = None
-        try:
-            with self.clock.measure("fetch"):
-                data = self.fetch(position)
-            sha256 = hashlib.sha256(data).hexdigest()
-            vector = self.known(sha256)
-            if vector is not None:
-                return Prepared(Outcome(position, sha256, vector, None, moved=False, reused=True))
-            image = self._pixels(data)
-        except MovedError:
-            return Prepared(Outcome(position, None, None, None, moved=True, reused=False))
-        except BadImageError as error:
-            return Prepared(Outcome(position, sha256, None, str(error), moved=False, reused=False))
-        except MemoryError as error:
-            raise TransientError(
-                "Not enough memory to prepare an image; give the run more or fewer threads."
-            ) from error
-        return Prepared(Outcome(position, sha256, None, None, moved=False, reused=False), image)
-
-    def _pixels(self, data: bytes) -> torch.Tensor:
-        model, room = self.model(), self.room
-        side = least_side(model.card.decoder, model.resize_side)
-        # Waiting for a turn counts as decoding: it is what kept this thread from fetching.
-        with self.clock.measure("decode"), room.turns:
-            if (image := prepared_quickly(model, data, room.max_pixels, side)) is not None:
-                return image
-            with room.pixels.hold(pixels_needed(data, room.max_pixels, side)):
-                return model.preprocess(decode(data, room.max_pixels, side))
+def _no_memory() -> TransientError:
+    return TransientError("Not enough memory to prepare an image; give the run more or fewer threads.")

@@ -69,7 +69,9 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
         # What follows the last layer leaves its input as it is, but for averaging the map of SqueezeNet's convolution.
         network.set_submodule(head, nn.Identity())
     pixels, side = Pixels(transforms), max(transforms.resize_size)
-    return TorchModel(network, pixels, card, settings, resize_side=side, quickly=pixels.quickly)
+    return TorchModel(
+        network, pixels, card, settings, resize_side=side, quickly=pixels.quickly, normalise=pixels.normalised
+    )
 
 
 def _entry(reference: Reference, card: ModelCard | None) -> Any:

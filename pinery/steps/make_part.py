@@ -81,12 +81,17 @@ def open_runner(
     expected: int,
     pixels: int = PIXELS_AT_ONCE,
 ) -> Runner:
-    """The runner for a config's images; see `Runner`. `threads` is how many images are decoded at once."""
-    from pinery.models.runner import Runner  # brings torch, which a run with nothing to embed needn't wait for
+    """The runner for a config's images; see `Runner`. `threads` is how many images are decoded at once.
+
+    Raises ConfigError where this machine lacks the model's device.
+    """
+    from pinery.models.device import resolve_device  # brings torch, which a run with nothing to embed needn't wait for
+    from pinery.models.runner import Runner
 
     return Runner(
         build,
         dimension,
+        device=resolve_device(config.model.device),
         fetch_threads=config.run.fetch_threads,
         decode_threads=threads,
         max_pixels=config.run.max_pixels,

@@ -21,7 +21,6 @@ from pinery.steps.tables import connect
 
 KEPT_LISTINGS = 7
 KEPT_REPORTS = 90
-BUSY = 0.5
 
 
 @contextlib.contextmanager
@@ -96,7 +95,7 @@ def close_report(
         "parts": sum(1 for part in parts if part.rows),
         "seconds": stages,
         "images_per_second": round((embedded + reused) / stages["embed"], 1) if stages.get("embed") else 0.0,
-        "bottleneck": bottleneck(stages, run.settings.fetch_threads),
+        "bottleneck": bottleneck(stages),
         "reasons": reasons,
         "notes": [note for part in parts for note in part.notes],
         "held": counts.held,
@@ -132,20 +131,17 @@ def publish_comparison(run: Run, comparison: Comparison, full: bool, repaired: d
     }
 
 
-def bottleneck(seconds: dict[str, float], fetch_threads: int) -> str:
+def bottleneck(seconds: dict[str, float]) -> str:
     """Which stage the run waited for: `fetch`, `decode`, `infer`, `upsert`, another stage's name, or `none`.
 
-    `fetch` and `decode` are seconds summed over threads, the others wall time.
+    `fetch`, `decode` and `infer` are in `embed`, as the mean over the threads that do each; the others are wall time.
     """
-    embed = seconds.get("embed", 0.0)
-    stages = {name: value for name, value in seconds.items() if name not in ("fetch", "decode", "infer")}
+    embedding = {name: seconds.get(name, 0.0) for name in ("infer", "decode", "fetch")}
+    stages = {name: value for name, value in seconds.items() if name not in embedding}
     slowest = max(stages, key=lambda name: stages[name], default="none")
-    if slowest != "embed" or not embed:
+    if slowest != "embed" or not seconds["embed"]:
         return slowest
-    if seconds.get("infer", 0.0) >= BUSY * embed:
-        return "infer"
-    ahead = {name: seconds.get(name, 0.0) / fetch_threads for name in ("fetch", "decode")}
-    return max(ahead, key=lambda name: ahead[name])
+    return max(embedding, key=lambda name: embedding[name])
 
 
 def compact_ledger(run: Run) -> None:

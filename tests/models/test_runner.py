@@ -14,7 +14,8 @@ from PIL import Image
 
 from pinery.errors import BadImageError, MovedError, StoppedError, TerminalError, TransientError
 from pinery.models.descriptor import Descriptor
-from pinery.models.runner import IN_FLIGHT, Runner
+from pinery.models import runner as batch_runner
+from pinery.models.runner import Runner
 from pinery.records import ModelCard
 
 
@@ -153,12 +154,74 @@ def test_look_ahead_is_bounded():
         return png(colour(position))
 
     size, threads = 2, 8
-    batches = run(MeanColour(batch_size=size), 400, fetch, fetch_threads=threads)
+    one = runner(MeanColour(batch_size=size), fetch_threads=threads)
+    batches = one.embed(400, fetch, lambda _: None, note=pytest.fail, stop=bool, timings={})
     for done in range(size, 100, size):
         next(batches)
-        # What was yielded, what is in the model, and as much again or one item a thread.
-        assert len(submitted) <= done + IN_FLIGHT * size + max(size, threads)
+        # What was yielded, what the streams have, and two items a thread.
+        assert len(submitted) <= done + one.in_flight * size + 2 * max(size, threads)
     batches.close()
+
+
+def test_no_more_bytes_are_fetched_ahead_than_there_is_room_for(monkeypatch):
+    monkeypatch.setattr(batch_runner, "BYTES_AHEAD", room := 1_000_000)
+    file, started = png((1, 2, 3)) + bytes(100_000), []
+
+    def fetch(position):
+        started.append(position)
+        return file
+
+    size, threads = 64, 2
+    one = runner(MeanColour(batch_size=size), fetch_threads=threads)
+    batches = one.embed(200, fetch, lambda _: None, note=pytest.fail, stop=bool, timings={})
+    sizes, done = [], 0
+    for batch in batches:
+        done += len(batch)
+        sizes.append(len(batch))
+        assert (len(started) - done) * len(file) <= 2 * room + (threads + one.in_flight) * len(file)
+    assert done == 200
+    assert max(sizes) == -(-room // one.in_flight // len(file)), "a batch holds its share of the bytes, and no more"
+
+
+def test_each_core_computes_a_batch_of_its_own():
+    """The model waits for as many batches as there are cores; with fewer at once it would wait for ever."""
+    cores = min(torch.get_num_threads(), 4)
+    together, threads = threading.Barrier(cores), []
+
+    class Meeting(MeanColour):
+        def embed(self, batch):
+            together.wait(20)
+            threads.append(torch.get_num_threads())
+            return super().embed(batch)
+
+    outcomes = flat(run(Meeting(), 16 * cores, decode_threads=cores))
+    assert [tuple(o.values) for o in outcomes] == [colour(i) for i in range(16 * cores)]
+    assert set(threads) == {torch.get_num_threads() // cores}
+
+
+def test_an_accelerator_computes_one_batch_at_a_time_while_threads_decode_others():
+    computing, decoded_meanwhile = threading.Lock(), threading.Event()
+
+    class Elsewhere(MeanColour):
+        device = "mps"
+
+        def preprocess(self, image):
+            if computing.locked():
+                decoded_meanwhile.set()
+            return super().preprocess(image)
+
+        def embed(self, batch):
+            assert computing.acquire(blocking=False), "two batches at once"
+            assert len(self.batches) < 2 or decoded_meanwhile.wait(20), "nothing was decoded while the device computed"
+            try:
+                return super().embed(batch)
+            finally:
+                computing.release()
+
+    model = Elsewhere()
+    outcomes = flat(run(model, 40, device="mps"))
+    assert [tuple(o.values) for o in outcomes] == [colour(i) for i in range(40)]
+    assert model.batches == [4] * 10
 
 
 def test_any_other_fault_ends_it_with_its_threads():

@@ -70,9 +70,15 @@ def test_pixels_are_those_of_torchvisions_transforms_bit_for_bit(name, size):
     transforms = torchvision.models.get_model_weights(name).DEFAULT.transforms()
     noise = np.random.default_rng(sum(size)).integers(0, 256, (*size, 3), dtype=np.uint8)
     picture = Image.fromarray(noise)
-    found = Pixels(transforms)(picture)
-    assert found.dtype == torch.float32
-    assert torch.equal(found, transforms(picture))
+    pixels = Pixels(transforms)
+    found = pixels(picture)
+    assert found.dtype == torch.uint8
+    expected = transforms(picture)
+    several = torch.stack([found.flip(0), found])
+    for dtype in (torch.float32, torch.bfloat16):
+        values = pixels.normalised(several, dtype)
+        assert torch.equal(values[1], expected.to(dtype))
+        assert torch.equal(values[0], pixels.normalised(found.flip(0)[None].contiguous(), dtype)[0])
 
 
 FAMILIES = [
