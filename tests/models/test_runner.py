@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from pinery.errors import BadImageError, MovedError, StoppedError, TerminalError, TransientError
-from pinery.models.descriptor import Descriptor
 from pinery.models import runner as batch_runner
+from pinery.models.descriptor import Descriptor
 from pinery.models.runner import Runner
 from pinery.records import ModelCard
 
