@@ -1,8 +1,8 @@
 """A network alone on random pixels in memory, by precision, layout and compilation. Part of throughput.py.
 
-python benchmarks/ceilings.py NAME [--batch N] [--seconds N] [--keep]; names as in networks.py, or `clip-l`
+python benchmarks/ceilings.py NAME [--batch N] [--seconds N] [--as-pinery]; names as in networks.py, or `clip-l`
 
-Each variant runs for as long; prints images per second as JSON.
+Each variant runs for as long; prints images per second as JSON. By default as PyTorch comes: one batch on all cores.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
-from networks import SIDE, Run, Transformer, build, variants
+from networks import SIDE, Run, Transformer, as_in_pinery, build, rate, variants
 from pictures import PROJECTION, VISION
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from pinery.allocator import keep_freed_memory
 from pinery.models.compiled import Compiled
 from pinery.models.device import resolve_device
 
@@ -45,8 +44,10 @@ def runs(name: str, device: str, batch: int) -> dict[str, Run]:
     return {**variants(network, device, batch), "fp32, channels last, compiled": fp32}
 
 
-def rates(name: str, batch: int, seconds: float, only: str | None = None) -> dict[str, float]:
-    """Images per second of each variant, or of `only` one."""
+def rates(
+    name: str, batch: int, seconds: float, only: str | None = None, streams: ThreadPoolExecutor | None = None
+) -> dict[str, float]:
+    """Images per second of each variant, or of `only` one; without `streams` on this thread, and so on all cores."""
     # Pixels lie as each variant wants them, so that none has to turn them first.
     images = torch.randn(batch, 3, SIDE, SIDE)
     turned = images.to(memory_format=torch.channels_last)
@@ -55,13 +56,9 @@ def rates(name: str, batch: int, seconds: float, only: str | None = None) -> dic
         if only not in (None, label):
             continue
         pixels = images if label == "fp32" else turned
-        run(pixels)
-        run(pixels)
-        began, done = time.perf_counter(), 0
-        while (spent := time.perf_counter() - began) < seconds:
-            run(pixels)
-            done += batch
-        found[label] = done / spent
+        for _ in range(2):
+            streams.submit(run, pixels).result() if streams else run(pixels)
+        found[label] = rate(run, pixels, seconds, streams)
     return found
 
 
@@ -71,11 +68,12 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5, help="of each variant; default: 5")
-    parser.add_argument("--keep", action="store_true", help="keep freed memory, as Pinery does")
+    parser.add_argument(
+        "--as-pinery", action="store_true", help="a batch for each core, and freed memory kept, as Pinery does it"
+    )
     given = parser.parse_args()
-    if given.keep:
-        keep_freed_memory()
-    print(json.dumps(rates(given.name, given.batch, given.seconds)))
+    streams = as_in_pinery(resolve_device("auto")) if given.as_pinery else None
+    print(json.dumps(rates(given.name, given.batch, given.seconds, streams=streams)))
 
 
 if __name__ == "__main__":

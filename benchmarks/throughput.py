@@ -68,8 +68,11 @@ def one_round(images: Path, folder: Path, weights: dict[str, Any], given: argpar
     """Every contestant's turn."""
     began = processor_seconds()
     alone = ("ceilings.py", NETWORK, "--seconds", given.seconds)
-    ceilings, kept = child(Path(sys.executable), *alone), child(Path(sys.executable), *alone, "--keep")
-    say(ceilings, kept)
+    ceilings, best = (
+        child(Path(sys.executable), *alone),
+        child(Path(sys.executable), *alone, "--batch", 16, "--as-pinery"),
+    )
+    say(ceilings, best)
     runs: dict[str, Whole] = {}
     for way, setting in WAYS.items():
         runs[way] = whole_run(images, folder / way, folder.parent, {**weights, "compile": setting}, given.part_rows)
@@ -78,7 +81,7 @@ def one_round(images: Path, folder: Path, weights: dict[str, Any], given: argpar
     notebook = child(Path(sys.executable), "notebook_loop.py", *arguments)
     say(notebook)
     used, own, wall = (after - before for before, after in zip(began, processor_seconds(), strict=True))
-    return Round(ceilings, kept, runs, notebook, others=(used - own) / (wall * len(os.sched_getaffinity(0))))
+    return Round(ceilings, best, runs, notebook, others=(used - own) / (wall * len(os.sched_getaffinity(0))))
 
 
 def ray_rates(python: Path | None, images: Path, weights: str, folder: Path) -> dict[str, float] | str:
