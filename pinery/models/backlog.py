@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import CancelledError
 
 
 class Backlog:
@@ -17,9 +18,11 @@ class Backlog:
         self._changed = threading.Condition()
 
     def wait(self, position: int) -> None:
-        """Waits until there is room for `position`."""
+        """Waits until there is room for `position`. Raises CancelledError once the backlog is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._held < self._room or position <= self._turn or not self._open)
+            if not self._open:
+                raise CancelledError
 
     def fetched(self, size: int) -> None:
         """So many bytes were fetched."""
@@ -34,7 +37,7 @@ class Backlog:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Lets everything through from now on."""
+        """Lets nothing through from now on, and nobody wait."""
         with self._changed:
             self._open = False
             self._changed.notify_all()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Model(Protocol):
-    """A loaded model. Threads may share `preprocess` and `prepare_quickly`; the others are for one at a time."""
+    """A loaded model. Threads may share `preprocess` and `prepare_quickly`, on a processor also `embed`."""
 
     @property
     def card(self) -> ModelCard:

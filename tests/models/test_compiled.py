@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -112,6 +113,18 @@ def test_batches_that_are_always_small_are_compiled_too(vit, batch):
     images = torch.stack([model.preprocess(picture) for picture in pictures(batch)])
     before = graphs()
     model.embed(images)
+    assert graphs() == before + 1
+
+
+@needs_compiler
+def test_threads_share_it_while_it_is_compiled_and_afterwards(vit):
+    eager, model = loaded(vit, compile="off"), loaded(vit, compile="on", batch=16)
+    batches = [torch.stack([eager.preprocess(picture) for picture in pictures(16, first)]) for first in range(3)]
+    expected, before = [units(eager.embed(batch)) for batch in batches], graphs()
+    with ThreadPoolExecutor(len(batches), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for _ in range(20):
+            for plain, found in zip(expected, pool.map(model.embed, batches), strict=True):
+                assert (1 - (units(found) * plain).sum(axis=1)).max() < 1e-4
     assert graphs() == before + 1
 
 

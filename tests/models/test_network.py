@@ -36,8 +36,8 @@ def settings(request, tmp_path_factory):
     return ModelSettings(name=f"{family}:{path}", device="cpu", precision="fp32")
 
 
-def pictures(count):
-    values = np.random.default_rng(1).integers(0, 256, (count, 4, 5, 3), np.uint8)
+def pictures(count, seed=1):
+    values = np.random.default_rng(seed).integers(0, 256, (count, 4, 5, 3), np.uint8)
     return [Image.fromarray(image).resize((50, 40), Image.Resampling.BICUBIC) for image in values]
 
 
