@@ -63,10 +63,12 @@ class TorchModel:
         network = network.eval().requires_grad_(False).to(self.device, self._dtype)
         self._network: nn.Module = cast(Any, network).to(memory_format=torch.channels_last)
         self._run: Callable[[Tensor], Tensor] = self._network
-        self.expect(0)
 
     def expect(self, images: int) -> None:
-        """Prepare for that many images: by the settings' `compile`, the network is compiled if that pays."""
+        """Prepare for that many images: by the settings' `compile`, the network is compiled if that pays.
+
+        Without being told, as in a search, it is run as it is.
+        """
         compiling = self._settings.compile
         if self._run is self._network and worth_compiling(self._network, compiling, self.device, images):
             self._run = Compiled(self._network, self.card.name, self.batch_size, tried=compiling == "auto")

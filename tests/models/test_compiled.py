@@ -54,9 +54,9 @@ def loaded(settings, images=None, **changes):
 
 
 @pytest.mark.parametrize(
-    ("compiling", "images"), [("auto", None), ("auto", ENOUGH - 1), ("off", ENOUGH), ("off", None)]
+    ("compiling", "images"), [("auto", None), ("auto", ENOUGH - 1), ("off", ENOUGH), ("off", None), ("on", None)]
 )
-def test_a_few_images_and_off_compile_nothing(squeezenet, compiling, images):
+def test_a_search_a_few_images_and_off_compile_nothing(squeezenet, compiling, images):
     model = loaded(squeezenet, images, compile=compiling)
     before = graphs()
     model.embed(torch.stack([model.preprocess(picture) for picture in pictures(2)]))
@@ -74,7 +74,7 @@ def test_auto_leaves_transformers_as_they_are(vit):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
     ("kind", "compiling", "expected"),
-    [pytest.param("squeezenet", "auto", ENOUGH, marks=pytest.mark.slow), ("vit", "on", None)],
+    [pytest.param("squeezenet", "auto", ENOUGH, marks=pytest.mark.slow), ("vit", "on", 1)],
 )
 def test_compiled_once_for_all_sizes_and_the_same_vectors(kind, compiling, expected, precision, request):
     settings = request.getfixturevalue(kind)
@@ -109,7 +109,7 @@ def test_what_compiling_doesnt_make_faster_is_run_as_it_is():
 @needs_compiler
 @pytest.mark.parametrize("batch", [1, 3])
 def test_batches_that_are_always_small_are_compiled_too(vit, batch):
-    model = loaded(vit, compile="on", batch=batch)
+    model = loaded(vit, 1, compile="on", batch=batch)
     images = torch.stack([model.preprocess(picture) for picture in pictures(batch)])
     before = graphs()
     model.embed(images)
@@ -118,7 +118,7 @@ def test_batches_that_are_always_small_are_compiled_too(vit, batch):
 
 @needs_compiler
 def test_threads_share_it_while_it_is_compiled_and_afterwards(vit):
-    eager, model = loaded(vit, compile="off"), loaded(vit, compile="on", batch=16)
+    eager, model = loaded(vit, compile="off"), loaded(vit, 1, compile="on", batch=16)
     batches = [torch.stack([eager.preprocess(picture) for picture in pictures(16, first)]) for first in range(3)]
     expected, before = [units(eager.embed(batch)) for batch in batches], graphs()
     with ThreadPoolExecutor(len(batches), initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -138,6 +138,7 @@ model, eager = (
     registry.load(ModelSettings(name=sys.argv[1], device="cpu", precision="fp32", compile=c)) for c in ("on", "off")
 )
 images = torch.rand(32, 3, 32, 32)
+model.expect(1)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     found = [model.embed(images), model.embed(images)]
