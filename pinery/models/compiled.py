@@ -14,8 +14,8 @@ from torch import Tensor, nn
 BREAK_EVEN = {"cpu": 100_000}
 """Images from which `auto` compiles a convolutional network, by kind of device; elsewhere it was not measured.
 
-By `benchmarks/networks.py` it pays from 34,000 images for squeezenet1_1 and never for resnet50 and mobilenet_v3_large,
-with 10 to 19 seconds of compiling: from so many images on, having tried in vain costs little.
+By `benchmarks/networks.py` squeezenet1_1 gains an eighth, resnet50 nothing, and mobilenet_v3_large gets slower; compiling
+takes 18 to 25 seconds. From so many images on, a tenth more pays for that, and having tried in vain costs little.
 """
 FASTER, TURNS = 1.03, 3
 """What a compiled network must gain for `auto` to keep it, by the best of so many turns."""
