@@ -14,9 +14,9 @@ from torch import Tensor, nn
 BREAK_EVEN = {"cpu": 100_000}
 """Images from which `auto` compiles a convolutional network, by kind of device; elsewhere it was not measured.
 
-By `benchmarks/networks.py` squeezenet1_1 gains an eighth, resnet50 nothing, and mobilenet_v3_large gets slower;
-compiling takes 18 to 25 seconds. From so many images on, a tenth more pays for that, and having tried in vain costs
-little.
+By `benchmarks/networks.py` squeezenet1_1 gains a tenth, resnet50 nothing, and mobilenet_v3_large gets slower;
+compiling takes 15 to 25 seconds. It pays from 59,000 images on at the earliest; from so many on, having tried in vain
+costs little.
 """
 FASTER, TURNS = 1.03, 3
 """What a compiled network must gain for `auto` to keep it, by the best of so many turns."""
