@@ -28,6 +28,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Dinov2
 from pinery.allocator import keep_freed_memory
 from pinery.models.compiled import Compiled
 from pinery.models.device import DTYPES, resolve_device
+from pinery.models.runner import MOST_STREAMS
 
 NAMES = ("squeezenet1_1", "resnet50", "mobilenet_v3_large", "clip", "dinov2")
 SIDE = 224
@@ -88,15 +89,10 @@ def variants(network: nn.Module, device: str, batch: int) -> dict[str, Run]:
     }
 
 
-def cores() -> int:
-    """The processor's cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def as_in_pinery(device: str) -> ThreadPoolExecutor:
     """The threads that compute, a batch each: on a processor one for each core. Freed memory is kept from here on."""
     keep_freed_memory()
-    streams = cores() if torch.device(device).type == "cpu" else 1
+    streams = min(torch.get_num_threads(), MOST_STREAMS) if torch.device(device).type == "cpu" else 1
     # Whoever computes on several cores keeps OpenMP's threads, and they would be in the way of the others.
     torch.set_num_threads(max(1, torch.get_num_threads() // streams))
     return ThreadPoolExecutor(streams, "stream", torch.set_num_threads, (torch.get_num_threads(),))

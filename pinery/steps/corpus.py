@@ -147,8 +147,9 @@ class Corpus:
         return f"models/{words}-{digest}.json"
 
     def _resolve_card(self) -> ModelCard:
-        # On a thread that ends: one that has computed keeps OpenMP's threads. Beside the runner's they are more than
-        # there are cores, and then all of them sleep at each of a network's layers instead of waiting awake.
+        # On a thread that ends: one that has computed keeps OpenMP's threads. Beside the runner's, where its streams have
+        # several cores each, they are more than there are cores, and then all of them sleep at each of a network's
+        # layers instead of waiting awake.
         with ThreadPoolExecutor(1, "card") as own:
             limit = self.config.run.max_pixels
             model = own.submit(load, self.config.model, samples=self._samples, max_pixels=limit).result()
