@@ -147,7 +147,7 @@ class Corpus:
         return f"models/{words}-{digest}.json"
 
     def _resolve_card(self) -> ModelCard:
-        # On a thread that ends: one that has computed keeps OpenMP's threads. Beside the runner's, where its streams have
+        # On a thread that ends: one that has computed keeps OpenMP's threads. Beside the runner's, where streams have
         # several cores each, they are more than there are cores, and then all of them sleep at each of a network's
         # layers instead of waiting awake.
         with ThreadPoolExecutor(1, "card") as own:
