@@ -28,9 +28,11 @@ from torchvision.models import ResNet18_Weights, SqueezeNet1_1_Weights
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from pinery.imaging.decode import decode
-from pinery.imaging.scaling import DECODERS, least_side
+from pinery.imaging.scaling import Decoder, least_side
 from pinery.models.descriptor import Descriptor
 
+DECODERS: tuple[Decoder, ...] = ("exact", "scaled", "fast")
+"""Those of a processor."""
 SIDES = (224, 1000, 4000)
 MODEL_SIDE = 224
 MARGINS = (1, 2, 3, 4)

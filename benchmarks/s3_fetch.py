@@ -1,6 +1,6 @@
-"""How many threads does fetching from S3 want? Images per second against threads, with 50 ms to the first byte.
+"""How many threads and processes does fetching from S3 want? Images per second, with 50 ms to the first byte.
 
-python benchmarks/s3_fetch.py [--delay-ms 50] [--threads 1 8 16 64 128]
+python benchmarks/s3_fetch.py [--delay-ms 50] [--clients 1x64 2x32]
 
 The S3 here is a process of its own on loopback, which answers every GET after the delay and does nothing else, so that
 what is measured is the client: Pinery's, and beside it boto3's with its default settings.
@@ -19,7 +19,9 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
 
 import boto3
 import numpy as np
@@ -36,6 +38,22 @@ SIDE = 256
 SECONDS = 3.0
 """About how long one measurement takes, as far as the delay decides it."""
 LEAST, MOST = 40, 1500
+CLIENTS = ("1x1", "1x8", "1x16", "1x64", "1x128", "2x32", "2x64", "4x16", "4x64")
+"""Processes, and threads of each."""
+
+Run = Callable[[int], object]
+"""Does so many images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What each process of a measurement does."""
+
+    count: int
+    """Images each time."""
+    repeats: int
+    cores: int
+    """To compute on."""
 
 
 def picture() -> bytes:
@@ -81,32 +99,29 @@ def slow_s3(body: bytes, delay: float) -> Iterator[str]:
         process.join()
 
 
-def rate(count: int, work: Callable[[int], object], threads: int) -> float:
-    """Images per second of `work` on so many threads."""
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(threads)))  # connections are made, code is warm
-        began = time.perf_counter()
-        list(pool.map(work, range(count)))
-        return count / (time.perf_counter() - began)
-
-
-def fetching(endpoint: str, tag: str, count: int, threads: int) -> float:
+def fetching(endpoint: str, tag: str, threads: int) -> Run:
     """Pinery's source alone."""
     source = S3Prefix(S3Source(kind="s3", uri="s3://photos", endpoint_url=endpoint, region="us-east-1"))
-    return rate(count, lambda at: source.fetch(f"s3://photos/{at}.jpg", tag, 1 << 20), threads)
+    return on_threads(lambda at: source.fetch(f"s3://photos/{at}.jpg", tag, 1 << 20), threads)
 
 
-def plain(endpoint: str, _tag: str, count: int, threads: int) -> float:
+def plain(endpoint: str, _tag: str, threads: int) -> Run:
     """boto3 as it comes."""
     client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
-    return rate(count, lambda at: client.get_object(Bucket="photos", Key=f"{at}.jpg")["Body"].read(), threads)
+    return on_threads(lambda at: client.get_object(Bucket="photos", Key=f"{at}.jpg")["Body"].read(), threads)
 
 
-def embedding(endpoint: str, tag: str, count: int, threads: int) -> float:
+def on_threads(work: Callable[[int], object], threads: int) -> Run:
+    """Runs `work` on so many threads, which live as long as the process."""
+    pool = ThreadPoolExecutor(threads)
+    return lambda count: list(pool.map(work, range(count)))
+
+
+def embedding(endpoint: str, tag: str, threads: int) -> Run:
     """The batch runner: fetched, hashed, decoded and embedded with `descriptor`."""
     source = S3Prefix(S3Source(kind="s3", uri="s3://photos", endpoint_url=endpoint, region="us-east-1"))
     model = Descriptor()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = torch.get_num_threads()
     runner = Runner(
         lambda: model, model.card.dimension, fetch_threads=threads, decode_threads=cores, max_pixels=10**7, batch=32
     )
@@ -122,41 +137,70 @@ def embedding(endpoint: str, tag: str, count: int, threads: int) -> float:
         )
         assert all(outcome.values is not None for batch in outcomes for outcome in batch)
 
-    run(max(32, threads))
-    began = time.perf_counter()
-    run(count)
-    return count / (time.perf_counter() - began)
+    return run
+
+
+def work(
+    pipe: Connection, start: Barrier, prepare: Callable[..., Run], given: tuple[str, str, int], runs: Runs
+) -> None:
+    """One client process: warm up, then run as often as told, each time together with the others."""
+    torch.set_num_threads(runs.cores)
+    run = prepare(*given)
+    run(max(32, given[-1]))  # connections are made, code is warm
+    for _ in range(runs.repeats):
+        start.wait()
+        began = time.monotonic()
+        run(runs.count)
+        pipe.send((began, time.monotonic()))
+
+
+def rate(prepare: Callable[..., Run], given: tuple[str, str, int], processes: int, runs: Runs) -> float:
+    """Images per second of so many processes together; the median of the repeats."""
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(processes)
+    pipes, clients = [], []
+    for _ in range(processes):
+        ours, theirs = context.Pipe()
+        clients.append(context.Process(target=work, args=(theirs, start, prepare, given, runs)))
+        clients[-1].start()
+        theirs.close()
+        pipes.append(ours)
+    times = [[pipe.recv() for pipe in pipes] for _ in range(runs.repeats)]
+    for client in clients:
+        client.join()
+    spans = [max(ended for _, ended in each) - min(began for began, _ in each) for each in times]
+    return statistics.median(processes * runs.count / span for span in spans)
 
 
 def main() -> None:
     """Measure, print and keep the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--delay-ms", type=float, default=50.0)
-    parser.add_argument("--threads", type=int, nargs="+", default=(1, 8, 16, 64, 128))
+    parser.add_argument("--clients", nargs="+", default=CLIENTS, help=f"default: {' '.join(CLIENTS)}")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    torch.set_num_threads(1)
     os.environ |= {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
     body, delay = picture(), given.delay_ms / 1000
     tag, rows = hashlib.md5(body).hexdigest(), []
+    cores = torch.get_num_threads()
     with slow_s3(body, delay) as endpoint:
-        for threads in given.threads:
-            ideal = threads / delay
-            count = int(min(MOST, max(LEAST, ideal * SECONDS)))
-            rates = [
-                statistics.median(measure(endpoint, tag, count, threads) for _ in range(given.repeats))
-                for measure in (fetching, plain, embedding)
-            ]
-            rows.append([str(threads), f"{ideal:,.0f}", *(f"{one:,.0f}" for one in rates)])
+        for client in given.clients:
+            processes, threads = (int(number) for number in client.split("x"))
+            ideal = processes * threads / delay
+            count = int(min(MOST, max(LEAST, ideal * SECONDS))) // processes
+            runs = Runs(count, given.repeats, max(1, cores // processes))
+            rates = [rate(way, (endpoint, tag, threads), processes, runs) for way in (fetching, plain, embedding)]
+            rows.append([str(processes), str(threads), f"{ideal:,.0f}", *(f"{one:,.0f}" for one in rates)])
             print(rows[-1], flush=True)
-    head = ["threads", "the delay allows", "fetched", "fetched by boto3 as it comes", "embedded by `descriptor`"]
+    head = ["processes", "threads of each", "the delay allows", "fetched", "fetched by boto3 as it comes"]
     about = (
         f"Images per second from a local server that answers each GET after {given.delay_ms:g} ms with a JPEG of"
-        f" {len(body):,} bytes ({SIDE} x {SIDE} pixels), one client process; server and client share the machine."
-        f" Medians of {given.repeats}. `descriptor` on one thread of"
-        " torch. TLS and larger images take more of the processor than these do."
+        f" {len(body):,} bytes ({SIDE} x {SIDE} pixels), client processes together; server and clients share the"
+        f" machine. Medians of {given.repeats}. Processes share the cores to compute on among themselves. TLS and"
+        " larger images take more of the processor than these do."
     )
-    keep("s3_fetch", "Fetching from S3", ["boto3", "botocore", "torch"], f"{about}\n\n{table(head, rows)}")
+    page = f"{about}\n\n{table([*head, 'embedded by `descriptor`'], rows)}"
+    keep("s3_fetch", "Fetching from S3", ["boto3", "botocore", "torch"], page)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ class ModelSettings(Settings):
     weights: str | None = Field(None, description="A path, s3:// or https:// address of a weights file.")
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    decode: Literal["auto", "exact", "scaled", "fast"] = "auto"
+    decode: Literal["auto", "exact", "scaled", "fast", "cuda"] = "auto"
     batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     device: str = "auto"
     compile: Literal["auto", "on", "off"] = Field("auto", description="Whether torch.compile speeds the network up.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Decoder = Literal["exact", "scaled", "fast"]
+Decoder = Literal["exact", "scaled", "fast", "cuda"]
 DECODERS: tuple[Decoder, ...] = get_args(Decoder)
-MARGINS: dict[str, int] = {"scaled": 2, "fast": 1}
-"""How many times the side that the model resizes to stays in the scaled image; `exact` scales nothing."""
+MARGINS: dict[str, int] = {"scaled": 2, "fast": 1, "cuda": 2}
+"""How many times the side that the model resizes to stays in the scaled image; `exact` scales nothing, and `cuda` what
+it leaves to the processor."""
 
 
 def least_side(decoder: str, resize_side: int | None) -> int | None:

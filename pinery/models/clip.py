@@ -44,12 +44,12 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
             f"{found.folder} holds a model of type {kind!r}, which embeds no texts beside images; use `hf:` for a model"
             " of images alone."
         )
-    processor, preprocess = load_processor(found)
+    processor, preprocess, finish = load_processor(found)
     encoder = DualEncoder(network)
     dimension = card.dimension if card else width(encoder, preprocess)
     found_card = card_of(found, settings, "image projection", processor, dimension)
     side, tokenise = resize_side(processor), _tokenise(found, network)
-    return TorchModel(encoder, preprocess, found_card, settings, resize_side=side, tokenise=tokenise)
+    return TorchModel(encoder, preprocess, found_card, settings, resize_side=side, finish=finish, tokenise=tokenise)
 
 
 class DualEncoder(nn.Module):

@@ -8,6 +8,7 @@ histograms of gradient orientation (Dalal and Triggs, CVPR 2005) on a grid that 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -91,6 +92,10 @@ class Descriptor:
 
     def prepare_quickly(self, data: bytes, least_side: int) -> None:
         """There is no shorter way: Pillow makes so small a picture at the least cost."""
+
+    def prepare_on_device(self, encoded: Sequence[bytes], max_pixels: int) -> list[Tensor | None]:  # noqa: ARG002
+        """Leaves all to the processor."""
+        return [None] * len(encoded)
 
     def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
         """Shape (images, 512), float32, of images (images, 3, 64, 64) in uint8."""

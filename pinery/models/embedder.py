@@ -82,11 +82,7 @@ class Embedder:
         if all(fetched.data is None for fetched in batch):
             return [fetched.outcome for fetched in batch]
         model = self._loaded()
-
-        def decode(fetched: Fetched) -> Prepared:
-            return self._decoder(fetched, model, clock)
-
-        prepared = list(map(decode, batch) if decoders is None else decoders.map(decode, batch))
+        prepared = self._prepared(batch, model, clock, decoders)
         images = [one.image for one in prepared if one.image is not None]
         if not images:
             return [one.outcome for one in prepared]
@@ -94,6 +90,14 @@ class Embedder:
         with self._turn, clock.measure("infer"):
             vectors = iter(self._vectors(stacked, model))
         return [one.outcome if one.image is None else _judged(one.outcome, next(vectors)) for one in prepared]
+
+    def _prepared(self, batch: list[Fetched], model: Model, clock: Clock, decoders: Executor | None) -> list[Prepared]:
+        def decode(fetched: Fetched, image: torch.Tensor | None) -> Prepared:
+            return self._decoder(fetched, model, clock) if image is None else Prepared(fetched.outcome, image)
+
+        with clock.measure("decode", self._at_once):
+            images = self._decoder.on_device(batch, model)
+        return list(map(decode, batch, images) if decoders is None else decoders.map(decode, batch, images))
 
     def _loaded(self) -> Model:
         with self._loading:
@@ -111,6 +115,11 @@ class Embedder:
         if not self._batch.settled:
             with self._learning:
                 self._batch.cap(BATCH_BYTES // self._at_once // images[0].nbytes)
+        if any(image.device.type != "cpu" for image in images):
+            try:
+                return torch.stack([image.to(model.device) for image in images])
+            except torch.OutOfMemoryError:
+                images = [image.cpu() for image in images]
         return torch.stack(images, out=_room_for(images, model.device))
 
     def _vectors(self, images: torch.Tensor, model: Model) -> list[Vector]:

@@ -43,12 +43,12 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
     _refuse_other_kinds(found, network)
     if not whole:
         network.pooler = None
-    processor, preprocess = load_processor(found)
+    processor, preprocess, finish = load_processor(found)
     layer = card.layer.partition(",")[0] if card else _layer(found, network, whole, preprocess)
     tower = ImageTower(network, layer)
     dimension = card.dimension if card else width(tower, preprocess)
     found_card = card_of(found, settings, layer, processor, dimension)
-    return TorchModel(tower, preprocess, found_card, settings, resize_side=resize_side(processor))
+    return TorchModel(tower, preprocess, found_card, settings, resize_side=resize_side(processor), finish=finish)
 
 
 class ImageTower(nn.Module):

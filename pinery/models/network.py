@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.models.compiled import Compiled, worth_compiling
 from pinery.models.device import DTYPES, Precision, resolve_batch_size, resolve_device
+from pinery.models.nvjpeg import DeviceJpegs, Finish
 from pinery.records import ModelCard
 
 Preprocess = Callable[[Image.Image], Tensor]
@@ -37,6 +38,7 @@ class TorchModel:
         *,
         resize_side: int,
         quickly: Quickly | None = None,
+        finish: Finish | None = None,
         normalise: Normalise | None = None,
         tokenise: Tokenise | None = None,
     ) -> None:
@@ -49,6 +51,7 @@ class TorchModel:
             settings: their device, batch size and `compile`; raises ConfigError where this machine has no such device.
             resize_side: the side in pixels that `preprocess` resizes an image's shorter one to, at most.
             quickly: see `Model.prepare_quickly`; None where there is no shorter way.
+            finish: what `preprocess` does, to images on the device; None where there they can't be preprocessed.
             normalise: batches of what `preprocess` gives, and a dtype, to what `network` takes; None where it takes
                 what `preprocess` gives.
             tokenise: texts to the keyword arguments of `network.embed_texts`, each (texts, length); None without a
@@ -57,7 +60,10 @@ class TorchModel:
         self.card, self.device = card, resolve_device(settings.device)
         self.batch_size = resolve_batch_size(settings, self.device)
         self.preprocess, self.resize_side = preprocess, resize_side
-        self._settings, self._quickly, self._normalise, self._tokenise = settings, quickly, normalise, tokenise
+        self._settings, self._quickly, self._finish = settings, quickly, finish
+        self._normalise, self._tokenise = normalise, tokenise
+        there = finish is not None and self.device.startswith("cuda")
+        self._jpegs = DeviceJpegs(self.device, cast(Finish, finish), resize_side) if there else None
         self._dtype = DTYPES[card.precision]
         # Weights are converted once; autocast would do so in each batch.
         network = network.eval().requires_grad_(False).to(self.device, self._dtype)
@@ -76,6 +82,10 @@ class TorchModel:
     def prepare_quickly(self, data: bytes, least_side: int) -> Tensor | None:
         """See Model."""
         return None if self._quickly is None else self._quickly(data, least_side)
+
+    def prepare_on_device(self, encoded: Sequence[bytes], max_pixels: int) -> list[Tensor | None]:
+        """See Model."""
+        return [None] * len(encoded) if self._jpegs is None else self._jpegs(encoded, max_pixels)
 
     def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
         """Vectors (images, dimension), float32, of preprocessed images (images, 3, height, width)."""
@@ -108,6 +118,7 @@ class TorchModel:
             self._settings,
             resize_side=self.resize_side,
             quickly=self._quickly,
+            finish=self._finish,
             normalise=self._normalise,
             tokenise=self._tokenise,
         )

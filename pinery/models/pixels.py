@@ -30,9 +30,13 @@ class Pixels:
         Raises BadImageError for an image that is too elongated.
         """
         refuse_elongated(image, self._size)
+        return torch.from_numpy(np.array(self.resized(image))).permute(2, 0, 1)
+
+    def resized(self, images: Any) -> Any:
+        """A picture, or images (n, 3, height, width), uint8, on any device: resized and cropped."""
         how = self._transforms
-        image = resize(image, [self._size], interpolation=how.interpolation, antialias=how.antialias)
-        return torch.from_numpy(np.array(center_crop(image, [self._crop]))).permute(2, 0, 1)
+        images = resize(images, [self._size], interpolation=how.interpolation, antialias=how.antialias)
+        return center_crop(images, [self._crop])
 
     def quickly(self, data: bytes, least_side: int) -> Tensor | None:
         """Nearly the same pixels straight from an encoded image; None where that takes the long way."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -71,13 +71,13 @@ class Clock:
             timings.setdefault(name, 0.0)
 
     @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        """Add the seconds spent inside the `with`."""
+    def measure(self, name: str, threads: int | None = None) -> Iterator[None]:
+        """Add the seconds spent inside the `with`, where other than the usual `threads` are at it."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            seconds = (time.perf_counter() - start) / self._threads[name]
+            seconds = (time.perf_counter() - start) / (threads or self._threads[name])
             with self._lock:
                 self._timings[name] += seconds
 
@@ -130,6 +130,12 @@ class Decoder:
             return Prepared(replace(fetched.outcome, error=str(error)))
         except MemoryError as error:
             raise _no_memory() from error
+
+    def on_device(self, batch: Sequence[Fetched], model: Model) -> list[torch.Tensor | None]:
+        """What the model's device makes of a batch's images where its decoder is `cuda`; None of all others."""
+        if model.card.decoder != "cuda":
+            return [None] * len(batch)
+        return model.prepare_on_device([fetched.data or b"" for fetched in batch], self.max_pixels)
 
     def _pixels(self, data: bytes, model: Model) -> torch.Tensor:
         side = least_side(model.card.decoder, model.resize_side)

@@ -25,6 +25,7 @@ from pinery.imaging.elongation import refuse_elongated
 from pinery.models.device import resolve_decoder, resolve_precision
 from pinery.models.hub import joint_sha256, repo_folder, weights_files
 from pinery.models.network import Preprocess
+from pinery.models.nvjpeg import Finish
 from pinery.models.registry import Reference
 from pinery.models.weights import file_sha256
 from pinery.records import ModelCard
@@ -125,10 +126,11 @@ def load_network(found: Pretrained, dispensable: str = "") -> tuple[Any, bool]:
     return network, not absent
 
 
-def load_processor(found: Pretrained) -> tuple[Any, Preprocess]:
-    """The folder's image processor, and the function of one RGB image to (3, height, width), float32, that it makes.
+def load_processor(found: Pretrained) -> tuple[Any, Preprocess, Finish | None]:
+    """The folder's image processor, the function of one RGB image to (3, height, width), float32, that it makes, and
+    the same for images on a device, where the processor can do that.
 
-    The function raises BadImageError for an image that is too elongated.
+    The first function raises BadImageError for an image that is too elongated.
 
     Raises:
         ConfigError: there is none, or its outputs are not of one shape.
@@ -145,6 +147,9 @@ def load_processor(found: Pretrained) -> tuple[Any, Preprocess]:
         refuse_elongated(image, short_side)
         return cast(Tensor, processor(images=image, return_tensors="pt")["pixel_values"][0])
 
+    def finish(images: Tensor) -> Tensor:
+        return cast(Tensor, processor(images=list(images), return_tensors="pt", device=images.device)["pixel_values"])
+
     outputs = [tuple(preprocess(Image.new("RGB", shape)).shape) for shape in SHAPES]
     if outputs[0] != outputs[1] or len(outputs[0]) != 3:
         raise ConfigError(
@@ -153,7 +158,9 @@ def load_processor(found: Pretrained) -> tuple[Any, Preprocess]:
             " width). Take a variant of the model with a fixed resolution, or set a fixed size in its"
             " preprocessor_config.json."
         )
-    return processor, preprocess
+    # Only those of torchvision take images where they are; transformers 5.0 says it by another name.
+    anywhere = getattr(processor, "backend", None) == "torchvision" or getattr(processor, "is_fast", False)
+    return processor, preprocess, finish if anywhere else None
 
 
 def resize_side(processor: Any) -> int:

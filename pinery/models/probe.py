@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -23,6 +26,35 @@ from pinery.models.protocol import Model
 
 LEAST_COSINE = 0.9999
 """Of a vector through a faster decoder to the same image's through the exact one, for `auto` to take that decoder."""
+FASTER = 1.1
+"""Speed over all the processor's cores that makes decoding on the device worth it."""
+TURNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OnDevice:
+    """Decoding on the model's device beside decoding on the processor."""
+
+    cosine: float
+    """The worst of a vector to the exact one."""
+    there: float
+    """Images per second on the device."""
+    here: float
+    """Images per second on all cores."""
+
+    @property
+    def good(self) -> bool:
+        """Whether `auto` may take it."""
+        return self.cosine >= LEAST_COSINE and self.there >= FASTER * self.here
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """For the card."""
+        return {
+            "cuda_decode_cosine": round(self.cosine, 6),
+            "cuda_decodes_per_second": round(self.there, 1),
+            "cpu_decodes_per_second": round(self.here, 1),
+        }
 
 
 def settle(model: Model, settings: ModelSettings, samples: Callable[[], Sequence[bytes]], max_pixels: int) -> Model:
@@ -36,9 +68,13 @@ def settle(model: Model, settings: ModelSettings, samples: Callable[[], Sequence
         model = settle_precision(model, _pictures(images(), max_pixels))
     if settings.decode == "auto" and images():
         decoder, cosine = choose_decoder(model, images(), max_pixels)
-        if decoder != "exact" or cosine < 1:
-            figures = {**model.card.probe, "decode_cosine": round(cosine, 6)}
-            cast(Any, model).card = replace(model.card, decoder=decoder, probe=figures)
+        figures = {"decode_cosine": round(cosine, 6)} if decoder != "exact" or cosine < 1 else {}
+        there = compare_on_device(model, images(), max_pixels)
+        if cosine >= LEAST_COSINE and there and there.good:
+            decoder = "cuda"
+        figures |= there.figures if there else {}
+        if figures:
+            cast(Any, model).card = replace(model.card, decoder=decoder, probe={**model.card.probe, **figures})
     return model
 
 
@@ -65,14 +101,54 @@ def choose_decoder(model: Model, samples: Sequence[bytes], max_pixels: int) -> t
     return ("scaled" if cosines and worst >= LEAST_COSINE else "exact"), worst
 
 
+def compare_on_device(model: Model, samples: Sequence[bytes], max_pixels: int) -> OnDevice | None:
+    """What decoding on the model's device does to vectors, and how fast it is; None where it takes none of the samples.
+
+    Arguments as of `choose_decoder`.
+    """
+    images = model.prepare_on_device(samples, max_pixels)
+    taken = [(data, image) for data, image in zip(samples, images, strict=True) if image is not None]
+    cosines = [cosine for data, image in taken if (cosine := _to_exact(model, data, max_pixels, image)) is not None]
+    if not cosines:
+        return None
+    encoded = [data for data, _ in itertools.islice(itertools.cycle(taken), model.batch_size)]
+    side = least_side("scaled", model.resize_side)
+
+    def prepare(data: bytes) -> torch.Tensor:
+        image = prepared_quickly(model, data, max_pixels, side)
+        return model.preprocess(decode(data, max_pixels, side)) if image is None else image
+
+    cores = torch.get_num_threads()
+    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        here = _per_second(lambda: list(pool.map(prepare, encoded)), len(encoded))
+    torch.set_num_threads(cores)  # threads to come take over what was set last
+    there = _per_second(lambda: model.prepare_on_device(encoded, max_pixels), len(encoded))
+    return OnDevice(min(cosines), there, here)
+
+
+def _per_second(work: Callable[[], object], images: int) -> float:
+    best = float("inf")
+    for _ in range(1 + TURNS):  # the first one allocates
+        began = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - began)
+    return images / best
+
+
 def _cosine(model: Model, data: bytes, max_pixels: int, side: int | None) -> float | None:
     """None where the faster decoder does nothing else with this image, or there is nothing to compare."""
     try:
         other = prepared_quickly(model, data, max_pixels, side)
         if other is None and scaled_size(data, side):
             other = model.preprocess(decode(data, max_pixels, side))
-        if other is None:
-            return None
+    except BadImageError:
+        return None
+    return None if other is None else _to_exact(model, data, max_pixels, other)
+
+
+def _to_exact(model: Model, data: bytes, max_pixels: int, other: torch.Tensor) -> float | None:
+    """The cosine of the vector of `other`, made of `data`, to the exact one; None where there is nothing to compare."""
+    try:
         exact, scaled = (_embedded(model, image) for image in (model.preprocess(decode(data, max_pixels)), other))
     except BadImageError:
         return None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from pinery.records import ModelCard
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
     import torch
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Model(Protocol):
-    """A loaded model. Threads may share `preprocess` and `prepare_quickly`, on a processor also `embed`."""
+    """A loaded model. Threads may share the ways to preprocess, on a processor also `embed`."""
 
     @property
     def card(self) -> ModelCard:
@@ -46,6 +48,13 @@ class Model(Protocol):
         """Nearly what decoding and `preprocess` give, straight from an encoded image; None where that is no shorter.
 
         For decoders that need not be exact; `least_side` as in `pinery.imaging.decode.decode`.
+        """
+
+    def prepare_on_device(self, encoded: Sequence[bytes], max_pixels: int) -> list[torch.Tensor | None]:
+        """Nearly what decoding and `preprocess` give, made by and on the device; None where that has to be done here.
+
+        For the decoder `cuda`. Images of more than `max_pixels` are not taken. What is given must be kept until the
+        vectors are there.
         """
 
     def embed(self, batch: torch.Tensor) -> npt.NDArray[np.float32]:

@@ -6,18 +6,13 @@ need not be exact go this way.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from pinery.imaging.budget import UNCOUNTED_PIXELS
-
-FRAMES, TABLES = (0xC0, 0xC1, 0xC2), (0xDB, 0xC4, 0xDD, *range(0xE0, 0xF0), 0xFE)
-"""JPEG's markers (ITU T.81, table B.1) of the usual frames, and of what may stand before a frame."""
-UNUSUAL = (b"Exif", b"Adobe")
-"""How segments begin by which the image may be turned, or its colours be no usual ones."""
+from pinery.imaging.jpeg import plain_jpeg
 
 
 def decode_quickly(data: bytes, least_side: int, size: int, crop: int, mode: str) -> Tensor | None:
@@ -33,9 +28,10 @@ def decode_quickly(data: bytes, least_side: int, size: int, crop: int, mode: str
         crop: what is cut out of the middle.
         mode: `bilinear` or `bicubic`, with antialiasing.
     """
-    shape = plain_size(data)
-    if shape is None or crop > size or mode not in ("bilinear", "bicubic"):
+    header = plain_jpeg(data)
+    if header is None or crop > size or mode not in ("bilinear", "bicubic"):
         return None
+    shape = (header.height, header.width)
     short, long = sorted(shape)
     if short >= 2 * least_side or short * long > UNCOUNTED_PIXELS or size * size * long // short > UNCOUNTED_PIXELS:
         return None
@@ -51,22 +47,3 @@ def decode_quickly(data: bytes, least_side: int, size: int, crop: int, mode: str
     top, left = (round((length - crop) / 2) for length in target)
     middle: Tensor = pixels.permute(1, 2, 0)[top : top + crop, left : left + crop]
     return middle
-
-
-def plain_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width of a JPEG in grey or in three colours, 8 bits each, upright; None of anything else."""
-    at = 2
-    if data[:2] != b"\xff\xd8":
-        return None
-    while at + 9 < len(data):
-        if data[at] != 0xFF:
-            return None
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker in FRAMES:
-            bits, height, width, colours = data[at + 4], *np.frombuffer(data, ">u2", 2, at + 5), data[at + 9]
-            usual = bits == 8 and colours in (1, 3) and height and width
-            return (int(height), int(width)) if usual else None
-        if marker not in TABLES or length < 2 or data[at + 4 : at + 9].startswith(UNUSUAL):
-            return None
-        at += 2 + length
-    return None

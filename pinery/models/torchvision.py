@@ -70,7 +70,14 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
         network.set_submodule(head, nn.Identity())
     pixels, side = Pixels(transforms), max(transforms.resize_size)
     return TorchModel(
-        network, pixels, card, settings, resize_side=side, quickly=pixels.quickly, normalise=pixels.normalised
+        network,
+        pixels,
+        card,
+        settings,
+        resize_side=side,
+        quickly=pixels.quickly,
+        finish=pixels.resized,
+        normalise=pixels.normalised,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from pinery.config import ModelSettings
 from pinery.imaging.decode import decode
 from pinery.models.descriptor import Descriptor
-from pinery.models.probe import LEAST_COSINE, choose_decoder
+from pinery.models.probe import LEAST_COSINE, choose_decoder, compare_on_device, settle
 from tests.imaging.pictures import photograph
 
 LIMIT = 64_000_000
@@ -37,6 +40,9 @@ class Pixels:
 
     def prepare_quickly(self, data: bytes, least_side: int) -> None:
         """There is no shorter way."""
+
+    def prepare_on_device(self, encoded: Sequence[bytes], max_pixels: int) -> list[torch.Tensor | None]:
+        return [None] * len(encoded)
 
     def embed(self, batch: torch.Tensor) -> Any:
         flat = batch.flatten(1)
@@ -118,3 +124,66 @@ def test_a_shorter_way_counts_as_much_as_scaling() -> None:
     assert decoder == "scaled"
     assert worst == pytest.approx(1, abs=1e-6)
     assert choose_decoder(Quick(40), samples, LIMIT)[0] == "exact"
+
+
+class OnDevice(Pixels):
+    """Its device makes JPEGs as they are but for the left half, which is `off` steps brighter; no others."""
+
+    def __init__(self, off: float = 0, finest: bool = False, *, slow: bool = False) -> None:
+        super().__init__(finest)
+        self.off, self.slow = off, slow
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        if not self.slow:
+            time.sleep(0.002)
+        return super().preprocess(image)
+
+    def prepare_on_device(self, encoded: Sequence[bytes], max_pixels: int) -> list[torch.Tensor | None]:
+        if self.slow:
+            time.sleep(0.05)
+        return [self._one(data) if data[:2] == b"\xff\xd8" else None for data in encoded]
+
+    def _one(self, data: bytes) -> torch.Tensor:
+        if not hasattr(self, "images"):
+            self.images: dict[bytes, torch.Tensor] = {}
+        if data not in self.images:
+            self.images[data] = Pixels.preprocess(self, decode(data, LIMIT))
+            self.images[data][:, :16] += self.off
+        return self.images[data]
+
+
+AUTO = ModelSettings(name="descriptor", precision="fp32", decode="auto")
+MIXED = [*(encoded(photograph(100, 90, seed)) for seed in range(3)), encoded(photograph(60, 50), "PNG"), b"no image"]
+
+
+def test_a_device_that_decodes_faster_and_as_well_does_so() -> None:
+    model: Any = settle(OnDevice(), AUTO, lambda: MIXED, LIMIT)
+    assert model.card.decoder == "cuda"
+    figures = model.card.probe
+    assert figures["cuda_decode_cosine"] == pytest.approx(1, abs=1e-6)
+    assert figures["cuda_decodes_per_second"] > 1.1 * figures["cpu_decodes_per_second"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [OnDevice(off=40), OnDevice(slow=True), OnDevice(finest=True), Pixels()],
+    ids=["other pixels", "slow", "what it leaves would be scaled", "takes none"],
+)
+def test_any_other_leaves_it_to_the_processor(model: Pixels) -> None:
+    samples = [*MIXED, encoded(photograph(800, 600))] if model.finest else MIXED
+    settled: Any = settle(model, AUTO, lambda: samples, LIMIT)
+    assert settled.card.decoder == "exact"
+    assert ("cuda_decode_cosine" in settled.card.probe) == isinstance(model, OnDevice)
+
+
+def test_the_worst_image_decides_on_a_device_too() -> None:
+    model = OnDevice(off=40)
+    model.images = {data: Pixels.preprocess(model, decode(data, LIMIT)) for data in MIXED[:2]}
+    found = compare_on_device(model, MIXED, LIMIT)
+    assert found is not None
+    assert found.cosine < LEAST_COSINE
+
+
+def test_an_explicit_decoder_is_not_probed() -> None:
+    model: Any = settle(OnDevice(), AUTO.model_copy(update={"decode": "scaled"}), lambda: MIXED, LIMIT)
+    assert model.card == Descriptor.card

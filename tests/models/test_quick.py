@@ -15,7 +15,7 @@ from PIL import Image
 
 from pinery.imaging.decode import decode
 from pinery.models.pixels import Pixels
-from pinery.models.quick import decode_quickly, plain_size
+from pinery.models.quick import decode_quickly
 from tests.imaging.pictures import photograph
 
 LEAST = 512
@@ -93,19 +93,6 @@ def test_damage_is_left_to_the_long_way_or_gives_some_picture(data: st.DataObjec
     del whole[data.draw(st.integers(100, len(whole))) :]
     found = PIXELS["squeezenet1_1"].quickly(bytes(whole), LEAST)
     assert found is None or found.shape == (3, 224, 224)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("progressive", [False, True])
-def test_the_size_stands_in_the_header(mode: str, progressive: bool) -> None:
-    data = jpeg(PHOTOGRAPH.convert(mode), progressive=progressive, comment=b"a comment", icc_profile=bytes(70_000))
-    assert plain_size(data) == (260, 300)
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_have_a_size_or_none(tail: bytes) -> None:
-    found = plain_size(b"\xff\xd8" + tail)
-    assert found is None or all(side > 0 for side in found)
 
 
 def test_grey_images_have_three_equal_channels() -> None:

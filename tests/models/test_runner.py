@@ -1,5 +1,6 @@
 """The batch runner with a model that can be checked by eye: an image's vector is its mean colour."""
 
+import dataclasses
 import hashlib
 import io
 import subprocess
@@ -222,6 +223,70 @@ def test_an_accelerator_computes_one_batch_at_a_time_while_threads_decode_others
     outcomes = flat(run(model, 40, device="mps"))
     assert [tuple(o.values) for o in outcomes] == [colour(i) for i in range(40)]
     assert model.batches == [4] * 10
+
+
+class DecodingItself(MeanColour):
+    """Makes images of all but every third by itself, many at once."""
+
+    card = dataclasses.replace(MeanColour.card, decoder="cuda")
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.taken, self.left = [], []
+
+    def preprocess(self, image):
+        self.left.append(image.getpixel((0, 0))[0])
+        return super().preprocess(image)
+
+    def prepare_on_device(self, encoded, max_pixels):
+        assert max_pixels == 10_000
+        self.taken.append(len(encoded))
+        return [None if not data or self.red(data) % 3 == 0 else self.image(data) for data in encoded]
+
+    def red(self, data):
+        return int(self.image(data)[0, 0, 0])
+
+    def image(self, data):
+        return MeanColour.preprocess(self, Image.open(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_what_the_device_decodes_itself_comes_in_its_place_and_once(device):
+    model = DecodingItself()
+    vector = np.array([7, 7, 7], np.float32)
+
+    def fetch(position):
+        if position == 5:
+            raise BadImageError("broken")
+        return b"known" if position == 7 else png(colour(position))
+
+    known = hashlib.sha256(b"known").hexdigest()
+    outcomes = flat(run(model, 30, fetch, lambda sha256: vector if sha256 == known else None, device=device))
+    expected = [(7, 7, 7) if i == 7 else colour(i) for i in range(30)]
+    assert [None if o.values is None else tuple(o.values) for o in outcomes] == [
+        None if i == 5 else one for i, one in enumerate(expected)
+    ]
+    assert outcomes[5].error == "broken"
+    assert sorted(model.left) == list(range(0, 30, 3))
+    assert sum(model.taken) == 30
+
+
+def test_only_the_decoder_cuda_asks_the_device():
+    model = DecodingItself()
+    model.card = MeanColour.card
+    assert [tuple(o.values) for o in flat(run(model, 10))] == [colour(i) for i in range(10)]
+    assert model.taken == []
+
+
+def test_decoding_on_the_device_counts_as_decoding():
+    class Slow(DecodingItself):
+        def prepare_on_device(self, encoded, max_pixels):
+            time.sleep(0.02)
+            return super().prepare_on_device(encoded, max_pixels)
+
+    timings = {}
+    list(run(Slow(), 40, device="mps", timings=timings))
+    assert timings["decode"] > 10 * 0.02 / batch_runner.STREAMS_OF_ACCELERATORS
 
 
 def test_any_other_fault_ends_it_with_its_threads():

@@ -1,0 +1,72 @@
+"""What a JPEG's header says of it, read without decoding: for the ways that take only plain ones."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from pinery.imaging.decode import ORIENTATION, UPRIGHT
+
+FRAMES, TABLES = (0xC0, 0xC1, 0xC2), (0xDB, 0xC4, 0xDD, *range(0xE0, 0xF0), 0xFE)
+"""JPEG's markers (ITU T.81, table B.1) of the usual frames, and of what may stand before a frame."""
+EXIF, XMP, ADOBE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Adobe"
+"""How segments begin by which the image may be turned, or its colours be no usual ones."""
+XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
+YCBCR = (1, 2, 3)
+"""What JFIF calls the components of a colour image."""
+END = b"\xff\xd9"
+
+
+@dataclass(frozen=True, slots=True)
+class PlainJpeg:
+    """A JPEG in grey or in three colours, 8 bits each, upright."""
+
+    height: int
+    width: int
+    components: tuple[int, ...]
+    """Their identifiers: one of a grey image, three of a coloured one."""
+
+
+def plain_jpeg(data: bytes) -> PlainJpeg | None:
+    """What the header of `data` says; None where it is no plain JPEG's, or one that nothing short reads."""
+    at = 2
+    if data[:2] != b"\xff\xd8":
+        return None
+    while at + 9 < len(data):
+        if data[at] != 0xFF:
+            return None
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        segment = data[at + 4 : at + 2 + length]
+        if marker in FRAMES:
+            return _frame(segment)
+        if marker not in TABLES or length < 2 or segment.startswith(ADOBE) or _turned(segment):
+            return None
+        at += 2 + length
+    return None
+
+
+def _frame(segment: bytes) -> PlainJpeg | None:
+    if len(segment) < 6:
+        return None
+    bits, height, width, colours = segment[0], *np.frombuffer(segment, ">u2", 2, 1), segment[5]
+    components = tuple(segment[6::3])
+    if bits != 8 or colours not in (1, 3) or not height or not width or len(components) != colours:
+        return None
+    return PlainJpeg(int(height), int(width), components)
+
+
+def _turned(segment: bytes) -> bool:
+    if segment.startswith(XMP):
+        found = XMP_ORIENTATION.search(segment)
+        return found is not None and int(found.group(1)) in UPRIGHT
+    if not segment.startswith(EXIF[:4]):
+        return False
+    exif = Image.Exif()
+    try:
+        exif.load(segment)
+        return exif.get(ORIENTATION) in UPRIGHT
+    except Exception:  # noqa: BLE001  damaged: `decode` knows what to make of it
+        return True

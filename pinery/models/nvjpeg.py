@@ -1,0 +1,151 @@
+"""JPEGs decoded and preprocessed on a CUDA device, many at once, by nvJPEG through torchvision."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from pinery.imaging.budget import UNCOUNTED_PIXELS
+from pinery.imaging.jpeg import END, YCBCR, plain_jpeg
+
+Finish = Callable[[Tensor], Tensor]
+"""Preprocesses images of one size, (n, 3, height, width), uint8, where they are: to (n, ...)."""
+
+LARGEST_PIXELS = 16_000_000
+"""Of one JPEG; larger ones are left to the processor, which scales them down while it decodes them."""
+PIXELS_AT_ONCE = 64_000_000
+"""Of all JPEGs decoded at once: 0.2 GB as bytes, and 0.8 GB as the floats that they are resized in."""
+
+
+class DeviceJpegs:
+    """Decodes for one model; threads that share it take turns."""
+
+    def __init__(self, device: str, finish: Finish, resize_side: int) -> None:
+        """Touches no device yet.
+
+        Args:
+            device: `cuda` or `cuda:<number>`; on `cpu` the same is done by libjpeg-turbo.
+            finish: preprocesses what was decoded.
+            resize_side: the side in pixels that it resizes an image's shorter one to, at most.
+        """
+        self._device, self._finish, self._side = torch.device(device), finish, resize_side
+        self._turn = threading.Lock()
+        self._works: bool | None = None
+        self._stream: torch.cuda.Stream | None = None
+
+    def __call__(self, encoded: Sequence[bytes], max_pixels: int) -> list[Tensor | None]:
+        """Each image as `finish` gives it, on the device; None where it takes another decoder's way.
+
+        These are all but plain JPEGs in YCbCr of at most `max_pixels`, and those that the device refuses. Must not be
+        freed while the device computes with it. Warns once, and refuses all, where torchvision can't use this device.
+        """
+        found: list[Tensor | None] = [None] * len(encoded)
+        with self._turn, self._own_stream():
+            if self._works is None:
+                self._works = self._tried()
+            if self._works:
+                for chunk in _chunks(encoded, min(max_pixels, LARGEST_PIXELS), self._side):
+                    for at, image in zip(chunk, self._finished([encoded[at] for at in chunk]), strict=True):
+                        found[at] = image
+        return found
+
+    @contextmanager
+    def _own_stream(self) -> Iterator[None]:
+        # torchvision has the decoder write at once into memory that what is queued on the caller's stream may still
+        # be reading (https://github.com/pytorch/vision/pull/9606): on this one nothing is, and no one else has it.
+        if self._device.type != "cuda":
+            yield
+            return
+        if self._stream is None:
+            self._stream = cast(Any, torch.cuda).Stream(self._device)
+        with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+            yield
+            self._stream.synchronize()
+
+    def _tried(self) -> bool:
+        buffer = io.BytesIO()
+        Image.new("RGB", (64, 64)).save(buffer, "JPEG")
+        try:
+            self._sorted(self._decoded([buffer.getvalue()]))
+        except Exception as error:  # noqa: BLE001  torchvision without nvJPEG, a driver too old, an odd processor
+            reason = (str(error).splitlines() or [""])[0][:200]
+            warnings.warn(
+                f"JPEGs are decoded by the processor: torchvision can't use {self._device} for it ({reason}). Vectors"
+                " stay close to what they were, they are only slower to come.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            return False
+        return True
+
+    def _finished(self, encoded: list[bytes]) -> list[Tensor | None]:
+        """Halves what fails, as one damaged image or too little memory fails a whole call."""
+        try:
+            return self._sorted(self._decoded(encoded))
+        except RuntimeError:
+            self._check()
+        if len(encoded) == 1:
+            return [None]
+        half = len(encoded) // 2
+        return self._finished(encoded[:half]) + self._finished(encoded[half:])
+
+    def _decoded(self, encoded: list[bytes]) -> list[Tensor]:
+        data = [torch.frombuffer(bytearray(one), dtype=torch.uint8) for one in encoded]
+        if self._stream is not None:
+            self._stream.synchronize()
+        decoded: list[Tensor] = decode_jpeg(data, ImageReadMode.RGB, device=self._device)
+        return decoded
+
+    def _sorted(self, pixels: list[Tensor]) -> list[Tensor | None]:
+        alike: dict[torch.Size, list[int]] = defaultdict(list)
+        for at, image in enumerate(pixels):
+            alike[image.shape].append(at)
+        found: list[Tensor | None] = [None] * len(pixels)
+        for positions in alike.values():
+            finished = self._finish(torch.stack([pixels[at] for at in positions]))
+            for at, image in zip(positions, finished, strict=True):
+                found[at] = image
+        return found
+
+    def _check(self) -> None:
+        """Wait for what may still be running after an error; raises where the device itself is out of order."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            torch.cuda.empty_cache()
+
+
+def _chunks(encoded: Sequence[bytes], max_pixels: int, side: int) -> Iterator[list[int]]:
+    """Positions of the images to decode, together at most PIXELS_AT_ONCE."""
+    chunk: list[int] = []
+    room = PIXELS_AT_ONCE
+    for at, data in enumerate(encoded):
+        if not (pixels := _pixels(data, max_pixels, side)):
+            continue
+        if pixels > room:
+            yield chunk
+            chunk, room = [], PIXELS_AT_ONCE
+        chunk.append(at)
+        room -= pixels
+    if chunk:
+        yield chunk
+
+
+def _pixels(data: bytes, max_pixels: int, side: int) -> int:
+    """Of a JPEG for the device, as it is or resized, whichever are more; 0 of another image."""
+    header = plain_jpeg(data)
+    # A JPEG cut short is no error to every decoder.
+    if header is None or header.components != YCBCR or not data.endswith(END):
+        return 0
+    short, long = sorted((header.height, header.width))
+    pixels, resized = short * long, side * side * long // short
+    return 0 if pixels > max_pixels or resized > UNCOUNTED_PIXELS else max(pixels, resized)

@@ -1,0 +1,90 @@
+"""What a JPEG's header says: its size, its colours, and whether it is upright, as Pillow sees it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+from PIL import Image
+
+from pinery.imaging.decode import decode
+from pinery.imaging.jpeg import PlainJpeg, plain_jpeg
+from tests.imaging.pictures import photograph
+
+PHOTOGRAPH = photograph(300, 260)
+ORIENTATION = 0x0112
+
+
+def jpeg(picture: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def exif(**tags: int | str) -> Image.Exif:
+    found = Image.Exif()
+    for name, value in tags.items():
+        found[{"make": 0x010F, "orientation": ORIENTATION}[name]] = value
+    return found
+
+
+@pytest.mark.parametrize(("mode", "components"), [("RGB", (1, 2, 3)), ("L", (1,))])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_size_and_colours_stand_in_the_header(mode: str, components: tuple[int, ...], progressive: bool) -> None:
+    data = jpeg(PHOTOGRAPH.convert(mode), progressive=progressive, comment=b"a comment", icc_profile=bytes(70_000))
+    assert plain_jpeg(data) == PlainJpeg(260, 300, components)
+
+
+def test_components_that_are_not_those_of_jfif_are_told() -> None:
+    assert plain_jpeg(jpeg(PHOTOGRAPH, keep_rgb=True)) in (None, PlainJpeg(260, 300, (82, 71, 66)))
+
+
+@pytest.mark.parametrize("orientation", [None, *range(10), 300])
+def test_it_is_upright_exactly_where_decoding_turns_nothing(orientation: int | None) -> None:
+    tags = exif(make="a camera") if orientation is None else exif(make="a camera", orientation=orientation)
+    data = jpeg(PHOTOGRAPH, exif=tags)
+    turned = decode(data).tobytes() != decode(jpeg(PHOTOGRAPH)).tobytes()
+    assert (plain_jpeg(data) is None) == turned
+    assert turned == (orientation in range(2, 9))
+
+
+@pytest.mark.parametrize("orientation", ["1", "6"])
+def test_an_orientation_in_xmp_counts_too(orientation: str) -> None:
+    packet = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'
+    data = jpeg(PHOTOGRAPH, xmp=packet.encode())
+    turned = decode(data).size != PHOTOGRAPH.size
+    assert turned == (orientation == "6")
+    assert (plain_jpeg(data) is None) == turned
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+        jpeg(PHOTOGRAPH)[:15],
+        jpeg(PHOTOGRAPH.convert("CMYK")),
+        jpeg(PHOTOGRAPH, exif=b"Exif\0\0 damaged"),
+    ],
+    ids=["nothing", "PNG", "a beginning", "CMYK", "damaged EXIF"],
+)
+def test_others_are_not_plain(data: bytes) -> None:
+    assert plain_jpeg(data) is None
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_have_a_size_or_none(tail: bytes) -> None:
+    found = plain_jpeg(b"\xff\xd8" + tail)
+    assert found is None or (found.height > 0 and found.width > 0)
+
+
+@given(st.data())
+def test_a_damaged_header_is_no_error(data: st.DataObject) -> None:
+    whole = bytearray(jpeg(photograph(20, 16), exif=exif(orientation=1)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, min(len(whole), 700) - 1))] = data.draw(st.integers(0, 255))
+    found = plain_jpeg(bytes(whole))
+    assert found is None or len(found.components) in (1, 3)
