@@ -31,9 +31,18 @@ PROJECTION = {"ViT-B/32": 512, "ViT-L/14": 768}
 CLIP_VOCABULARY = 49_408
 
 
-def write_jpegs(folder: Path, count: int) -> None:
-    """Write `count` JPEGs of 224 x 224 pixels, no two of them alike."""
+def write_jpegs(folder: Path, count: int, pictures: int | None = None) -> None:
+    """Write `count` JPEGs of 224 x 224 pixels, no two of them alike; beyond so many `pictures` only by a comment."""
     folder.mkdir(parents=True)
+    painted = count if pictures is None else min(count, pictures)
+    _paint(folder, painted)
+    for number in range(painted, count):
+        data, comment = (folder / f"{number % painted:07d}.jpg").read_bytes(), str(number).encode()
+        segment = b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment
+        (folder / f"{number:07d}.jpg").write_bytes(data[:2] + segment + data[2:])
+
+
+def _paint(folder: Path, count: int) -> None:
     for first in range(0, count, CUTS):
         picture = photograph(PAINTED, PAINTED, first)
         room = PAINTED - SIDE

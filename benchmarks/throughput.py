@@ -10,9 +10,7 @@ they change no speed. Ray Data and clip-retrieval need environments of their own
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +19,7 @@ from typing import Any
 
 import judging
 import psutil
+from child import child
 from clip_peer import clip_inference
 from judging import Round
 from machine import keep
@@ -30,18 +29,8 @@ from whole_run import Whole, whole_run
 
 from pinery.config import RunSettings
 
-HERE = Path(__file__).parent
 NETWORK = "squeezenet1_1"
 WAYS = {"uncompiled": "off", "compiled": "on"}
-
-
-def child(python: Path, script: str, *arguments: object) -> Any:
-    """What a script of this folder prints as JSON; a failure ends the benchmark."""
-    command = [str(python), str(HERE / script), *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise SystemExit(f"{script} ended with {ended.returncode}:\n{ended.stderr}")
-    return json.loads(ended.stdout.strip().splitlines()[-1])
 
 
 def say(*what: object) -> None:

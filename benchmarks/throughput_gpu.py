@@ -1,63 +1,68 @@
-"""The throughput of four models on a CUDA device, end to end and alone, and how busy the device was.
+"""The throughput of four models on a CUDA device: alone, decoding alone, from JPEG files to Parquet, and peers.
 
-python benchmarks/throughput.py --gpu [--images N] [--rounds N]
+python benchmarks/throughput.py --gpu [--images N] [--rounds N] [--ray-python PYTHON] [--clip-retrieval-python PYTHON]
 
-Ends with 2 where there is no CUDA device.
+Needs torch, torchvision, transformers, pyarrow and what `pinery.steps.make_part` does, and no more. Ends with 2 where
+there is no CUDA device.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
+import itertools
+import json
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean
+from statistics import median
 from typing import Any
 
 import torch
+from busy import Busy
 from ceilings import rates
+from child import child
+from clip_peer import clip_inference
 from judging import CEILINGS, spread
 from machine import keep, table
+from notebook_loop import BATCH as NOTEBOOK_BATCH
 from pictures import save_clip, save_torchvision, write_jpegs
-from whole_run import Whole, whole_run
+
+from pinery.config import ModelSettings
+from pinery.imaging.budget import PixelBudget
+from pinery.models.preparing import Clock, Decoder, Fetched, Outcome
+from pinery.models.registry import load
 
 BATCH = 256
-SAMPLE_MILLISECONDS = 100
 TORCHVISION = ("squeezenet1_1", "resnet50")
 CLIPS = {"clip": "ViT-B/32", "clip-l": "ViT-L/14"}
+DECODERS = ("scaled", "cuda")
+PICTURES = 16_384
+"""Painted; the other JPEGs repeat them with another comment, and so with other bytes."""
+DECODED = 4_096
+MAX_PIXELS = 64_000_000
+OF_CEILING, OF_PEER = 0.80, 2.0
 
 
-class Busy:
-    """Samples how busy the device is, until the `with` ends."""
+@dataclass(slots=True)
+class Measured:
+    """One model with one decoder; a figure for each round."""
 
-    def __enter__(self) -> Busy:
-        self._samples: list[tuple[float, float]] = []
-        query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0"]
-        command = [*query, f"--loop-ms={SAMPLE_MILLISECONDS}"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        return self
+    precision: str = ""
+    alone: list[float] = field(default_factory=list)
+    decoding: list[float] = field(default_factory=list)
+    steady: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+    busy: list[float] = field(default_factory=list)
 
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait()
-        self._reader.join()
-
-    def share(self, run: Whole) -> float:
-        """The mean share of time that the device was busy in the run's steady state."""
-        seen = [busy for when, busy in self._samples if run.steady_from <= when <= run.steady_to]
-        if not seen:
-            raise SystemExit("nvidia-smi gave no sample during the steady state; give more --images")
-        return mean(seen) / 100
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._samples.append((time.time(), float(line)))
+    @property
+    def of_ceiling(self) -> list[float]:
+        """The steady rate by what model and decoding allow."""
+        each = zip(self.steady, self.alone, self.decoding, strict=True)
+        return [ours / min(alone, decoding) for ours, alone, decoding in each]
 
 
 def settings(name: str, folder: Path) -> dict[str, Any]:
@@ -65,41 +70,153 @@ def settings(name: str, folder: Path) -> dict[str, Any]:
     return save_torchvision(name, folder) if name in TORCHVISION else {"name": f"clip:{save_clip(CLIPS[name], folder)}"}
 
 
-def measure(name: str, images: Path, folder: Path, given: argparse.Namespace) -> list[str]:
-    """One row of the table."""
-    folder.mkdir()
-    model = settings(name, folder)
-    alone, steady, whole, busy = [], [], [], []
-    for number in range(given.rounds):
+def decoding(model: dict[str, Any], images: Path, seconds: float) -> float:
+    """Images per second that decoding and preprocessing alone make, as a run does them."""
+    loaded = load(ModelSettings(**model))
+    encoded = [path.read_bytes() for path in itertools.islice(sorted(images.iterdir()), DECODED)]
+    batches = [encoded[at : at + BATCH] for at in range(0, len(encoded), BATCH)]
+    decoder, clock = Decoder(PixelBudget(), MAX_PIXELS), Clock({}, {"decode": 1})
+    done, began = 0, 0.0
+    cores = torch.get_num_threads()
+    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for batch in itertools.cycle(batches):
+            fetched = [Fetched(Outcome(at), data) for at, data in enumerate(batch)]
+            there = decoder.on_device(fetched, loaded)
+            left = [one for one, image in zip(fetched, there, strict=True) if image is None]
+            list(pool.map(lambda one: decoder(one, loaded, clock), left))
+            if not began:
+                began = time.perf_counter()  # the first batch allocates
+                continue
+            done += len(batch)
+            if time.perf_counter() - began > seconds:
+                break
+    torch.set_num_threads(cores)
+    return done / (time.perf_counter() - began)
+
+
+def measure(name: str, images: Path, folder: Path, given: argparse.Namespace) -> dict[str, Measured]:
+    """A model's figures with each decoder, and the settings its files were saved under."""
+    found = {decoder: Measured() for decoder in DECODERS}
+    for number, (decoder, figures) in itertools.product(range(given.rounds), found.items()):
+        model = {**given.models[name], "decode": decoder, "device": given.device}
+        began = time.time()
         with Busy() as device:
-            run = whole_run(images, folder / str(number), folder.parent, model, given.part_rows)
-        label = CEILINGS[run.report["precision"], "uncompiled"]
-        alone.append(rates(name, BATCH, given.seconds, only=label)[label])
-        steady.append(run.steady)
-        whole.append(run.report["embedded"] / run.wall)
-        busy.append(device.share(run))
-        print(name, number, alone[-1], steady[-1], whole[-1], busy[-1], file=sys.stderr, flush=True)
-    ratio = [ours / ceiling for ours, ceiling in zip(steady, alone, strict=True)]
-    shown = CLIPS.get(name, name)
-    cells = [spread(alone), spread(steady), spread(whole), spread(ratio, ".2f"), spread(busy, ".0%")]
-    return [shown, run.report["precision"], *(f"{middle} ({low} to {high})" for middle, low, high in cells)]
+            run = _part(images, folder / f"{decoder}-{number}", model)
+        figures.whole.append(given.images / (time.time() - began))
+        figures.precision, label = run["precision"], CEILINGS[run["precision"], "uncompiled"]
+        figures.alone.append(rates(name, BATCH, given.seconds, only=label)[label])
+        figures.decoding.append(decoding(model, images, given.seconds))
+        figures.steady.append(run["steady"])
+        figures.busy.append(device.share(run["steady_from"], run["steady_to"]))
+        print(name, decoder, number, run, figures, file=sys.stderr, flush=True)
+    return found
+
+
+def _part(images: Path, out: Path, model: dict[str, Any]) -> Any:
+    return child(Path(sys.executable), "one_part.py", images, out, json.dumps(model))
+
+
+def peers(name: str, images: Path, folder: Path, given: argparse.Namespace) -> dict[str, float | str]:
+    """Images per second of each peer of a model, or why there are none."""
+    found: dict[str, float | str] = {}
+    model = given.models[name]
+    if name in CLIPS:
+        path = Path(model["name"].partition(":")[2])
+        found["clip-retrieval"] = _tried(
+            given.clip_retrieval_python,
+            lambda python: clip_inference(
+                python, images, path, folder / "clip-retrieval", BATCH, torch.get_num_threads()
+            ),
+        )
+        return found
+    few = ("--images", max(given.subset, 4 * NOTEBOOK_BATCH), "--network", name, "--device", given.device)
+    found["the notebook's loop"] = child(Path(sys.executable), "notebook_loop.py", images, model["weights"], *few)[
+        "jpeg"
+    ]
+    for precision, flags in {"fp32": (), "bf16": ("--bf16",)}.items():
+        out = folder / f"ray-{precision}"
+        found[f"Ray Data, {precision}"] = _tried(
+            given.ray_python,
+            lambda python, out=out, flags=flags: child(
+                python, "ray_data.py", images, model["weights"], out, "--network", name, "--gpu", *flags
+            )["rate"],
+        )
+    return found
+
+
+def _tried(python: Path | None, work: Any) -> float | str:
+    if python is None:
+        return "not measured: no interpreter was given"
+    try:
+        return float(work(python))
+    except (RuntimeError, OSError, SystemExit) as failed:
+        return f"not measured: {str(failed).strip().splitlines()[-1]}"
+
+
+def page(
+    found: dict[str, dict[str, Measured]], beside: dict[str, dict[str, float | str]], given: argparse.Namespace
+) -> str:
+    """The body of the results."""
+    rows, bars, others = [], [], []
+    for name, ways in found.items():
+        shown = CLIPS.get(name, name)
+        for decoder, figures in ways.items():
+            cells = [figures.alone, figures.decoding, figures.steady, figures.whole]
+            shares = [_cell(figures.of_ceiling, ".2f"), _cell(figures.busy, ".0%")]
+            rows.append([f"{shown}, `{decoder}`", figures.precision, *map(_cell, cells), *shares])
+        best = max(ways.values(), key=lambda figures: median(figures.steady))
+        bars.append(_bar(f"{shown}: steady state ÷ what model and decoding allow", OF_CEILING, median(best.of_ceiling)))
+        rivals = {who: rate for who, rate in beside[name].items() if isinstance(rate, float)}
+        for who, rate in beside[name].items():
+            others.append([f"{shown}: {who}", f"{rate:,.0f}" if isinstance(rate, float) else rate])
+        if rivals:
+            ratio = median(best.steady) / max(rivals.values())
+            bars.append(_bar(f"{shown}: steady state ÷ the best peer here", OF_PEER, ratio))
+    head = ["model, decoder", "precision", "alone", "decoding alone", "steady state", "whole process", "steady ÷ least"]
+    pictures = min(given.images, PICTURES)
+    about = (
+        f"Images per second on one {torch.cuda.get_device_name()}: {given.images:,} JPEGs of 224 x 224 pixels"
+        f" ({pictures:,} pictures) from files to one part's Parquet file in a process of its own, by"
+        " `pinery.steps.make_part`, batch `auto`; the model alone on random pixels in batches of"
+        f" {BATCH}; and decoding alone. `scaled` decodes on all cores, `cuda` on the device. Weights are random. Busy"
+        " is nvidia-smi's figure in the steady state, which is from a third of the images on. Median (lowest to"
+        f" highest) of {given.rounds} rounds; peers once."
+    )
+    measured = table([*head, "GPU busy"], rows)
+    judged = table(["bar", "limit", "median", "holds"], bars)
+    return f"{about}\n\n{measured}\n\n## The bars\n\n{judged}\n\n## Peers\n\n{table(['', 'images/s'], others)}"
+
+
+def _cell(values: Sequence[float], form: str = ",.0f") -> str:
+    middle, low, high = spread(values, form)
+    return f"{middle} ({low} to {high})"
+
+
+def _bar(what: str, limit: float, value: float) -> list[str]:
+    return [what, f"≥ {limit:.2f}", f"{value:.2f}", "yes" if value >= limit else "**no**"]
 
 
 def main(given: argparse.Namespace) -> None:
-    """Measure, print and keep the table; exit with 2 without a CUDA device."""
+    """Measure, print and keep the page; exit with 2 without a CUDA device."""
     if not torch.cuda.is_available():
         print("no CUDA device: nothing was measured. Run this where torch.cuda.is_available().", file=sys.stderr)
         raise SystemExit(2)
+    given.device = "cuda"
+    keep("throughput_gpu", "Throughput on a GPU", PACKAGES, measured(given))
+
+
+PACKAGES = ["torch", "torchvision", "transformers", "pillow", "pyarrow"]
+
+
+def measured(given: argparse.Namespace) -> str:
+    """All figures; the page."""
     with tempfile.TemporaryDirectory(prefix="pinery-throughput-") as place:
         folder = Path(place)
-        write_jpegs(folder / "images", given.images)
-        rows = [measure(name, folder / "images", folder / name, given) for name in (*TORCHVISION, *CLIPS)]
-    head = ["model", "precision", "alone", "steady state", "whole run", "steady ÷ alone", "GPU busy"]
-    about = (
-        f"Images per second on one {torch.cuda.get_device_name()}: {given.images:,} JPEGs of 224 x 224 pixels by"
-        f" `pinery run`, batch `auto`, parts of {given.rows:,}, and the model alone on random pixels in batches of"
-        f" {BATCH}. Weights are random. Busy is nvidia-smi's figure in the steady state. Median (lowest to highest) of"
-        f" {given.rounds} rounds."
-    )
-    packages = ["torch", "torchvision", "transformers", "pillow", "prefect", "pyarrow", "lancedb"]
-    keep("throughput_gpu", "Throughput on a GPU", packages, f"{about}\n\n{table(head, rows)}")
+        write_jpegs(folder / "images", given.images, PICTURES)
+        names = (*TORCHVISION, *CLIPS)
+        for name in names:
+            (folder / name).mkdir()
+        given.models = {name: settings(name, folder / name) for name in names}
+        found = {name: measure(name, folder / "images", folder / name, given) for name in names}
+        beside = {name: peers(name, folder / "images", folder / name, given) for name in names}
+        return page(found, beside, given)

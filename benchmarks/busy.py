@@ -1,0 +1,40 @@
+"""How busy a CUDA device is, as nvidia-smi says it."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from statistics import mean
+
+SAMPLE_MILLISECONDS = 100
+
+
+class Busy:
+    """Samples how busy the device is, until the `with` ends."""
+
+    def __enter__(self) -> Busy:
+        self._samples: list[tuple[float, float]] = []
+        query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0"]
+        command = [*query, f"--loop-ms={SAMPLE_MILLISECONDS}"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+        self._reader.join()
+
+    def share(self, begin: float, end: float) -> float:
+        """The mean share of time that the device was busy between two times since the epoch."""
+        seen = [busy for when, busy in self._samples if begin <= when <= end]
+        if not seen:
+            raise SystemExit("nvidia-smi gave no sample during the steady state; give more --images")
+        return mean(seen) / 100
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._samples.append((time.time(), float(line)))

@@ -1,0 +1,19 @@
+"""Contestants of a benchmark as processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+def child(python: Path, script: str, *arguments: object) -> Any:
+    """What a script of this folder prints as JSON; a failure ends the benchmark."""
+    command = [str(python), str(HERE / script), *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise SystemExit(f"{script} ended with {ended.returncode}:\n{ended.stderr}")
+    return json.loads(ended.stdout.strip().splitlines()[-1])

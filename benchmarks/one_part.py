@@ -1,0 +1,109 @@
+"""From JPEG files to one part's Parquet file, without Prefect, DuckDB or LanceDB. Part of throughput.py.
+
+python benchmarks/one_part.py FOLDER OUT MODEL; MODEL as in a config, in JSON
+
+Embeds as a run does. Prints as JSON what was chosen, how long it took, and images per second in steady state, which is
+from a third of the images on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pinery.allocator import keep_freed_memory
+from pinery.config import Config
+from pinery.models.registry import load
+from pinery.records import LISTING_SCHEMA
+from pinery.sources import open_source
+from pinery.steps.make_part import Batch, Order, make_part, open_runner
+
+SAMPLES = 32
+
+
+class Watch:
+    """Remembers when how many images were done."""
+
+    stopping = False
+
+    def __init__(self) -> None:
+        self.done = [(time.time(), 0)]
+        self.notes: list[str] = []
+
+    def told(self, batch: Batch) -> None:
+        """A batch is done."""
+        self.done.append((time.time(), self.done[-1][1] + batch.items))
+
+    def note(self, text: str) -> None:
+        """What a run would tell."""
+        self.notes.append(text)
+
+
+class Nothing:
+    """No vector is there already."""
+
+    def values(self, sha256: str) -> None:
+        """None of these bytes."""
+
+
+def main() -> None:
+    """Embed and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("model")
+    given = parser.parse_args()
+    began = time.time()
+    keep_freed_memory()
+    given.out.mkdir(parents=True)
+    config = Config(
+        corpus="pictures",
+        source={"kind": "folder", "path": str(given.folder)},
+        model=json.loads(given.model),
+        state=str(given.out),
+    )
+    source, items = open_source(config.source), given.out / "items.parquet"
+    rows = [{name: getattr(item, name) for name in LISTING_SCHEMA.names} for item in source.list_items()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=LISTING_SCHEMA), items)
+    samples = sorted(given.folder.iterdir())[:SAMPLES]
+    model = load(config.model, samples=lambda: [path.read_bytes() for path in samples])
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    runner = open_runner(lambda: model, config, model.card.dimension, threads=cores, expected=len(rows))
+    watch, order = Watch(), Order("part-00000000", items, 0, len(rows), given.out / "part.parquet")
+    report = make_part(
+        order,
+        source,
+        runner,
+        Nothing(),
+        dimension=model.card.dimension,
+        max_bytes=config.run.max_bytes,
+        watch=watch,
+    )
+    if report.embedded != len(rows):
+        raise SystemExit(f"embedded {report.embedded} of {len(rows)}: {report.reasons}")
+    warm = next(at for at, (_, done) in enumerate(watch.done) if done >= len(rows) / 3)
+    (first, before), (last, done) = watch.done[warm], watch.done[-1]
+    found = {
+        "precision": model.card.precision,
+        "decoder": model.card.decoder,
+        "probe": model.card.probe,
+        "batch": runner.batch_size,
+        "notes": watch.notes,
+        "seconds": report.seconds,
+        "embedding": last - watch.done[0][0],
+        "process": last - began,
+        "steady": (done - before) / (last - first),
+        "steady_from": first,
+        "steady_to": last,
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
