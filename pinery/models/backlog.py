@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 class Backlog:
     """Lets fetching threads go on as long as what they have fetched, and nobody has taken, is less than `room` bytes.
 
-    Positions are taken in order. The one whose turn it is may always be fetched, or nothing would ever be taken.
+    What they fetch is taken in turns. What has its turn may always be fetched, or nothing would ever be taken.
     """
 
     def __init__(self, room: int) -> None:
@@ -17,10 +17,10 @@ class Backlog:
         self._open = True
         self._changed = threading.Condition()
 
-    def wait(self, position: int) -> None:
-        """Waits until there is room for `position`. Raises CancelledError once the backlog is closed."""
+    def wait(self, turn: int) -> None:
+        """Waits until there is room for more of a turn. Raises CancelledError once the backlog is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._held < self._room or position <= self._turn or not self._open)
+            self._changed.wait_for(lambda: self._held < self._room or turn <= self._turn or not self._open)
             if not self._open:
                 raise CancelledError
 
@@ -30,7 +30,7 @@ class Backlog:
             self._held += size
 
     def taken(self, size: int) -> None:
-        """The next position, of so many bytes, was taken."""
+        """The next turn, of so many bytes, was taken."""
         with self._changed:
             self._held -= size
             self._turn += 1

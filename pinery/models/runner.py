@@ -23,6 +23,7 @@ STREAMS_OF_ACCELERATORS = 3
 """One batch is computed, one decoded, and one is the next."""
 BYTES_AHEAD = 256 << 20
 """Of encoded images fetched before their turn; those in batches may be as many again."""
+MOST_TOGETHER = 8
 
 
 class Runner:
@@ -143,27 +144,39 @@ class Runner:
     def _batches(
         self, fetcher: Fetcher, count: int, pool: ThreadPoolExecutor, backlog: Backlog
     ) -> Generator[list[Fetched], None, None]:
-        def fetch(position: int) -> Fetched:
-            backlog.wait(position)
-            fetched = fetcher(position)
-            backlog.fetched(fetched.size)
+        def fetch(turn: int, positions: range) -> list[Fetched]:
+            fetched = []
+            for position in positions:
+                backlog.wait(turn)
+                fetched.append(fetcher(position))
+                backlog.fetched(fetched[-1].size)
             return fetched
 
-        fetching: deque[Future[Fetched]] = deque()
-        submitted = taken = 0
+        fetching: deque[Future[list[Fetched]]] = deque()
+        ready: deque[Fetched] = deque()
+        turns = submitted = taken = largest = 0
         while taken < count:
             batch: list[Fetched] = []
             wanted, room = self.batch_size, BYTES_AHEAD // self.in_flight
+            together = self._together(min(wanted, count), largest)
             while len(batch) < wanted and taken < count and room > 0:
                 ahead = min(count, taken + 2 * max(wanted, self._fetch_threads))
-                for position in range(submitted, ahead):
-                    fetching.append(pool.submit(fetch, position))
-                submitted = max(submitted, ahead)
-                fetched = fetching.popleft().result()
-                backlog.taken(fetched.size)
-                batch.append(fetched)
-                taken, room = taken + 1, room - fetched.size
+                while submitted < ahead:
+                    positions = range(submitted, min(count, submitted + together))
+                    fetching.append(pool.submit(fetch, turns, positions))
+                    turns, submitted = turns + 1, positions.stop
+                if not ready:
+                    ready.extend(fetching.popleft().result())
+                    backlog.taken(sum(fetched.size for fetched in ready))
+                batch.append(ready.popleft())
+                taken, room, largest = taken + 1, room - batch[-1].size, max(largest, batch[-1].size)
             yield batch
+
+    def _together(self, wanted: int, largest: int) -> int:
+        """How many items a thread fetches in a row: several small ones, as handing one over costs what reading does."""
+        # Of those of a turn all are fetched, whatever room there is: they must be few bytes.
+        fitting = BYTES_AHEAD // (4 * self._fetch_threads * largest) if largest else 1
+        return max(1, min(MOST_TOGETHER, wanted // (2 * self._fetch_threads), fitting))
 
 
 @contextmanager

@@ -184,6 +184,28 @@ def test_no_more_bytes_are_fetched_ahead_than_there_is_room_for(monkeypatch):
     assert max(sizes) == -(-room // one.in_flight // len(file)), "a batch holds its share of the bytes, and no more"
 
 
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_small_items_fetched_several_in_a_row_come_in_order_each_with_its_own_fate(device):
+    threads = {}
+
+    def fetch(position):
+        threads[position] = threading.get_ident()
+        if position % 50 == 7:
+            raise BadImageError("broken")
+        if position % 50 == 8:
+            raise MovedError("gone")
+        return png(colour(position))
+
+    outcomes = flat(run(MeanColour(batch_size=64), 1000, fetch, fetch_threads=3, device=device))
+    assert [outcome.position for outcome in outcomes] == list(range(1000))
+    for position, outcome in enumerate(outcomes):
+        kind = position % 50
+        assert (outcome.error == "broken", outcome.moved) == (kind == 7, kind == 8)
+        assert kind in (7, 8) or tuple(outcome.values) == colour(position)
+    alone = sum(threads[at] != threads[at + 1] for at in range(500, 999))
+    assert alone < 250, "each was handed over by itself"
+
+
 def test_each_core_computes_a_batch_of_its_own():
     """The model waits for as many batches as there are cores; with fewer at once it would wait for ever."""
     cores = min(torch.get_num_threads(), 4)
