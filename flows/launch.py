@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from pinery.config_file import load_config
 from pinery.models.registry import parse
@@ -22,14 +23,15 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    from flows.progress import on_terminal
-    from flows.reindex import reindex
     from flows.server import prefect_api
-    from flows.upsert import upsert
-    from flows.verify import verify
 
     # Prefect's event queue logs beside all of Prefect's own settings.
     logging.getLogger("EventsWorker").setLevel(os.environ["PREFECT_LOGGING_LEVEL"])
-    flow = {"reindex": reindex, "upsert": upsert, "verify": verify}[name]
-    with prefect_api(), on_terminal():
-        return flow(settings.model_dump(mode="json"), **flags)
+    module = f"flows.{name}"
+    slow = [module, "lancedb"] if settings.index.kind == "lance" else [module]
+    with prefect_api(meanwhile=lambda: list(map(importlib.import_module, slow))):
+        from flows.progress import on_terminal
+
+        with on_terminal():
+            flow = getattr(importlib.import_module(module), name)
+            return cast(dict[str, Any], flow(settings.model_dump(mode="json"), **flags))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -30,10 +30,11 @@ DRAIN_SECONDS = 3.0
 
 
 @contextlib.contextmanager
-def prefect_api() -> Iterator[str]:
+def prefect_api(meanwhile: Callable[[], object] = bool) -> Iterator[str]:
     """Use the configured Prefect API, or start a temporary server and stop it at the end; yields the API's URL.
 
-    Raises TerminalError where the configured one can't be reached or the temporary one doesn't come up.
+    A temporary server takes seconds to come up, in which `meanwhile` is called. Raises what that raises, and
+    TerminalError where the configured API can't be reached or the temporary one doesn't come up.
     """
     if PREFECT_API_URL.value():
         _check_reachable(PREFECT_API_URL.value())
@@ -42,7 +43,7 @@ def prefect_api() -> Iterator[str]:
     with (
         # The server removes the folder too, for this process may be killed.
         tempfile.TemporaryDirectory(prefix="pinery-prefect-", ignore_cleanup_errors=True) as folder,
-        _server(Path(folder)) as url,
+        _server(Path(folder), meanwhile) as url,
         # A heartbeat is for servers that outlive the run; stopping its thread costs a second.
         temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
@@ -68,7 +69,7 @@ def _check_reachable(url: str) -> None:
 
 
 @contextlib.contextmanager
-def _server(folder: Path) -> Iterator[str]:
+def _server(folder: Path, meanwhile: Callable[[], object]) -> Iterator[str]:
     database, log = folder / "prefect.db", folder / "server.log"
     template = cache_root() / f"prefect-{prefect.__version__}.db"
     if template.exists():
@@ -85,6 +86,7 @@ def _server(folder: Path) -> Iterator[str]:
             start_new_session=True,  # Ctrl-C is for the run, which then stops the server
         )
     try:
+        meanwhile()
         _await_health(process, f"http://127.0.0.1:{port}/api/health", log)
         if not template.exists():
             _keep_migrated(database, template)
