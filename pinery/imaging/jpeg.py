@@ -10,8 +10,8 @@ from PIL import Image
 
 from pinery.imaging.decode import ORIENTATION, UPRIGHT
 
-FRAMES, TABLES = (0xC0, 0xC1, 0xC2), (0xDB, 0xC4, 0xDD, *range(0xE0, 0xF0), 0xFE)
-"""JPEG's markers (ITU T.81, table B.1) of the usual frames, and of what may stand before a frame."""
+FRAMES, TABLES, SCAN = (0xC0, 0xC1, 0xC2), (0xDB, 0xC4, 0xDD, *range(0xE0, 0xF0), 0xFE), 0xDA
+"""JPEG's markers (ITU T.81, table B.1) of the usual frames, of what stands around them, and of a scan."""
 EXIF, XMP, ADOBE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Adobe"
 """How segments begin by which the image may be turned, or its colours be no usual ones."""
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
@@ -32,17 +32,19 @@ class PlainJpeg:
 
 def plain_jpeg(data: bytes) -> PlainJpeg | None:
     """What the header of `data` says; None where it is no plain JPEG's, or one that nothing short reads."""
-    at = 2
+    at, frame = 2, None
     if data[:2] != b"\xff\xd8":
         return None
-    while at + 9 < len(data):
-        if data[at] != 0xFF:
-            return None
+    while at + 4 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         segment = data[at + 4 : at + 2 + length]
-        if marker in FRAMES:
-            return _frame(segment)
-        if marker not in TABLES or length < 2 or segment.startswith(ADOBE) or _turned(segment):
+        if marker == SCAN:
+            return frame
+        if marker in FRAMES and frame is None:
+            frame = _frame(segment)
+            if frame is None:
+                return None
+        elif marker not in TABLES or length < 2 or segment.startswith(ADOBE) or _turned(segment):
             return None
         at += 2 + length
     return None

@@ -24,7 +24,7 @@ BATCH_WITHOUT_MODEL = 32
 FIRST_SIZE, LARGEST_SIZE = 0.5, 4
 """Where `auto` begins and ends to look for a batch size, as factors of the model's own."""
 DECODED_TOGETHER = 4
-"""Items that a thread decodes in a row: handing one over takes a fiftieth of decoding it."""
+"""Items that a thread decodes in a row at most: handing one over takes a fiftieth of decoding it."""
 BATCH_BYTES = 512 << 20
 """Of the preprocessed images that `auto` has in memory at most, in all batches together."""
 
@@ -45,6 +45,7 @@ class Embedder:
         expected: int,
         at_once: int,
         alone: bool,
+        decode_threads: int,
     ) -> None:
         """Loads nothing yet.
 
@@ -56,9 +57,10 @@ class Embedder:
             expected: how many images the model will see in all, as far as is known; it is told so.
             at_once: how many threads call.
             alone: whether the model is for one of them at a time.
+            decode_threads: how many threads decode for them, where they don't themselves.
         """
         self._build, self._dimension, self._decoder = build, dimension, decoder
-        self._expected, self._at_once = expected, at_once
+        self._expected, self._at_once, self._decode_threads = expected, at_once, decode_threads
         self._model: Model | None = None
         # Until the model is there to say where `auto` begins, batches are of items that didn't need it.
         self._batch = None if batch == "auto" else BatchSize(batch, batch, fixed=True)
@@ -86,13 +88,18 @@ class Embedder:
             return [fetched.outcome for fetched in batch]
         model = self._loaded()
         prepared = self._prepared(batch, model, clock, decoders)
+        outcomes, seen = [one.outcome for one in prepared], [one.image is not None for one in prepared]
+        # On a device images must be kept until the vectors are there, and nothing else keep them.
         images = [one.image for one in prepared if one.image is not None]
+        del prepared
         if not images:
-            return [one.outcome for one in prepared]
+            return outcomes
         stacked = self._stacked(images, model)
         with self._turn, clock.measure("infer"):
             vectors = iter(self._vectors(stacked, model))
-        return [one.outcome if one.image is None else _judged(one.outcome, next(vectors)) for one in prepared]
+        return [
+            _judged(outcome, next(vectors)) if there else outcome for outcome, there in zip(outcomes, seen, strict=True)
+        ]
 
     def _prepared(self, batch: list[Fetched], model: Model, clock: Clock, decoders: Executor | None) -> list[Prepared]:
         def decode(some: list[Fetched]) -> list[Prepared]:
@@ -101,7 +108,8 @@ class Embedder:
         with clock.measure("decode", self._at_once):
             images = self._decoder.on_device(batch, model)
         left = [fetched for fetched, image in zip(batch, images, strict=True) if image is None]
-        each = [left[at : at + DECODED_TOGETHER] for at in range(0, len(left), DECODED_TOGETHER)]
+        together = max(1, min(DECODED_TOGETHER, len(left) // (2 * self._decode_threads)))
+        each = [left[at : at + together] for at in range(0, len(left), together)]
         lists = map(decode, each) if decoders is None else decoders.map(decode, each)
         decoded = itertools.chain.from_iterable(lists)
         return [
@@ -129,7 +137,7 @@ class Embedder:
             try:
                 return torch.stack([image.to(model.device) for image in images])
             except torch.OutOfMemoryError:
-                images = [image.cpu() for image in images]
+                images[:] = [image.cpu() for image in images]
         return torch.stack(images, out=_room_for(images, model.device))
 
     def _vectors(self, images: torch.Tensor, model: Model) -> list[Vector]:

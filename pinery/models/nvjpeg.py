@@ -13,10 +13,10 @@ from typing import Any, cast
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from pinery.imaging.budget import UNCOUNTED_PIXELS
 from pinery.imaging.jpeg import END, YCBCR, plain_jpeg
+from pinery.models.quick import decode_jpegs
 
 Finish = Callable[[Tensor], Tensor]
 """Preprocesses images of one size, (n, 3, height, width), uint8, where they are: to (n, ...)."""
@@ -25,6 +25,8 @@ LARGEST_PIXELS = 16_000_000
 """Of one JPEG; larger ones are left to the processor, which scales them down while it decodes them."""
 PIXELS_AT_ONCE = 64_000_000
 """Of all JPEGs decoded at once: 0.2 GB as bytes, and 0.8 GB as the floats that they are resized in."""
+FAILURES = 16
+"""Calls that may fail in a batch; what is then left of it is left to the processor."""
 
 
 class DeviceJpegs:
@@ -42,6 +44,7 @@ class DeviceJpegs:
         self._turn = threading.Lock()
         self._works: bool | None = None
         self._stream: torch.cuda.Stream | None = None
+        self._pixels_at_once, self._failures = PIXELS_AT_ONCE, 0
 
     def __call__(self, encoded: Sequence[bytes], max_pixels: int) -> list[Tensor | None]:
         """Each image as `finish` gives it, on the device; None where it takes another decoder's way.
@@ -53,8 +56,9 @@ class DeviceJpegs:
         with self._turn, self._own_stream():
             if self._works is None:
                 self._works = self._tried()
+            self._failures = 0
             if self._works:
-                for chunk in _chunks(encoded, min(max_pixels, LARGEST_PIXELS), self._side):
+                for chunk in _chunks(encoded, min(max_pixels, LARGEST_PIXELS), self._side, self._pixels_at_once):
                     for at, image in zip(chunk, self._finished([encoded[at] for at in chunk]), strict=True):
                         found[at] = image
         return found
@@ -72,11 +76,16 @@ class DeviceJpegs:
             yield
             self._stream.synchronize()
 
-    def _tried(self) -> bool:
+    def _tried(self) -> bool | None:
+        """Whether decoding works here at all; None where memory is too short to tell."""
         buffer = io.BytesIO()
         Image.new("RGB", (64, 64)).save(buffer, "JPEG")
         try:
+            if self._stream is not None and (allocator := torch.cuda.get_allocator_backend()) != "native":
+                raise RuntimeError(f"PyTorch's allocator is {allocator}, which queues work of its own")
             self._sorted(self._decoded([buffer.getvalue()]))
+        except torch.OutOfMemoryError:
+            return None
         except Exception as error:  # noqa: BLE001  torchvision without nvJPEG, a driver too old, an odd processor
             reason = (str(error).splitlines() or [""])[0][:200]
             warnings.warn(
@@ -90,21 +99,29 @@ class DeviceJpegs:
 
     def _finished(self, encoded: list[bytes]) -> list[Tensor | None]:
         """Halves what fails, as one damaged image or too little memory fails a whole call."""
+        if self._failures >= FAILURES:
+            return [None] * len(encoded)
+        short = False
         try:
             return self._sorted(self._decoded(encoded))
-        except RuntimeError:
-            self._check()
+        except RuntimeError as error:
+            self._failures += 1
+            short = isinstance(error, torch.OutOfMemoryError)
+        if self._stream is not None:
+            self._stream.synchronize()  # raises where the device itself is out of order
+        if short:
+            self._pixels_at_once = max(1, self._pixels_at_once // 2)
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
         if len(encoded) == 1:
             return [None]
         half = len(encoded) // 2
         return self._finished(encoded[:half]) + self._finished(encoded[half:])
 
     def _decoded(self, encoded: list[bytes]) -> list[Tensor]:
-        data = [torch.frombuffer(bytearray(one), dtype=torch.uint8) for one in encoded]
         if self._stream is not None:
             self._stream.synchronize()
-        decoded: list[Tensor] = decode_jpeg(data, ImageReadMode.RGB, device=self._device)
-        return decoded
+        return decode_jpegs(encoded, self._device)
 
     def _sorted(self, pixels: list[Tensor]) -> list[Tensor | None]:
         alike: dict[torch.Size, list[int]] = defaultdict(list)
@@ -112,28 +129,23 @@ class DeviceJpegs:
             alike[image.shape].append(at)
         found: list[Tensor | None] = [None] * len(pixels)
         for positions in alike.values():
-            finished = self._finish(torch.stack([pixels[at] for at in positions]))
+            # A crop must not keep the rest of its image in memory.
+            finished = self._finish(torch.stack([pixels[at] for at in positions])).contiguous()
             for at, image in zip(positions, finished, strict=True):
                 found[at] = image
         return found
 
-    def _check(self) -> None:
-        """Wait for what may still be running after an error; raises where the device itself is out of order."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-            torch.cuda.empty_cache()
 
-
-def _chunks(encoded: Sequence[bytes], max_pixels: int, side: int) -> Iterator[list[int]]:
-    """Positions of the images to decode, together at most PIXELS_AT_ONCE."""
+def _chunks(encoded: Sequence[bytes], max_pixels: int, side: int, at_once: int) -> Iterator[list[int]]:
+    """Positions of the images to decode, together at most `at_once` pixels, or one image."""
     chunk: list[int] = []
-    room = PIXELS_AT_ONCE
+    room = at_once
     for at, data in enumerate(encoded):
         if not (pixels := _pixels(data, max_pixels, side)):
             continue
-        if pixels > room:
+        if pixels > room and chunk:
             yield chunk
-            chunk, room = [], PIXELS_AT_ONCE
+            chunk, room = [], at_once
         chunk.append(at)
         room -= pixels
     if chunk:

@@ -132,10 +132,16 @@ class Decoder:
             raise _no_memory() from error
 
     def on_device(self, batch: Sequence[Fetched], model: Model) -> list[torch.Tensor | None]:
-        """What the model's device makes of a batch's images where its decoder is `cuda`; None of all others."""
+        """What the model's device makes of a batch's images where its decoder is `cuda`; None of all others.
+
+        Raises TransientError for want of memory.
+        """
         if model.card.decoder != "cuda":
             return [None] * len(batch)
-        return model.prepare_on_device([fetched.data or b"" for fetched in batch], self.max_pixels)
+        try:
+            return model.prepare_on_device([fetched.data or b"" for fetched in batch], self.max_pixels)
+        except MemoryError as error:
+            raise _no_memory() from error
 
     def _pixels(self, data: bytes, model: Model) -> torch.Tensor:
         side = least_side(model.card.decoder, model.resize_side)

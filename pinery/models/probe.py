@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from pinery.config import ModelSettings
+from pinery.cores import cores
 from pinery.errors import BadImageError
 from pinery.imaging.decode import decode, scaled_size
 from pinery.imaging.scaling import least_side
@@ -27,7 +28,7 @@ from pinery.models.protocol import Model
 LEAST_COSINE = 0.9999
 """Of a vector through a faster decoder to the same image's through the exact one, for `auto` to take that decoder."""
 FASTER = 1.1
-"""Speed over all the processor's cores that makes decoding on the device worth it."""
+"""Speed of the whole over decoding on the processor that makes decoding on the device worth it."""
 TURNS = 3
 
 
@@ -38,14 +39,17 @@ class OnDevice:
     cosine: float
     """The worst of a vector to the exact one."""
     there: float
-    """Images per second on the device."""
+    """Images per second on the device, with what it leaves to the processor."""
     here: float
-    """Images per second on all cores."""
+    """Images per second on the processor."""
+    alone: float
+    """Images per second of the model."""
 
     @property
     def good(self) -> bool:
-        """Whether `auto` may take it."""
-        return self.cosine >= LEAST_COSINE and self.there >= FASTER * self.here
+        """Whether `auto` may take it: as if the device could not compute while it decodes, which some can't."""
+        together = 1 / (1 / self.there + 1 / self.alone)
+        return self.cosine >= LEAST_COSINE and together >= FASTER * min(self.here, self.alone)
 
     @property
     def figures(self) -> dict[str, float]:
@@ -54,6 +58,7 @@ class OnDevice:
             "cuda_decode_cosine": round(self.cosine, 6),
             "cuda_decodes_per_second": round(self.there, 1),
             "cpu_decodes_per_second": round(self.here, 1),
+            "model_images_per_second": round(self.alone, 1),
         }
 
 
@@ -69,13 +74,19 @@ def settle(model: Model, settings: ModelSettings, samples: Callable[[], Sequence
     if settings.decode == "auto" and images():
         decoder, cosine = choose_decoder(model, images(), max_pixels)
         figures = {"decode_cosine": round(cosine, 6)} if decoder != "exact" or cosine < 1 else {}
-        there = compare_on_device(model, images(), max_pixels)
+        there = compare_on_device(model, images(), max_pixels, _decode_threads(settings))
         if cosine >= LEAST_COSINE and there and there.good:
             decoder = "cuda"
         figures |= there.figures if there else {}
         if figures:
             cast(Any, model).card = replace(model.card, decoder=decoder, probe={**model.card.probe, **figures})
     return model
+
+
+def _decode_threads(settings: ModelSettings) -> int:
+    """Of a process that has one of this machine's devices."""
+    devices = torch.cuda.device_count() if settings.device in ("auto", "cuda") else 1
+    return max(1, cores() // max(1, devices))
 
 
 def _pictures(samples: Sequence[bytes], max_pixels: int) -> Iterator[Image.Image]:
@@ -101,29 +112,43 @@ def choose_decoder(model: Model, samples: Sequence[bytes], max_pixels: int) -> t
     return ("scaled" if cosines and worst >= LEAST_COSINE else "exact"), worst
 
 
-def compare_on_device(model: Model, samples: Sequence[bytes], max_pixels: int) -> OnDevice | None:
+def compare_on_device(model: Model, samples: Sequence[bytes], max_pixels: int, threads: int) -> OnDevice | None:
     """What decoding on the model's device does to vectors, and how fast it is; None where it takes none of the samples.
 
-    Arguments as of `choose_decoder`.
+    `threads` is how many would decode on the processor; other arguments as of `choose_decoder`.
     """
+    side = least_side("scaled", model.resize_side)
+
+    def prepare(data: bytes) -> torch.Tensor | None:
+        try:
+            image = prepared_quickly(model, data, max_pixels, side)
+            return model.preprocess(decode(data, max_pixels, side)) if image is None else image
+        except BadImageError:
+            return None
+
     images = model.prepare_on_device(samples, max_pixels)
     taken = [(data, image) for data, image in zip(samples, images, strict=True) if image is not None]
     cosines = [cosine for data, image in taken if (cosine := _to_exact(model, data, max_pixels, image)) is not None]
-    if not cosines:
+    usable = [data for data in samples if prepare(data) is not None]
+    if not cosines or not usable:
         return None
-    encoded = [data for data, _ in itertools.islice(itertools.cycle(taken), model.batch_size)]
-    side = least_side("scaled", model.resize_side)
+    encoded = list(itertools.islice(itertools.cycle(usable), model.batch_size))
+    own = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
 
-    def prepare(data: bytes) -> torch.Tensor:
-        image = prepared_quickly(model, data, max_pixels, side)
-        return model.preprocess(decode(data, max_pixels, side)) if image is None else image
+            def on_device() -> list[torch.Tensor]:
+                there = model.prepare_on_device(encoded, max_pixels)
+                left = [data for data, image in zip(encoded, there, strict=True) if image is None]
+                return [image for image in (*there, *pool.map(prepare, left)) if image is not None]
 
-    cores = torch.get_num_threads()
-    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        here = _per_second(lambda: list(pool.map(prepare, encoded)), len(encoded))
-    torch.set_num_threads(cores)  # threads to come take over what was set last
-    there = _per_second(lambda: model.prepare_on_device(encoded, max_pixels), len(encoded))
-    return OnDevice(min(cosines), there, here)
+            here = _per_second(lambda: list(pool.map(prepare, encoded)), len(encoded))
+            there = _per_second(on_device, len(encoded))
+            ready = on_device()
+    finally:
+        torch.set_num_threads(own)  # threads to come take over what was set last
+    stacked = torch.stack([image.to(model.device) for image in ready])
+    return OnDevice(min(cosines), there, here, _per_second(lambda: model.embed(stacked), len(stacked)))
 
 
 def _per_second(work: Callable[[], object], images: int) -> float:

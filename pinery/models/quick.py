@@ -6,13 +6,31 @@ need not be exact go this way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from pinery.imaging.budget import UNCOUNTED_PIXELS
 from pinery.imaging.jpeg import plain_jpeg
+
+
+def decode_jpegs(encoded: Sequence[bytes], device: torch.device) -> list[Tensor]:
+    """The pixels of JPEGs, each (3, height, width), uint8, decoded on `device` and there.
+
+    Raises RuntimeError if one of them can't be decoded, or torchvision has no decoder for the device.
+    """
+    try:
+        from torchvision.io import ImageReadMode, decode_jpeg  # deprecated since torchvision 0.29
+    except ImportError as error:
+        raise RuntimeError("this torchvision decodes no JPEGs") from error
+    data = [torch.frombuffer(bytearray(one), dtype=torch.uint8) for one in encoded]
+    try:
+        decoded: list[Tensor] = decode_jpeg(data, ImageReadMode.RGB, device=device)
+    except AttributeError as error:
+        raise RuntimeError("this torchvision was built without its codecs") from error
+    return decoded
 
 
 def decode_quickly(data: bytes, least_side: int, size: int, crop: int, mode: str) -> Tensor | None:
@@ -36,8 +54,8 @@ def decode_quickly(data: bytes, least_side: int, size: int, crop: int, mode: str
     if short >= 2 * least_side or short * long > UNCOUNTED_PIXELS or size * size * long // short > UNCOUNTED_PIXELS:
         return None
     try:
-        pixels = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB)
-    except (RuntimeError, AttributeError):  # damaged, for Pillow to say how; or a torchvision without its codecs
+        (pixels,) = decode_jpegs([data], torch.device("cpu"))
+    except RuntimeError:  # damaged, for Pillow to say how; or a torchvision without its codecs
         return None
     if tuple(pixels.shape) != (3, *shape):
         return None

@@ -73,6 +73,7 @@ class Runner:
             expected=expected,
             at_once=self._streams,
             alone=self._own_decoders,
+            decode_threads=decode_threads,
         )
 
     @property

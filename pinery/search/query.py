@@ -132,7 +132,7 @@ def _vector(corpus: Corpus, index: Index, query: Query) -> tuple[list[float], Im
         return [float(x) for x in corpus.model().embed_text([query.text])[0]], None
     data = read_file(query.image or "", corpus.config.run.max_bytes)
     model = corpus.model()
-    # By the decoder of the corpus' own vectors, as the card says.
+    # As near to the corpus' own vectors as the ways of its decoder are to each other.
     side = least_side(model.card.decoder, model.resize_side)
     try:
         picture = decode(data, corpus.config.run.max_pixels, side)

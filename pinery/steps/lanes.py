@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from pinery.config import Config
+from pinery.cores import cores
 from pinery.imaging.budget import PIXELS_AT_ONCE
 from pinery.records import PartReport
 from pinery.steps.make_part import Order, Watch, make_part, open_runner
@@ -52,11 +52,6 @@ def worker_devices(config: Config, gpus: int, parts: int) -> list[str]:
     if runner.kind == "threads" or (runner.kind == "auto" and workers == 1):
         return []
     return [f"cuda:{number % spread}" if spread else device for number in range(workers)]
-
-
-def cores() -> int:
-    """The processor's cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _gpus(config: Config) -> int:

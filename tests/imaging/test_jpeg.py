@@ -51,6 +51,31 @@ def test_it_is_upright_exactly_where_decoding_turns_nothing(orientation: int | N
     assert turned == (orientation in range(2, 9))
 
 
+def segment(marker: int, content: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (2 + len(content)).to_bytes(2, "big") + content
+
+
+@pytest.mark.parametrize(
+    ("marker", "content"),
+    [
+        (0xE1, exif(orientation=6).tobytes()),
+        (0xEE, b"Adobe\0\x64\0\0\0\0\0"),
+        (0xC0, b"\x08\0\x08\0\x08\x01\x01\x11\0"),
+    ],
+    ids=["turned", "Adobe's colours", "a second frame"],
+)
+def test_what_stands_behind_the_frame_counts_too(marker: int, content: bytes) -> None:
+    data = jpeg(PHOTOGRAPH)
+    scan = data.index(b"\xff\xda")
+    assert plain_jpeg(data[:scan] + segment(0xFE, b"a comment") + data[scan:]) == PlainJpeg(260, 300, (1, 2, 3))
+    assert plain_jpeg(data[:scan] + segment(marker, content) + data[scan:]) is None
+
+
+def test_a_header_without_a_picture_is_none() -> None:
+    data = jpeg(PHOTOGRAPH)
+    assert plain_jpeg(data[: data.index(b"\xff\xda")]) is None
+
+
 @pytest.mark.parametrize("orientation", ["1", "6"])
 def test_an_orientation_in_xmp_counts_too(orientation: str) -> None:
     packet = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'

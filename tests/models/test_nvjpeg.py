@@ -92,6 +92,29 @@ def test_what_the_device_refuses_costs_its_neighbours_nothing() -> None:
     assert sum(sizes[1:]) == len(PHOTOGRAPHS), "the first is a trial"
 
 
+def test_many_refusals_leave_the_rest_to_the_processor() -> None:
+    header = PHOTOGRAPHS[0].index(b"\xff\xda")
+    damaged = PHOTOGRAPHS[0][: header + 3] + b"\xff\xd9"
+    one = decoder()
+    assert one([damaged] * 100, LIMIT) == [None] * 100
+    assert close(one(PHOTOGRAPHS[:1], LIMIT)[0], PHOTOGRAPHS[0]), "the next batch is tried again"
+
+
+def test_a_damaged_picture_depends_on_no_neighbour() -> None:
+    """What a decoder leaves unwritten must not be another image's pixels."""
+    damaged = bytearray(PHOTOGRAPHS[0])
+    for at in range(len(damaged) // 2, len(damaged) // 2 + 60):
+        damaged[at] ^= 0x55
+    one = decoder()
+    found = [one([*PHOTOGRAPHS[at:], bytes(damaged)], LIMIT)[-1] for at in range(5)]
+    assert all(image is None for image in found) or all(torch.equal(image, found[0]) for image in found)
+
+
+def test_crops_keep_nothing_else_in_memory() -> None:
+    for image in decoder()(PHOTOGRAPHS, LIMIT):
+        assert image.untyped_storage().nbytes() <= len(PHOTOGRAPHS) * image.nbytes
+
+
 def test_no_memory_for_all_at_once_is_memory_for_fewer() -> None:
     def finish(images: torch.Tensor) -> torch.Tensor:
         if len(images) > 2:
@@ -112,7 +135,7 @@ def test_images_over_the_limit_are_left_alone() -> None:
 @given(st.lists(st.sampled_from([(300, 260), (2000, 1500), (4000, 4000), (4001, 4000)]), max_size=40))
 def test_never_too_many_pixels_at_once(sizes: list[tuple[int, int]]) -> None:
     encoded = [HEADERS[size] for size in sizes]
-    chunks = list(nvjpeg._chunks(encoded, nvjpeg.LARGEST_PIXELS, 256))
+    chunks = list(nvjpeg._chunks(encoded, nvjpeg.LARGEST_PIXELS, 256, nvjpeg.PIXELS_AT_ONCE))
     assert [at for chunk in chunks for at in chunk] == [at for at, size in enumerate(sizes) if size != (4001, 4000)]
     for chunk in chunks:
         assert 0 < sum(width * height for width, height in (sizes[at] for at in chunk)) <= nvjpeg.PIXELS_AT_ONCE

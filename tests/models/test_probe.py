@@ -129,9 +129,14 @@ def test_a_shorter_way_counts_as_much_as_scaling() -> None:
 class OnDevice(Pixels):
     """Its device makes JPEGs as they are but for the left half, which is `off` steps brighter; no others."""
 
-    def __init__(self, off: float = 0, finest: bool = False, *, slow: bool = False) -> None:
+    def __init__(self, off: float = 0, finest: bool = False, *, slow: bool = False, busy: bool = False) -> None:
         super().__init__(finest)
-        self.off, self.slow = off, slow
+        self.off, self.slow, self.busy = off, slow, busy
+
+    def embed(self, batch: torch.Tensor) -> Any:
+        if self.busy:
+            time.sleep(0.1)
+        return super().embed(batch)
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         if not self.slow:
@@ -166,8 +171,8 @@ def test_a_device_that_decodes_faster_and_as_well_does_so() -> None:
 
 @pytest.mark.parametrize(
     "model",
-    [OnDevice(off=40), OnDevice(slow=True), OnDevice(finest=True), Pixels()],
-    ids=["other pixels", "slow", "what it leaves would be scaled", "takes none"],
+    [OnDevice(off=40), OnDevice(slow=True), OnDevice(busy=True), OnDevice(finest=True), Pixels()],
+    ids=["other pixels", "slow", "the model is slower", "what it leaves would be scaled", "takes none"],
 )
 def test_any_other_leaves_it_to_the_processor(model: Pixels) -> None:
     samples = [*MIXED, encoded(photograph(800, 600))] if model.finest else MIXED
@@ -179,9 +184,21 @@ def test_any_other_leaves_it_to_the_processor(model: Pixels) -> None:
 def test_the_worst_image_decides_on_a_device_too() -> None:
     model = OnDevice(off=40)
     model.images = {data: Pixels.preprocess(model, decode(data, LIMIT)) for data in MIXED[:2]}
-    found = compare_on_device(model, MIXED, LIMIT)
+    found = compare_on_device(model, MIXED, LIMIT, 1)
     assert found is not None
     assert found.cosine < LEAST_COSINE
+
+
+def test_an_image_that_only_the_device_reads_is_no_reason_to_fail() -> None:
+    model, whole = OnDevice(), encoded(photograph(100, 90))
+    damaged = b"\xff\xd8 which Pillow refuses"
+    model.images = {damaged: Pixels.preprocess(model, photograph(100, 90))}
+    cores = torch.get_num_threads()
+    found = compare_on_device(model, [damaged, whole], LIMIT, 2)
+    assert found is not None
+    assert found.cosine == pytest.approx(1, abs=1e-6)
+    assert compare_on_device(model, [damaged], LIMIT, 2) is None
+    assert torch.get_num_threads() == cores
 
 
 def test_an_explicit_decoder_is_not_probed() -> None:
