@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import subprocess
 import threading
 import time
@@ -28,13 +30,12 @@ class Busy:
         self._reader.join()
 
     def share(self, begin: float, end: float) -> float:
-        """The mean share of time that the device was busy between two times since the epoch."""
+        """The mean share of time that the device was busy between two times since the epoch; NaN if it wasn't told."""
         seen = [busy for when, busy in self._samples if begin <= when <= end]
-        if not seen:
-            raise SystemExit("nvidia-smi gave no sample during the steady state; give more --images")
-        return mean(seen) / 100
+        return mean(seen) / 100 if seen else math.nan
 
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._samples.append((time.time(), float(line)))
+            with contextlib.suppress(ValueError):  # not told for a part of a device
+                self._samples.append((time.time(), float(line)))

@@ -49,10 +49,11 @@ def rates(
 ) -> dict[str, float]:
     """Images per second of each variant, or of `only` one; without `streams` on this thread, and so on all cores."""
     # Pixels lie as each variant wants them, so that none has to turn them first.
-    images = torch.randn(batch, 3, SIDE, SIDE)
+    device = resolve_device("auto")
+    images = torch.randn(batch, 3, SIDE, SIDE).to(device)
     turned = images.to(memory_format=torch.channels_last)
     found = {}
-    for label, run in runs(name, resolve_device("auto"), batch).items():
+    for label, run in runs(name, device, batch).items():
         if only not in (None, label):
             continue
         pixels = images if label == "fp32" else turned

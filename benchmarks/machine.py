@@ -34,11 +34,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def keep(name: str, title: str, packages: Sequence[str], body: str) -> None:
-    """Print the result and write it to `results/<name>.md`, with machine, versions and date."""
+def keep(name: str, title: str, packages: Sequence[str], body: str, script: str | None = None) -> None:
+    """Print the result and write it to `results/<name>.md`, with machine, versions, date and the command (`script`)."""
     when = datetime.now(UTC).date().isoformat()
     # Of paths only the names: results are published.
-    command = " ".join(["python", f"benchmarks/{name}.py", *(Path(argument).name for argument in sys.argv[1:])])
+    command = " ".join(
+        ["python", f"benchmarks/{script or name}.py", *(Path(argument).name for argument in sys.argv[1:])]
+    )
     text = f"# {title}\n\n{machine()}; {versions(*packages)}; {when}. Made by `{command}`.\n\n{body}\n"
     print(text)
     RESULTS.mkdir(exist_ok=True)

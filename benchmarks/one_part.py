@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 
 from pinery.allocator import keep_freed_memory
 from pinery.config import Config
+from pinery.cores import cores
 from pinery.models.registry import load
 from pinery.records import LISTING_SCHEMA
 from pinery.sources import open_source
@@ -73,8 +73,7 @@ def main() -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema=LISTING_SCHEMA), items)
     samples = sorted(given.folder.iterdir())[:SAMPLES]
     model = load(config.model, samples=lambda: [path.read_bytes() for path in samples])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    runner = open_runner(lambda: model, config, model.card.dimension, threads=cores, expected=len(rows))
+    runner = open_runner(lambda: model, config, model.card.dimension, threads=cores(), expected=len(rows))
     watch, order = Watch(), Order("part-00000000", items, 0, len(rows), given.out / "part.parquet")
     report = make_part(
         order,

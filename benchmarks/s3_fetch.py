@@ -38,6 +38,8 @@ SIDE = 256
 SECONDS = 3.0
 """About how long one measurement takes, as far as the delay decides it."""
 LEAST, MOST = 40, 1500
+START_SECONDS = 120
+"""For all processes to be ready; one that died must not be waited for."""
 CLIENTS = ("1x1", "1x8", "1x16", "1x64", "1x128", "2x32", "2x64", "4x16", "4x64")
 """Processes, and threads of each."""
 
@@ -148,7 +150,7 @@ def work(
     run = prepare(*given)
     run(max(32, given[-1]))  # connections are made, code is warm
     for _ in range(runs.repeats):
-        start.wait()
+        start.wait(START_SECONDS)
         began = time.monotonic()
         run(runs.count)
         pipe.send((began, time.monotonic()))
@@ -161,7 +163,7 @@ def rate(prepare: Callable[..., Run], given: tuple[str, str, int], processes: in
     pipes, clients = [], []
     for _ in range(processes):
         ours, theirs = context.Pipe()
-        clients.append(context.Process(target=work, args=(theirs, start, prepare, given, runs)))
+        clients.append(context.Process(target=work, args=(theirs, start, prepare, given, runs), daemon=True))
         clients[-1].start()
         theirs.close()
         pipes.append(ours)

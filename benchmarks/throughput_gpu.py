@@ -2,8 +2,7 @@
 
 python benchmarks/throughput.py --gpu [--images N] [--rounds N] [--ray-python PYTHON] [--clip-retrieval-python PYTHON]
 
-Needs torch, torchvision, transformers, pyarrow and what `pinery.steps.make_part` does, and no more. Ends with 2 where
-there is no CUDA device.
+Needs neither Prefect nor DuckDB nor LanceDB. Ends with 2 where there is no CUDA device that computes in bf16.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,9 +31,11 @@ from notebook_loop import BATCH as NOTEBOOK_BATCH
 from pictures import save_clip, save_torchvision, write_jpegs
 
 from pinery.config import ModelSettings
+from pinery.cores import cores
 from pinery.imaging.budget import PixelBudget
 from pinery.models.preparing import Clock, Decoder, Fetched, Outcome
 from pinery.models.registry import load
+from pinery.models.runner import STREAMS_OF_ACCELERATORS
 
 BATCH = 256
 TORCHVISION = ("squeezenet1_1", "resnet50")
@@ -71,27 +72,35 @@ def settings(name: str, folder: Path) -> dict[str, Any]:
 
 
 def decoding(model: dict[str, Any], images: Path, seconds: float) -> float:
-    """Images per second that decoding and preprocessing alone make, as a run does them."""
+    """Images per second that decoding and preprocessing alone make, with as many batches in flight as in a run."""
     loaded = load(ModelSettings(**model))
     encoded = [path.read_bytes() for path in itertools.islice(sorted(images.iterdir()), DECODED)]
-    batches = [encoded[at : at + BATCH] for at in range(0, len(encoded), BATCH)]
+    batches = [
+        [Fetched(Outcome(at), data) for at, data in enumerate(encoded[first : first + BATCH])]
+        for first in range(0, len(encoded), BATCH)
+    ]
     decoder, clock = Decoder(PixelBudget(), MAX_PIXELS), Clock({}, {"decode": 1})
-    done, began = 0, 0.0
-    cores = torch.get_num_threads()
-    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for batch in itertools.cycle(batches):
-            fetched = [Fetched(Outcome(at), data) for at, data in enumerate(batch)]
-            there = decoder.on_device(fetched, loaded)
-            left = [one for one, image in zip(fetched, there, strict=True) if image is None]
-            list(pool.map(lambda one: decoder(one, loaded, clock), left))
-            if not began:
-                began = time.perf_counter()  # the first batch allocates
-                continue
-            done += len(batch)
-            if time.perf_counter() - began > seconds:
-                break
-    torch.set_num_threads(cores)
-    return done / (time.perf_counter() - began)
+    own = torch.get_num_threads()
+    one_core = {"initializer": torch.set_num_threads, "initargs": (1,)}
+    with ThreadPoolExecutor(cores(), **one_core) as pool, ThreadPoolExecutor(STREAMS_OF_ACCELERATORS) as streams:
+
+        def decode(some: list[Fetched]) -> None:
+            for one in some:
+                decoder(one, loaded, clock)
+
+        def prepare(batch: list[Fetched]) -> int:
+            there = decoder.on_device(batch, loaded)
+            left = [one for one, image in zip(batch, there, strict=True) if image is None]
+            list(pool.map(decode, [left[at : at + 4] for at in range(0, len(left), 4)]))
+            return len(batch)
+
+        prepare(batches[0])  # it allocates
+        done, began = 0, time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            done += sum(streams.map(prepare, batches))
+        rate = done / (time.perf_counter() - began)
+    torch.set_num_threads(own)
+    return rate
 
 
 def measure(name: str, images: Path, folder: Path, given: argparse.Namespace) -> dict[str, Measured]:
@@ -108,6 +117,7 @@ def measure(name: str, images: Path, folder: Path, given: argparse.Namespace) ->
         figures.decoding.append(decoding(model, images, given.seconds))
         figures.steady.append(run["steady"])
         figures.busy.append(device.share(run["steady_from"], run["steady_to"]))
+        torch.cuda.empty_cache()  # the next one is another process
         print(name, decoder, number, run, figures, file=sys.stderr, flush=True)
     return found
 
@@ -130,21 +140,17 @@ def peers(name: str, images: Path, folder: Path, given: argparse.Namespace) -> d
         )
         return found
     few = ("--images", max(given.subset, 4 * NOTEBOOK_BATCH), "--network", name, "--device", given.device)
-    found["the notebook's loop"] = child(Path(sys.executable), "notebook_loop.py", images, model["weights"], *few)[
-        "jpeg"
-    ]
+    weights = model["weights"]
+    loop = lambda python: child(python, "notebook_loop.py", images, weights, *few)["jpeg"]  # noqa: E731
+    found["the notebook's loop"] = _tried(Path(sys.executable), loop)
     for precision, flags in {"fp32": (), "bf16": ("--bf16",)}.items():
-        out = folder / f"ray-{precision}"
-        found[f"Ray Data, {precision}"] = _tried(
-            given.ray_python,
-            lambda python, out=out, flags=flags: child(
-                python, "ray_data.py", images, model["weights"], out, "--network", name, "--gpu", *flags
-            )["rate"],
-        )
+        arguments = (images, weights, folder / f"ray-{precision}", "--network", name, "--gpu", *flags)
+        ray = lambda python, arguments=arguments: child(python, "ray_data.py", *arguments)["rate"]  # noqa: E731
+        found[f"Ray Data, {precision}"] = _tried(given.ray_python, ray)
     return found
 
 
-def _tried(python: Path | None, work: Any) -> float | str:
+def _tried(python: Path | None, work: Callable[[Path], float]) -> float | str:
     if python is None:
         return "not measured: no interpreter was given"
     try:
@@ -178,9 +184,9 @@ def page(
         f"Images per second on one {torch.cuda.get_device_name()}: {given.images:,} JPEGs of 224 x 224 pixels"
         f" ({pictures:,} pictures) from files to one part's Parquet file in a process of its own, by"
         " `pinery.steps.make_part`, batch `auto`; the model alone on random pixels in batches of"
-        f" {BATCH}; and decoding alone. `scaled` decodes on all cores, `cuda` on the device. Weights are random. Busy"
-        " is nvidia-smi's figure in the steady state, which is from a third of the images on. Median (lowest to"
-        f" highest) of {given.rounds} rounds; peers once."
+        f" {BATCH} on the device; and decoding alone. `scaled` decodes on all cores, `cuda` on the device. Weights are"
+        " random. Busy is nvidia-smi's figure in the steady state, which is from a third of the images on. Median"
+        f" (lowest to highest) of {given.rounds} rounds; peers once."
     )
     measured = table([*head, "GPU busy"], rows)
     judged = table(["bar", "limit", "median", "holds"], bars)
@@ -201,8 +207,14 @@ def main(given: argparse.Namespace) -> None:
     if not torch.cuda.is_available():
         print("no CUDA device: nothing was measured. Run this where torch.cuda.is_available().", file=sys.stderr)
         raise SystemExit(2)
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        print(
+            "this device computes no bf16, in which the model alone is measured; take an Ampere or later one.",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
     given.device = "cuda"
-    keep("throughput_gpu", "Throughput on a GPU", PACKAGES, measured(given))
+    keep("throughput_gpu", "Throughput on a GPU", PACKAGES, measured(given), "throughput")
 
 
 PACKAGES = ["torch", "torchvision", "transformers", "pillow", "pyarrow"]
