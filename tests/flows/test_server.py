@@ -6,9 +6,11 @@ import http.server
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -62,6 +64,26 @@ def test_it_ignores_the_users_modules_and_leaves_no_folder(killed: bool, tmp_pat
         process.stdin.close()
         assert process.wait(timeout=30) == 0
     wait_until(lambda: left(tmp_path) == [], seconds=20)
+
+
+def test_what_fails_meanwhile_ends_the_server_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    children = set(psutil.Process().children())
+
+    def fail() -> None:
+        (found,) = set(psutil.Process().children()) - children
+        started.append(found)
+        raise ImportError("no module named lancedb")
+
+    started: list[psutil.Process] = []
+    with (
+        temporary_settings({PREFECT_API_URL: None}),
+        pytest.raises(ImportError, match="lancedb"),
+        prefect_api(meanwhile=fail),
+    ):
+        pytest.fail("it went on")
+    assert not started[0].is_running()
+    assert list(tmp_path.glob("pinery-prefect-*")) == []
 
 
 class Refuses(http.server.BaseHTTPRequestHandler):
