@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pinery.allocator import keep_freed_memory
 from pinery.config import Config
-from pinery.cores import cores
+from pinery.models.cores import cores
 from pinery.models.registry import load
 from pinery.records import LISTING_SCHEMA
 from pinery.sources import open_source

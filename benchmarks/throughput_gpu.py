@@ -31,8 +31,8 @@ from notebook_loop import BATCH as NOTEBOOK_BATCH
 from pictures import save_clip, save_torchvision, write_jpegs
 
 from pinery.config import ModelSettings
-from pinery.cores import cores
 from pinery.imaging.budget import PixelBudget
+from pinery.models.cores import cores
 from pinery.models.preparing import Clock, Decoder, Fetched, Outcome
 from pinery.models.registry import load
 from pinery.models.runner import STREAMS_OF_ACCELERATORS

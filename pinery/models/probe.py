@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 
 from pinery.config import ModelSettings
-from pinery.cores import cores
 from pinery.errors import BadImageError
 from pinery.imaging.decode import decode, scaled_size
 from pinery.imaging.scaling import least_side
+from pinery.models.cores import cores
 from pinery.models.network import TorchModel
 from pinery.models.precision import settle_precision
 from pinery.models.preparing import Vector, prepared_quickly

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from pinery.config import Config
-from pinery.cores import cores
 from pinery.imaging.budget import PIXELS_AT_ONCE
+from pinery.models.cores import cores
 from pinery.records import PartReport
 from pinery.steps.make_part import Order, Watch, make_part, open_runner
 from pinery.steps.run import Run
