@@ -129,6 +129,8 @@ def test_a_shorter_way_counts_as_much_as_scaling() -> None:
 class OnDevice(Pixels):
     """Its device makes JPEGs as they are but for the left half, which is `off` steps brighter; no others."""
 
+    batch_size = 8
+
     def __init__(self, off: float = 0, finest: bool = False, *, slow: bool = False, busy: bool = False) -> None:
         super().__init__(finest)
         self.off, self.slow, self.busy = off, slow, busy
@@ -140,7 +142,7 @@ class OnDevice(Pixels):
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         if not self.slow:
-            time.sleep(0.002)
+            time.sleep(0.01)
         return super().preprocess(image)
 
     def prepare_on_device(self, encoded: Sequence[bytes], max_pixels: int) -> list[torch.Tensor | None]:
