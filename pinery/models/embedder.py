@@ -125,6 +125,8 @@ class Embedder:
                 if self._batch is None:
                     own = model.batch_size
                     self._batch = BatchSize(max(1, int(own * FIRST_SIZE)), own * LARGEST_SIZE)
+                if model.card.decoder == "cuda" and not model.device.startswith("cuda"):
+                    self._notes.append(f"the decoder is cuda and the device {model.device}: the processor decodes")
                 self._model = model
             return self._model
 

@@ -274,7 +274,7 @@ class DecodingItself(MeanColour):
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])
 def test_what_the_device_decodes_itself_comes_in_its_place_and_once(device):
-    model = DecodingItself()
+    model, notes = DecodingItself(), []
     vector = np.array([7, 7, 7], np.float32)
 
     def fetch(position):
@@ -283,7 +283,9 @@ def test_what_the_device_decodes_itself_comes_in_its_place_and_once(device):
         return b"known" if position == 7 else png(colour(position))
 
     known = hashlib.sha256(b"known").hexdigest()
-    outcomes = flat(run(model, 30, fetch, lambda sha256: vector if sha256 == known else None, device=device))
+    outcomes = flat(
+        run(model, 30, fetch, lambda sha256: vector if sha256 == known else None, note=notes.append, device=device)
+    )
     expected = [(7, 7, 7) if i == 7 else colour(i) for i in range(30)]
     assert [None if o.values is None else tuple(o.values) for o in outcomes] == [
         None if i == 5 else one for i, one in enumerate(expected)
@@ -291,6 +293,7 @@ def test_what_the_device_decodes_itself_comes_in_its_place_and_once(device):
     assert outcomes[5].error == "broken"
     assert sorted(model.left) == list(range(0, 30, 3))
     assert sum(model.taken) == 30
+    assert notes == ["the decoder is cuda and the device cpu: the processor decodes"]
 
 
 def test_only_the_decoder_cuda_asks_the_device():
@@ -307,7 +310,7 @@ def test_decoding_on_the_device_counts_as_decoding():
             return super().prepare_on_device(encoded, max_pixels)
 
     timings = {}
-    list(run(Slow(), 40, device="mps", timings=timings))
+    list(run(Slow(), 40, note=lambda _: None, device="mps", timings=timings))
     assert timings["decode"] > 10 * 0.02 / batch_runner.STREAMS_OF_ACCELERATORS
 
 
