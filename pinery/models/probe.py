@@ -129,8 +129,9 @@ def compare_on_device(model: Model, samples: Sequence[bytes], max_pixels: int, t
     images = model.prepare_on_device(samples, max_pixels)
     taken = [(data, image) for data, image in zip(samples, images, strict=True) if image is not None]
     cosines = [cosine for data, image in taken if (cosine := _to_exact(model, data, max_pixels, image)) is not None]
-    usable = [data for data in samples if prepare(data) is not None]
-    if not cosines or not usable:
+    # Nothing is decoded again where the device took nothing, as on every processor.
+    usable = [data for data in samples if prepare(data) is not None] if cosines else []
+    if not usable:
         return None
     encoded = list(itertools.islice(itertools.cycle(usable), model.batch_size))
     own = torch.get_num_threads()
