@@ -33,6 +33,7 @@ from pictures import save_clip, save_torchvision, write_jpegs
 from pinery.config import ModelSettings
 from pinery.imaging.budget import PixelBudget
 from pinery.models.cores import cores
+from pinery.models.embedder import DECODED_TOGETHER
 from pinery.models.preparing import Clock, Decoder, Fetched, Outcome
 from pinery.models.registry import load
 from pinery.models.runner import STREAMS_OF_ACCELERATORS
@@ -46,6 +47,7 @@ PICTURES = 16_384
 DECODED = 4_096
 MAX_PIXELS = 64_000_000
 OF_CEILING, OF_PEER = 0.80, 2.0
+PACKAGES = ["torch", "torchvision", "transformers", "pillow", "pyarrow"]
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ def decoding(model: dict[str, Any], images: Path, seconds: float) -> float:
         def prepare(batch: list[Fetched]) -> int:
             there = decoder.on_device(batch, loaded)
             left = [one for one, image in zip(batch, there, strict=True) if image is None]
-            list(pool.map(decode, [left[at : at + 4] for at in range(0, len(left), 4)]))
+            list(pool.map(decode, [left[at : at + DECODED_TOGETHER] for at in range(0, len(left), DECODED_TOGETHER)]))
             return len(batch)
 
         prepare(batches[0])  # it allocates
@@ -104,7 +106,7 @@ def decoding(model: dict[str, Any], images: Path, seconds: float) -> float:
 
 
 def measure(name: str, images: Path, folder: Path, given: argparse.Namespace) -> dict[str, Measured]:
-    """A model's figures with each decoder, and the settings its files were saved under."""
+    """A model's figures with each decoder."""
     found = {decoder: Measured() for decoder in DECODERS}
     for number, (decoder, figures) in itertools.product(range(given.rounds), found.items()):
         model = {**given.models[name], "decode": decoder, "device": given.device}
@@ -215,9 +217,6 @@ def main(given: argparse.Namespace) -> None:
         raise SystemExit(2)
     given.device = "cuda"
     keep("throughput_gpu", "Throughput on a GPU", PACKAGES, measured(given), "throughput")
-
-
-PACKAGES = ["torch", "torchvision", "transformers", "pillow", "pyarrow"]
 
 
 def measured(given: argparse.Namespace) -> str:

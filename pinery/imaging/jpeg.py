@@ -12,7 +12,7 @@ from pinery.imaging.decode import ORIENTATION, UPRIGHT
 
 FRAMES, TABLES, SCAN = (0xC0, 0xC1, 0xC2), (0xDB, 0xC4, 0xDD, *range(0xE0, 0xF0), 0xFE), 0xDA
 """JPEG's markers (ITU T.81, table B.1) of the usual frames, of what stands around them, and of a scan."""
-EXIF, XMP, ADOBE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Adobe"
+EXIF, XMP, ADOBE = b"Exif", b"http://ns.adobe.com/xap/1.0/\0", b"Adobe"
 """How segments begin by which the image may be turned, or its colours be no usual ones."""
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 YCBCR = (1, 2, 3)
@@ -64,7 +64,7 @@ def _turned(segment: bytes) -> bool:
     if segment.startswith(XMP):
         found = XMP_ORIENTATION.search(segment)
         return found is not None and int(found.group(1)) in UPRIGHT
-    if not segment.startswith(EXIF[:4]):
+    if not segment.startswith(EXIF):
         return False
     exif = Image.Exif()
     try:

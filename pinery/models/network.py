@@ -62,8 +62,9 @@ class TorchModel:
         self.preprocess, self.resize_side = preprocess, resize_side
         self._settings, self._quickly, self._finish = settings, quickly, finish
         self._normalise, self._tokenise = normalise, tokenise
-        there = finish is not None and self.device.startswith("cuda")
-        self._jpegs = DeviceJpegs(self.device, cast(Finish, finish), resize_side) if there else None
+        self._jpegs: DeviceJpegs | None = None
+        if finish is not None and self.device.startswith("cuda"):
+            self._jpegs = DeviceJpegs(self.device, finish, resize_side)
         self._dtype = DTYPES[card.precision]
         # Weights are converted once; autocast would do so in each batch.
         network = network.eval().requires_grad_(False).to(self.device, self._dtype)

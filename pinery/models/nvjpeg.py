@@ -83,7 +83,7 @@ class DeviceJpegs:
         try:
             if self._stream is not None and (allocator := torch.cuda.get_allocator_backend()) != "native":
                 raise RuntimeError(f"PyTorch's allocator is {allocator}, which queues work of its own")
-            self._sorted(self._decoded([buffer.getvalue()]))
+            self._preprocessed(self._decoded([buffer.getvalue()]))
         except torch.OutOfMemoryError:
             return None
         except Exception as error:  # noqa: BLE001  torchvision without nvJPEG, a driver too old, an odd processor
@@ -103,7 +103,7 @@ class DeviceJpegs:
             return [None] * len(encoded)
         short = False
         try:
-            return self._sorted(self._decoded(encoded))
+            return self._preprocessed(self._decoded(encoded))
         except RuntimeError as error:
             self._failures += 1
             short = isinstance(error, torch.OutOfMemoryError)
@@ -111,7 +111,7 @@ class DeviceJpegs:
             self._stream.synchronize()  # raises where the device itself is out of order
         if short:
             self._pixels_at_once = max(1, self._pixels_at_once // 2)
-            if self._device.type == "cuda":
+            if self._stream is not None:
                 torch.cuda.empty_cache()
         if len(encoded) == 1:
             return [None]
@@ -123,7 +123,8 @@ class DeviceJpegs:
             self._stream.synchronize()
         return decode_jpegs(encoded, self._device)
 
-    def _sorted(self, pixels: list[Tensor]) -> list[Tensor | None]:
+    def _preprocessed(self, pixels: list[Tensor]) -> list[Tensor | None]:
+        """Those of one size together."""
         alike: dict[torch.Size, list[int]] = defaultdict(list)
         for at, image in enumerate(pixels):
             alike[image.shape].append(at)

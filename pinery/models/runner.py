@@ -24,6 +24,7 @@ STREAMS_OF_ACCELERATORS = 3
 BYTES_AHEAD = 256 << 20
 """Of encoded images fetched before their turn; those in batches may be as many again."""
 MOST_TOGETHER = 8
+"""Items that a thread fetches in a row."""
 
 
 class Runner:

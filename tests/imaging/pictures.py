@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -19,3 +22,10 @@ def photograph(width: int, height: int, seed: int = 0) -> Image.Image:
         cells *= 2
     values = (values - values.mean()) / values.std() * 50 + 120
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+
+
+def jpeg(picture: Image.Image, **options: Any) -> bytes:
+    """The picture as JPEG; options are Pillow's."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", **options)
+    return buffer.getvalue()

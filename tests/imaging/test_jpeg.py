@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
@@ -12,16 +9,10 @@ from PIL import Image
 
 from pinery.imaging.decode import decode
 from pinery.imaging.jpeg import PlainJpeg, plain_jpeg
-from tests.imaging.pictures import photograph
+from tests.imaging.pictures import jpeg, photograph
 
 PHOTOGRAPH = photograph(300, 260)
 ORIENTATION = 0x0112
-
-
-def jpeg(picture: Image.Image, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", **options)
-    return buffer.getvalue()
 
 
 def exif(**tags: int | str) -> Image.Exif:

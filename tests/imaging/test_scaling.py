@@ -14,13 +14,12 @@ from PIL import Image
 from pinery.errors import BadImageError
 from pinery.imaging.decode import decode, pixels_needed, scaled_size
 from pinery.imaging.scaling import DECODERS, MARGINS, least_side
+from tests.imaging import pictures
 from tests.imaging.pictures import photograph
 
 
 def jpeg(picture: Image.Image, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", **{"quality": 90} | options)
-    return buffer.getvalue()
+    return pictures.jpeg(picture, **{"quality": 90} | options)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,13 @@ from pinery.imaging.decode import decode
 from pinery.models import nvjpeg, registry
 from pinery.models.nvjpeg import DeviceJpegs
 from pinery.models.pixels import Pixels
-from tests.imaging.pictures import photograph
+from tests.imaging.pictures import jpeg, photograph
 from tests.models import tiny
 from tests.models.test_clip import save_clip
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 LIMIT = 64_000_000
 PIXELS = Pixels(torchvision.models.get_model_weights("squeezenet1_1").DEFAULT.transforms())
-
-
-def jpeg(picture: Image.Image, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", **options)
-    return buffer.getvalue()
 
 
 def decoder(finish: nvjpeg.Finish = PIXELS.resized) -> DeviceJpegs:

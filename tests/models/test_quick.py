@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -16,19 +13,13 @@ from PIL import Image
 from pinery.imaging.decode import decode
 from pinery.models.pixels import Pixels
 from pinery.models.quick import decode_quickly
-from tests.imaging.pictures import photograph
+from tests.imaging.pictures import jpeg, photograph
 
 LEAST = 512
 PIXELS = {
     name: Pixels(torchvision.models.get_model_weights(name).DEFAULT.transforms())
     for name in ("squeezenet1_1", "vit_b_16", "efficientnet_b0")  # two sides of 256, bilinear and bicubic
 }
-
-
-def jpeg(picture: Image.Image, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", **options)
-    return buffer.getvalue()
 
 
 def exif(orientation: int) -> Image.Exif:
