@@ -1,14 +1,17 @@
 # `make` lists the targets. Everything runs in .venv, made on first use; nothing is written outside this folder.
 PYTHON ?= python3
 VENV := .venv
+NEWEST := .venv-newest
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PINERY_CACHE ?= $(CURDIR)/.pinery/cache
+# Tests run side by side, each process with a Prefect server of its own; more of them than this gain nothing.
+PYTEST := -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 # The demo and the tests use their own Prefect: a configured server elsewhere is none of their business.
 ISOLATED := mkdir -p .pinery/prefect && env -u PREFECT_API_URL PREFECT_HOME=$(CURDIR)/.pinery/prefect
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sample test lint drills bench deploy lock clean
+.PHONY: help demo sample test lint drills slow newest bench deploy lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -35,10 +38,18 @@ sample: $(READY) ## paint the sample corpus, if it is not there
 	@test -d data/sample || $(BIN)/python data/generate.py
 
 test: $(READY) ## the test suite, without the slow drills
-	$(ISOLATED) $(BIN)/python -m pytest -m "not slow"
+	$(ISOLATED) $(BIN)/python $(PYTEST) -m "not slow"
 
 drills: $(READY) ## all drills, and their table: processes killed, faults and outages, full disks, bad images
-	$(ISOLATED) PINERY_DRILLS_TABLE=benchmarks/results/drills.md $(BIN)/python -m pytest -m "slow or drill"
+	$(ISOLATED) PINERY_DRILLS_TABLE=benchmarks/results/drills.md $(BIN)/python $(PYTEST) -m "slow or drill"
+
+slow: $(READY) ## what `make test` leaves out
+	$(ISOLATED) $(BIN)/python $(PYTEST) -m slow
+
+newest: ## the flows' tests with the newest versions that pyproject.toml allows, in an environment of their own
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(ISOLATED) $(NEWEST)/bin/python $(PYTEST) -m "not slow" tests/flows tests/test_cli.py
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
@@ -64,4 +75,4 @@ lock: $(READY) ## write the installed versions to requirements.lock
 	@$(BIN)/python -m pip freeze --exclude-editable | grep -v '@' >> requirements.lock
 
 clean: ## remove the environment and all local state
-	rm -rf $(VENV) .pinery build *.egg-info
+	rm -rf $(VENV) $(NEWEST) .pinery build *.egg-info

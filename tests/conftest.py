@@ -10,6 +10,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+pytest_plugins = ["tests.drills.costs"]
+
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("pinery", deadline=None)
 hypothesis.settings.load_profile("pinery")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from benchmarks.machine import machine, table, versions
 from pinery.records import Stored
 from tests.corpora import COLOURS, config, paint
 from tests.drills.checks import Losses, held
+from tests.drills.costs import RECORDS, add
 from tests.pinecone_server.fixtures import pinecone_environment as pinecone_environment
 from tests.pinecone_server.fixtures import pinecone_server as pinecone_server
 from tests.processes import report, write_config
@@ -20,15 +18,7 @@ from tests.s3_server import s3_server as s3_server
 
 PER_LABEL = 50
 TOTAL = PER_LABEL * len(COLOURS)
-TABLE_VARIABLE = "PINERY_DRILLS_TABLE"
-HEAD = ("drill", "times run", "rows lost", "rows doubled", "rows embedded twice beyond the part in flight")
-
 Record = Callable[[str, int, Losses], None]
-_RECORDS = pytest.StashKey[dict[str, list[int]]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_RECORDS] = {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,27 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("drill")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    records = config.stash[_RECORDS]
-    if not records:
-        return
-    rows = [[name, *(f"{count:,}" for count in counts)] for name, counts in records.items()]
-    terminalreporter.section("drills")
-    terminalreporter.write_line(table(HEAD, rows))
-    if path := os.environ.get(TABLE_VARIABLE):
-        when = datetime.now(UTC).date().isoformat()
-        made = f"{machine()}; {versions('prefect', 'pinecone', 'lancedb', 'torch')}; {when}. Made by `make drills`."
-        Path(path).write_text(f"# Drills\n\n{made}\n\n{table(HEAD, rows)}\n", encoding="utf-8")
-
-
 @pytest.fixture
 def drill_record(request: pytest.FixtureRequest) -> Record:
     """Notes how often a drill was run and what it cost; the counts of one name add up."""
-    records = request.config.stash[_RECORDS]
+    records = request.config.stash[RECORDS]
 
     def record(name: str, times: int, losses: Losses) -> None:
-        before = records.get(name, [0, 0, 0, 0])
-        records[name] = [old + new for old, new in zip(before, (times, *losses), strict=True)]
+        add(records, name, (times, *losses))
 
     return record
 

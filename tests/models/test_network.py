@@ -21,7 +21,7 @@ TINY = {
     "convnext": tiny.save_convnext,
     "swin": tiny.save_swin,
 }
-KINDS = ["squeezenet", *TINY]
+KINDS = [pytest.param("squeezenet", marks=pytest.mark.slow), *TINY]
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -113,7 +113,13 @@ def test_every_architecture_family_is_tested():
     assert {family(name) for name in names()} <= {family(name) for name in FAMILIES}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+QUICK = {"mobilenet_v3_small", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_0"}
+"""Small networks, one of each form of last layer: in a sequence, alone, and as a convolution."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+)
 def test_features_are_what_the_last_layer_sees(name, tmp_path, picture):
     torch.manual_seed(2)
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
