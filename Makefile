@@ -4,6 +4,9 @@ VENV := .venv
 NEWEST := .venv-newest
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# TORCH=cpu installs PyTorch's CPU build: without NVIDIA's libraries and triton, 4 GB less.
+TORCH ?=
 export PINERY_CACHE ?= $(CURDIR)/.pinery/cache
 # Tests run side by side, each process with a Prefect server of its own; more of them than this gain nothing.
 PYTEST := -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
@@ -20,22 +23,25 @@ $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Pinery needs Python 3.11 or later; this is %d.%d. Set PYTHON=python3.x" % v[:2])'
 	@echo "Installing into $(VENV) (PyTorch is large: a few minutes on first use) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+ifeq ($(TORCH),cpu)
+	@$(PIP) --constraint requirements.lock torch torchvision --index-url URL-OF-AN-INDEX
+endif
+	@$(PIP) --constraint requirements.lock --editable '.[dev]'
 	@touch $@
 
 demo: $(READY) sample ## environment, sample corpus, one run into the embedded index, one search
 	@$(ISOLATED) $(BIN)/pinery run configs/sample.yaml
 	@echo
-	@echo "The five nearest images to balloons-00.jpg:"
-	@$(ISOLATED) $(BIN)/pinery search configs/sample.yaml --id balloons-00.jpg --top-k 5 --grid demo.png
+	@echo "The five nearest images to data/query.jpg, which is not in the corpus:"
+	@$(ISOLATED) $(BIN)/pinery search configs/sample.yaml --image data/query.jpg --top-k 5 --grid demo.png
 	@echo
 	@echo "Next:"
 	@echo "  $(BIN)/pinery show configs/sample.yaml                                    a random sample as a picture"
-	@echo "  $(BIN)/pinery search configs/sample.yaml --image data/sample/city-02.jpg --filter '{\"label\": {\"\$$ne\": \"city\"}}'"
+	@echo "  $(BIN)/pinery search configs/sample.yaml --image data/query.jpg --filter '{\"label\": {\"\$$ne\": \"sunset\"}}'"
 	@echo "  $(BIN)/pinery run configs/sample.yaml --set source.path=YOUR/FOLDER --set corpus=mine"
 
 sample: $(READY) ## paint the sample corpus, if it is not there
-	@test -d data/sample || $(BIN)/python data/generate.py
+	@test -d data/sample -a -f data/query.jpg || $(BIN)/python data/generate.py
 
 test: $(READY) ## the test suite, without the slow drills
 	$(ISOLATED) $(BIN)/python $(PYTEST) -m "not slow"

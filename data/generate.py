@@ -1,4 +1,4 @@
-"""Paints the sample corpus: small JPEGs of eight kinds, the same pixels for the same seed.
+"""Paints the sample corpus: small JPEGs of eight kinds, the same pixels for the same seed; and the demo's query.
 
 python data/generate.py [--out DIR] [--count N] [--seed S]
 """
@@ -15,6 +15,9 @@ from pathlib import Path
 from painters import PAINTERS, image_of
 
 QUALITY = 82
+DATA = Path(__file__).parent
+QUERY_KIND, QUERY_NUMBER, QUERY_SEED = "sunset", 10, 8
+"""The demo's query: another seed than the sample's, so that the corpus doesn't hold it."""
 
 
 def save(n: int, count: int, seed: int, out: Path) -> None:
@@ -33,10 +36,17 @@ def generate(out: Path, count: int, seed: int) -> None:
             pass
 
 
+def paint_query(path: Path) -> None:
+    """Write the demo's query, a sunset that is not in the sample corpus."""
+    kinds = [painter.__name__ for painter in PAINTERS]
+    image = image_of(kinds.index(QUERY_KIND), QUERY_NUMBER, QUERY_SEED)
+    image.save(path, "JPEG", quality=QUALITY, optimize=True)
+
+
 def main() -> None:
     """Parse the arguments and generate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "sample", help="default: data/sample")
+    parser.add_argument("--out", type=Path, default=DATA / "sample", help="default: data/sample")
     parser.add_argument("--count", type=int, default=160)
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
@@ -44,6 +54,8 @@ def main() -> None:
         parser.error("--count must be 1 or more")
     start = time.perf_counter()
     generate(given.out, given.count, given.seed)
+    if given.out == DATA / "sample":
+        paint_query(DATA / "query.jpg")
     size = sum(path.stat().st_size for path in given.out.glob("*.jpg"))
     print(
         f"{given.count} images, {size / 1000:.0f} kB, in {given.out} ({time.perf_counter() - start:.1f} s)",

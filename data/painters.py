@@ -7,29 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from brushes import CANVAS, SIZE, X, Y, below, colour, glow, gradient, paint, picture, ridge, texture
 from PIL import Image, ImageDraw, ImageFilter
-
-
-def sunset(rng: np.random.Generator) -> Image.Image:
-    """A low sun over dark hills."""
-    horizon = rng.uniform(0.6, 0.75)
-    pixels = gradient(
-        (0, colour(rng, 0.76, 0.55, 0.38, 0.04)),
-        (horizon * 0.55, colour(rng, 0.96, 0.6, 0.78)),
-        (horizon, colour(rng, 0.1, 0.62, 1.0)),
-        (1, colour(rng, 0.06, 0.8, 0.9)),
-    )
-    x, y, radius = rng.uniform(0.25, 0.75) * CANVAS, (horizon - rng.uniform(0.02, 0.16)) * CANVAS, rng.uniform(15, 25)
-    clouds = (
-        np.clip(texture(rng, 3, 16) - 0.25, 0, 1)[..., None] * np.clip(1.15 * horizon - Y / CANVAS, 0, 1)[..., None]
-    )
-    pixels += (np.asarray(colour(rng, 0.98, 0.35, 1.0), np.float32) - pixels) * clouds
-    glow(pixels, x, y, radius * 3.2, (255, 205, 120), 0.75)
-    disc = np.clip(radius - np.hypot(X - x, Y - y), 0, 1)[..., None]
-    pixels += (np.asarray((255, 244, 205), np.float32) - pixels) * disc
-    for step, shade in ((0.03, 0.36), (0.12, 0.24), (0.22, 0.13)):
-        line = ridge(rng, horizon + step, 0.05, rng.uniform(0.8, 1.8))
-        below(pixels, line, colour(rng, 0.8, 0.5, shade, 0.03))
-    return picture(pixels)
+from sunsets import sunset
 
 
 def forest(rng: np.random.Generator) -> Image.Image:
