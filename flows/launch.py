@@ -27,7 +27,7 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
 
     # Prefect's event queue logs beside all of Prefect's own settings.
     logging.getLogger("EventsWorker").setLevel(os.environ["PREFECT_LOGGING_LEVEL"])
-    module = f"flows.{name}"
+    module = f"{__package__}.{name}"
     slow = [module, "lancedb"] if settings.index.kind == "lance" else [module]
     with prefect_api(meanwhile=lambda: list(map(importlib.import_module, slow))):
         from flows.progress import on_terminal
