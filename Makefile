@@ -14,7 +14,7 @@ PYTEST := -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 ISOLATED := mkdir -p .pinery/prefect && env -u PREFECT_API_URL PREFECT_HOME=$(CURDIR)/.pinery/prefect
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sample test lint drills slow newest bench deploy lock clean
+.PHONY: help demo sample test lint drills slow newest docs bench deploy lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -61,6 +61,9 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(READY) ## docs/config.md and the editors' schema, from the settings
+	@$(BIN)/python -m pinery.config_reference
 
 bench: $(READY) ## the figures of the README
 	$(BIN)/python benchmarks/memory.py

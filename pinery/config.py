@@ -9,12 +9,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 Clouds = Literal["aws", "gcp", "azure"]
 MAX_WORKERS, MAX_FETCH_THREADS = 64, 256
 LOCAL_FETCH_THREADS, S3_FETCH_THREADS = 16, 64
 """What `run.fetch_threads: auto` is: S3 answers late, and many at once (benchmarks/s3_fetch.py)."""
+
+
+def _counted_in(unit: str) -> Any:
+    return Field(json_schema_extra={"unit": unit})
+
+
+Seconds = Annotated[float, _counted_in("seconds")]
+Share = Annotated[float, _counted_in("share")]
+Bytes = Annotated[int, _counted_in("bytes")]
+Pixels = Annotated[int, _counted_in("pixels")]
+Items = Annotated[int, _counted_in("items")]
+Images = Annotated[int, _counted_in("images")]
+Requests = Annotated[int, _counted_in("requests")]
+Threads = Annotated[int, _counted_in("threads")]
+Processes = Annotated[int, _counted_in("processes")]
+"""Numbers with their units, which docs/config.md shows: every number in a config has one of these types."""
 
 
 class Settings(BaseModel):
@@ -26,9 +42,16 @@ class Settings(BaseModel):
 class SourceBase(Settings):
     """What every source kind takes."""
 
-    metadata: str | None = Field(None, description="A regex over the key with named groups, or `parent`.")
-    sidecar: str | None = Field(None, description="A CSV or Parquet file with an `id` column and metadata columns.")
-    ids: Literal["key", "md5-path"] = "key"
+    metadata: str | None = Field(
+        None,
+        description="Named groups of this regex over the key are metadata; `parent` makes the folder's name a label.",
+    )
+    sidecar: str | None = Field(
+        None, description="This CSV or Parquet file, with an `id` column, adds its other columns to the metadata."
+    )
+    ids: Literal["key", "md5-path"] = Field(
+        "key", description="An item's id is its key (the path below the source), or the MD5 of its path."
+    )
 
     @field_validator("metadata")
     @classmethod
@@ -47,33 +70,42 @@ class SourceBase(Settings):
 class FolderSource(SourceBase):
     """A folder, read recursively."""
 
-    kind: Literal["folder"]
-    path: str
-    version: Literal["stat", "content"] = "stat"
+    kind: Literal["folder"] = Field(description="This names the kind of source.")
+    path: str = Field(description="The images are in this folder.")
+    version: Literal["stat", "content"] = Field(
+        "stat",
+        description="A file has changed when its size or times have, or its hash has, taken anew where those moved.",
+    )
 
 
 class TorchvisionSource(SourceBase):
     """One or more torchvision datasets with `(image, label)` rows."""
 
-    kind: Literal["torchvision"]
-    datasets: list[str] = Field(min_length=1)
-    split: str = "train"
-    root: str = Field("../data/torchvision", description="Where archives are downloaded to and unpacked.")
-    download: bool = True
+    kind: Literal["torchvision"] = Field(description="This names the kind of source.")
+    datasets: list[str] = Field(
+        min_length=1, description="These are names of torchvision's datasets, such as `CIFAR10`."
+    )
+    split: str = Field(
+        "train", description="This part of each dataset is listed: `train`, `test`, or another that it has."
+    )
+    root: str = Field("../data/torchvision", description="Archives are downloaded and unpacked here.")
+    download: bool = Field(True, description="An archive that is not there is downloaded.")
 
 
 class S3Source(SourceBase):
     """Objects under an S3 prefix."""
 
-    kind: Literal["s3"]
-    uri: str
+    kind: Literal["s3"] = Field(description="This names the kind of source.")
+    uri: str = Field(description="The images are below this address: `s3://bucket` or `s3://bucket/prefix`.")
     suffixes: list[str] = Field(
         default=[".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"],
-        description="Endings of keys, in any case; an empty list takes every object.",
+        description="Keys with these endings, in any case, are images; an empty list takes every object.",
     )
-    endpoint_url: str | None = None
-    region: str | None = None
-    profile: str | None = None
+    endpoint_url: str | None = Field(None, description="The S3 API answers here, where it is not Amazon's.")
+    region: str | None = Field(None, description="The bucket is in this region; by default boto3 decides.")
+    profile: str | None = Field(
+        None, description="Credentials come from this profile of AWS's configuration; by default boto3 decides."
+    )
 
     @field_validator("uri")
     @classmethod
@@ -90,14 +122,31 @@ Source = Annotated[FolderSource | TorchvisionSource | S3Source, Field(discrimina
 class ModelSettings(Settings):
     """A model reference and how to load it."""
 
-    name: str
-    weights: str | None = Field(None, description="A path, s3:// or https:// address of a weights file.")
-    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    decode: Literal["auto", "exact", "scaled", "fast", "cuda"] = "auto"
-    batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    device: str = "auto"
-    compile: Literal["auto", "on", "off"] = Field("auto", description="Whether torch.compile speeds the network up.")
+    name: str = Field(
+        description="This is the reference, such as `descriptor` or `torchvision:resnet50#features` (docs/models.md)."
+    )
+    weights: str | None = Field(
+        None, description="Weights come from this file: a path, or an s3:// or https:// address."
+    )
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="The file of `weights` must have this SHA-256."
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="The network computes in this; `auto` is decided on the corpus' first images and kept."
+    )
+    decode: Literal["auto", "exact", "scaled", "fast", "cuda"] = Field(
+        "auto",
+        description="JPEGs are decoded this way (docs/throughput.md); `auto` is decided on the first images and kept.",
+    )
+    batch: Literal["auto"] | Annotated[Images, Field(ge=1)] = Field(
+        "auto", description="So many images are computed at once; `auto` finds out how many pay."
+    )
+    device: str = Field(
+        "auto", description="The model computes here: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` takes the best there is."
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="torch.compile speeds the network up; `auto` tries it where it may pay."
+    )
 
     @field_validator("compile", mode="before")
     @classmethod
@@ -114,22 +163,38 @@ class ModelSettings(Settings):
 class LanceSettings(Settings):
     """The embedded index: LanceDB in a folder of the state."""
 
-    kind: Literal["lance"] = "lance"
-    metric: Literal["cosine", "dotproduct", "euclidean"] = "cosine"
-    prefix: str = Field("pinery", pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=20)
-    name: str | None = Field(None, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=45)
+    kind: Literal["lance"] = Field("lance", description="This names the kind of index.")
+    metric: Literal["cosine", "dotproduct", "euclidean"] = Field(
+        "cosine", description="How the distance between vectors is measured."
+    )
+    prefix: str = Field(
+        "pinery",
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        max_length=20,
+        description="The index' name begins with this where `name` is not given.",
+    )
+    name: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        max_length=45,
+        description="The index has this name; by default `<prefix>-<model>-<model key>`.",
+    )
 
 
 class PineconeSettings(LanceSettings):
     """A serverless Pinecone index; key and host come from the environment, as Pinecone's SDK takes them."""
 
-    kind: Literal["pinecone"]  # type: ignore[assignment]  # narrows the discriminator of the shared settings
-    cloud: Clouds = "aws"
-    region: str = "us-east-1"
-    deletion_protection: bool = False
-    transport: Literal["rest", "grpc"] = Field("rest", description="Of upserts; gRPC sends a third of the bytes.")
-    integration_id: str | None = Field(None, description="Pinecone's storage integration that may read the state's S3.")
-    ready_timeout: float = Field(300, gt=0, description="Seconds to wait for a new index to become ready.")
+    kind: Literal["pinecone"] = Field(description="This names the kind of index.")  # type: ignore[assignment]  # narrows the discriminator of the shared settings
+    cloud: Clouds = Field("aws", description="A new index is made in this cloud.")
+    region: str = Field("us-east-1", description="A new index is made in this region of the cloud.")
+    deletion_protection: bool = Field(False, description="Pinecone refuses to delete the new index.")
+    transport: Literal["rest", "grpc"] = Field(
+        "rest", description="Upserts are sent this way; gRPC sends a third of the bytes."
+    )
+    integration_id: str | None = Field(
+        None, description="This storage integration of Pinecone may read the state's bucket."
+    )
+    ready_timeout: Seconds = Field(300, gt=0, description="A new index may take so long to become ready.")
 
 
 IndexSettings = Annotated[LanceSettings | PineconeSettings, Field(discriminator="kind")]
@@ -138,38 +203,63 @@ IndexSettings = Annotated[LanceSettings | PineconeSettings, Field(discriminator=
 class RunSettings(Settings):
     """Part size and guards."""
 
-    part_rows: int = Field(16384, ge=1, le=1_000_000)
-    delete_guard: float = Field(0.2, ge=0, le=1)
-    change_guard: float = Field(0.5, ge=0, le=1)
-    quarantine_guard: float = Field(0.05, ge=0, le=1)
-    max_pixels: int = Field(64_000_000, ge=1)
-    max_bytes: int = Field(64 * 1024 * 1024, ge=1)
-    fetch_threads: int = Field(
-        LOCAL_FETCH_THREADS,
+    part_rows: Items = Field(
+        16384,
         ge=1,
-        le=MAX_FETCH_THREADS,
-        description="`auto`: 64 for an S3 source, 16 for any other; of each worker.",
+        le=1_000_000,
+        description="So many items are one part, which one task embeds and publishes as one file.",
     )
-    lease_ttl: float = Field(120, ge=1, description="Seconds after which a silent holder on another host is dead.")
-    stall_timeout: float = Field(1800, gt=0, description="Seconds without progress after which a run fails itself.")
+    delete_guard: Share = Field(
+        0.2, ge=0, le=1, description="A plan that deletes more than this of what the index holds is refused."
+    )
+    change_guard: Share = Field(
+        0.5, ge=0, le=1, description="A plan that changes more than this of the items, and over 1,000, is refused."
+    )
+    quarantine_guard: Share = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="A run stops when more than this of the attempts, and over 100, turn out to be bad images.",
+    )
+    max_pixels: Pixels = Field(64_000_000, ge=1, description="An image with more is a bad one.")
+    max_bytes: Bytes = Field(64 * 1024 * 1024, ge=1, description="A file with more is a bad one.")
+    fetch_threads: Annotated[
+        Threads,
+        Field(ge=1, le=MAX_FETCH_THREADS),
+        WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_FETCH_THREADS}]}),
+    ] = Field(
+        LOCAL_FETCH_THREADS,
+        description="Each worker fetches so many images at once; `auto` is 64 from an S3 source, 16 from any other.",
+        json_schema_extra={"shown": "`auto`", "unit": "threads"},
+    )
+    lease_ttl: Seconds = Field(
+        120, ge=1, description="A silent holder of the lease on another host is taken for dead after this."
+    )
+    stall_timeout: Seconds = Field(1800, gt=0, description="A run without progress for this long fails itself.")
 
 
 class UpsertSettings(Settings):
     """How hard the index is driven, and how long an outage is waited out."""
 
-    max_concurrency: int = Field(16, ge=1, le=64)
-    outage_patience: float = Field(900, ge=0, description="Seconds.")
-    load: Literal["auto", "upsert", "import"] = "auto"
+    max_concurrency: Requests = Field(
+        16, ge=1, le=64, description="At most so many requests to Pinecone are in flight."
+    )
+    outage_patience: Seconds = Field(900, ge=0, description="An outage of the index is waited out for so long.")
+    load: Literal["auto", "upsert", "import"] = Field(
+        "auto",
+        description="A new namespace is filled this way; `auto` imports from 1,000,000 rows on, if that is possible.",
+    )
 
 
 class RunnerSettings(Settings):
     """Where parts are embedded."""
 
     kind: Literal["auto", "threads", "processes"] = Field(
-        "auto", description="`auto`: one process per GPU where there are several, else threads of the run's process."
+        "auto",
+        description="Parts are embedded by these; `auto` takes a process per GPU where there are more, else threads.",
     )
-    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_WORKERS)] = Field(
-        "auto", description="Processes; `auto`: one per GPU, or one."
+    workers: Literal["auto"] | Annotated[Processes, Field(ge=1, le=MAX_WORKERS)] = Field(
+        "auto", description="So many processes embed; `auto` is one for each GPU, or one."
     )
 
     @model_validator(mode="after")
@@ -182,32 +272,49 @@ class RunnerSettings(Settings):
 class S3StateSettings(Settings):
     """How the S3 API that holds the state is reached, where the environment doesn't say it all."""
 
-    endpoint_url: str | None = None
-    region: str | None = None
-    profile: str | None = None
+    endpoint_url: str | None = Field(None, description="The S3 API answers here, where it is not Amazon's.")
+    region: str | None = Field(None, description="The bucket is in this region; by default boto3 decides.")
+    profile: str | None = Field(
+        None, description="Credentials come from this profile of AWS's configuration; by default boto3 decides."
+    )
 
 
 class Config(Settings):
     """One corpus: its source, model, index and state. Paths are absolute once loaded."""
 
-    corpus: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
-    namespace: str = Field("", max_length=512)
-    source: Source
-    model: ModelSettings
-    index: IndexSettings = LanceSettings(kind="lance")
-    state: str
-    state_s3: S3StateSettings = S3StateSettings()
-    run: RunSettings = RunSettings()
-    upsert: UpsertSettings = UpsertSettings()
-    runner: RunnerSettings = RunnerSettings()
+    corpus: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="The corpus has this name.")
+    namespace: str = Field(
+        "",
+        max_length=512,
+        description="The corpus fills this namespace of the index.",
+        json_schema_extra={"shown": "the corpus' name"},
+    )
+    source: Source = Field(description="The images are listed from here.")
+    model: ModelSettings = Field(description="This model embeds them: a reference alone, or the keys below.")
+    index: IndexSettings = Field(LanceSettings(kind="lance"), description="This index is kept true.")
+    state: str = Field(
+        description="Listings, vectors and ledgers are kept here: in a folder, or below s3://bucket/prefix."
+    )
+    state_s3: S3StateSettings = Field(
+        S3StateSettings(),
+        description="How the S3 API of the state is reached, where the environment doesn't say it all.",
+    )
+    run: RunSettings = Field(RunSettings(), description="The size of parts, the guards and the limits of a run.")
+    upsert: UpsertSettings = Field(
+        UpsertSettings(), description="How hard the index is driven, and how long an outage is waited out."
+    )
+    runner: RunnerSettings = Field(RunnerSettings(), description="Where parts are embedded.")
+
+    @field_validator("model", mode="before", json_schema_input_type=str | ModelSettings)
+    @classmethod
+    def _a_reference_is_a_model(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, data: Any) -> Any:
         if isinstance(data, dict):
             data = dict(data)
-            if isinstance(data.get("model"), str):
-                data["model"] = {"name": data["model"]}
             if data.get("namespace") in (None, "") and isinstance(data.get("corpus"), str):
                 data["namespace"] = data["corpus"]
             data["run"] = _with_fetch_threads(data.get("run", {}), data.get("source"))

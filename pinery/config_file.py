@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from pinery.config import Config, absolute
+from pinery.config_errors import explain
 from pinery.errors import ConfigError
 
 PATHS = {("state",), ("source", "path"), ("source", "root"), ("source", "sidecar"), ("model", "weights")}
@@ -104,51 +103,9 @@ def _validated(data: dict[str, Any], where: str) -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        lines = [f"  {_line(detail)}" for detail in error.errors(include_url=False)]
+        lines = [f"  {line}" for line in explain(error)]
         count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
         raise ConfigError(f"{where} has {count}:\n" + "\n".join(lines)) from None
-
-
-def _line(detail: ErrorDetails) -> str:
-    location = [str(part) for part in detail["loc"]]
-    valid = _valid_keys(location[:-1]) if detail["type"] in ("extra_forbidden", "missing") else []
-    shown = ".".join(part for part in location if not _is_tag(part, location))
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.5)
-        guess = f"did you mean `{near[0]}`?" if near else f"allowed: {', '.join(valid)}"
-        return f"{shown}: no such key (value {detail['input']!r}); {guess}"
-    if detail["type"] == "missing":
-        return f"{shown}: is missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{shown}: {message[0].lower()}{message[1:]} (value {detail['input']!r})"
-
-
-_TAGS = {"folder", "torchvision", "s3", "lance", "pinecone"}
-
-
-def _is_tag(part: str, location: list[str]) -> bool:
-    return part in _TAGS and len(location) > 1 and location[0] in ("source", "index") and location.index(part) == 1
-
-
-def _valid_keys(location: list[str]) -> list[str]:
-    model: type[BaseModel] = Config
-    for part in location:
-        if part in model.model_fields:
-            candidates = _models(model.model_fields[part].annotation)
-        elif part in _TAGS:
-            candidates = [one for one in candidates if part in get_args(one.model_fields["kind"].annotation)]
-        if not candidates:
-            return []
-        model = candidates[0]
-    return sorted(model.model_fields)
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) is not None or isinstance(annotation, Union):  # type: ignore[arg-type]  # X | Y at run time
-        return [model for argument in get_args(annotation) for model in _models(argument)]
-    return []
 
 
 def _copied(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
+from pinery.config import Config
 from pinery.config_file import load_config
+from pinery.config_reference import groups_of, page, schema, takes, unit
 from pinery.errors import ConfigError
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+ROOT = Path(__file__).parent.parent
+CONFIGS = ROOT / "configs"
 MINIMAL: dict[str, Any] = {
     "corpus": "c",
     "source": {"kind": "folder", "path": "/images"},
@@ -115,3 +121,124 @@ def test_weights_need_their_checksum() -> None:
 def test_a_metadata_regex_must_compile_and_name_groups(metadata: str) -> None:
     with pytest.raises(ConfigError, match=r"source\.metadata"):
         load_config(MINIMAL, [f"source.metadata='{metadata}'"])
+
+
+# What an error suggests.
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("index.kind=pinecon", "'lance' or 'pinecone' (value 'pinecon'); did you mean `pinecone`?"),
+        ("source.kind=foldr", "did you mean `folder`?"),
+        ("runner.kind=thread", "(value 'thread'); did you mean `threads`?"),
+        ("index={}", "index.kind: is missing; it is `lance` or `pinecone`"),
+        ("index=pinecone", "(value 'pinecone'); did you mean `index.kind=pinecone`?"),
+        ("run=3", "run: takes keys of its own, not a value (value 3), such as `run.part_rows`"),
+        ("delete_guard=0.5", "delete_guard: no such key (value 0.5); did you mean `run.delete_guard`?"),
+        ("run.metric=cosine", "run.metric: no such key (value 'cosine'); did you mean `index.metric`?"),
+        ("part_row=3", "did you mean `run.part_rows`?"),
+        ("kind=lance", "did you mean `source.kind`, `index.kind` or `runner.kind`?"),
+        ("source.uri=s3://b", "`source.uri` belongs to kind `s3`, and the kind is `folder`"),
+        ("index.cloud=aws", "`index.cloud` belongs to kind `pinecone`, and the kind is `lance`"),
+        ("bogus=1", "allowed: corpus, index, model, namespace, run, runner, source, state, state_s3, upsert"),
+        ("model.batch=many", "model.batch: input should be `auto` or whole number, 1 or more (images) (value 'many')"),
+        ("run.fetch_threads=many", "input should be `auto` or whole number, 1 to 256 (threads) (value 'many')"),
+        ("upsert.outage_patience=15m", "input should be number, 0 or more (seconds) (value '15m')"),
+        ("upsert.load=import", "upsert.load: import is not possible, because index.kind is not pinecone"),
+    ],
+)  # fmt: skip
+def test_a_slip_is_one_error_that_names_what_was_meant(override: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(MINIMAL | {"index": {"kind": "lance"}}, [override])
+    assert expected in str(caught.value)
+    assert "has 1 error:" in str(caught.value)
+
+
+# The reference and the schema for editors.
+
+
+def test_the_reference_and_the_schema_are_what_the_settings_say() -> None:
+    assert (ROOT / "docs" / "config.md").read_text(encoding="utf-8") == page(), "run `make docs`"
+    assert (ROOT / "docs" / "config.schema.json").read_text(encoding="utf-8") == schema(), "run `make docs`"
+
+
+def keys() -> dict[str, dict[str, Any]]:
+    """Each key of a config by its dotted name and kind, with its schema."""
+    return {
+        f"{heading}: {name}": node
+        for heading, _, group in groups_of(Config.model_json_schema())
+        for name, node in group["properties"].items()
+    }
+
+
+@pytest.mark.parametrize("key", keys())
+def test_the_reference_tells_all_of_a_key(key: str) -> None:
+    node = keys()[key]
+    heading, name = key.rsplit(": ", 1)
+    rows = [line.split(" | ") for line in page().split(f"## {heading}\n")[1].split("\n## ")[0].splitlines()]
+    [row] = [row for row in rows if re.search(rf"^\| `([a-z_0-9]+\.)?{name}`$", row[0])]
+    _, default, allowed, _, about = row
+    assert default.strip()
+    assert allowed.strip()
+    assert re.search(r"[a-z].*\. \|$", about), "a sentence"
+    if "number" in takes(node):
+        assert unit(node), "a number has a unit: give it one of the types such as Seconds in pinery/config.py"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_that_ships_names_the_schema_and_fits_it(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    named = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", first)
+    assert named
+    text = (path.parent / named[1]).read_text(encoding="utf-8")
+    jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    ("changes", "valid"),
+    [
+        ({}, True),
+        ({"model": {"name": "descriptor", "batch": 7}}, True),
+        ({"run": {"fetch_threads": "auto"}}, True),
+        ({"index": {"kind": "pinecone", "cloud": "gcp"}}, True),
+        ({"index": {"kind": "lance", "cloud": "gcp"}}, False),
+        ({"index": {"kind": "pinecon"}}, False),
+        ({"run": {"part_rows": 0}}, False),
+        ({"delete_guard": 0.5}, False),
+        ({"source": {"kind": "s3", "path": "x"}}, False),
+    ],
+    ids=str,
+)
+def test_editors_and_runs_agree_on_a_config(changes: dict[str, Any], valid: bool) -> None:
+    data = MINIMAL | changes
+    fits = jsonschema.validators.validator_for(yaml.safe_load(schema()))(yaml.safe_load(schema())).is_valid(data)
+    try:
+        load_config(data)
+    except ConfigError:
+        assert not valid
+    else:
+        assert valid
+    assert fits == valid
+
+
+@pytest.mark.parametrize("name", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_every_key_that_a_page_shows_exists(name: str) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+    known = {key.rpartition(": ")[2] for key in keys()}
+    for block in blocks:
+        assert set(names_in(yaml.safe_load(block))) <= known
+
+
+def names_in(data: Any) -> list[str]:
+    """Each key of nested mappings."""
+    if not isinstance(data, dict):
+        return []
+    return [name for key, value in data.items() for name in (key, *names_in(value))]
+
+
+def test_the_readmes_config_loads(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [block] = [block for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "corpus:" in block]
+    (tmp_path / "shoes.yaml").write_text(block)
+    assert load_config(tmp_path / "shoes.yaml").index.kind == "pinecone"
