@@ -13,17 +13,10 @@ from typing import Any
 import click
 
 from flows.ending import end
+from flows.help import Commands, examples
 from pinery.errors import ConfigError, DifferentError
 
 Command = Callable[..., Any]
-
-
-class Commands(click.Group):
-    """Lists the commands in the order of a user's day, not of the alphabet."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """The commands' names."""
-        return list(self.commands)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,8 +24,9 @@ class Commands(click.Group):
 def main() -> None:
     """Keep a Pinecone index true to an image corpus, and search it.
 
-    CONFIG is a YAML file such as configs/sample.yaml. Exit codes: 0 done, 1 failed, 2 usage or configuration,
-    3 refused by a guard or a held lease, 130 or 143 stopped by a signal (run the same command again to go on).
+    CONFIG is a YAML file such as configs/sample.yaml; docs/config.md has all of its keys. `pinery COMMAND --help` has
+    examples. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused by a guard or a held lease, 130 or 143
+    stopped by a signal (run the same command again to go on).
     """
 
 
@@ -54,7 +48,7 @@ def command(*options: Callable[[Command], Command]) -> Callable[[Command], click
             wrapped
         )
         wrapped = click.argument("config")(wrapped)
-        return main.command(name=function.__name__)(wrapped)
+        return main.command(name=function.__name__, epilog=examples(function.__name__))(wrapped)
 
     return decorate
 
@@ -120,7 +114,7 @@ def verify(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: A
 
 @command(
     click.option("--image", metavar="PATH-OR-URL", help="Search by an image."),
-    click.option("--text", help="Search by words (models with a text tower)."),
+    click.option("--text", help="Search by words, with a model that embeds texts too, such as clip:."),
     click.option("--id", "item_id", metavar="ID", help="Search by an item of the corpus."),
     click.option("--top-k", type=click.IntRange(1, 10_000), default=10, show_default=True),
     click.option("--filter", "filter_text", metavar="JSON", help='Such as {"label": {"$eq": "seal"}}.'),
@@ -184,7 +178,7 @@ def show(config: str, overrides: tuple[str, ...], *, as_json: bool, grid: str | 
     shown.sample(show(Corpus(load_config(config, overrides)), grid, count, seed), as_json)
 
 
-@main.command()
+@main.command(epilog=examples("models"))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout, nothing else.")
 def models(as_json: bool) -> None:
     """List the model families."""

@@ -1,9 +1,11 @@
-"""How a run shows its progress: bars on a terminal, log lines under a Prefect worker, or nothing."""
+"""How a run shows its progress: bars on a terminal, a line now and then off one, log lines under a Prefect worker."""
 
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from typing import TextIO
 
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
@@ -12,6 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from pinery.steps import run as steps
+
+LINE_SECONDS = 15.0
+"""Between two lines of progress where stderr is no terminal."""
 
 _chosen: list[steps.Progress] = []
 
@@ -33,38 +38,104 @@ class LoggedProgress:
 
 
 class TerminalProgress:
-    """Bars on stderr where that is a terminal; notes in any case."""
+    """Bars on stderr, which is a terminal."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         columns = (TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self.bars = Bars(*columns, console=self._console, transient=True, disable=not sys.stderr.isatty())
+        self._bars = Bars(*columns, console=self._console, transient=True)
         self._tasks: dict[str, TaskID] = {}
         self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the bars while the block runs."""
+        with self._bars:
+            yield
 
     def start(self, stage: str, total: int | None) -> None:
         """See Progress."""
         with self._lock:
             if stage not in self._tasks and total != 0:
-                self._tasks[stage] = self.bars.add_task(stage, total=total)
+                self._tasks[stage] = self._bars.add_task(stage, total=total)
 
     def advance(self, stage: str, items: int) -> None:
         """See Progress."""
         if stage in self._tasks:
-            self.bars.advance(self._tasks[stage], items)
+            self._bars.advance(self._tasks[stage], items)
 
     def note(self, text: str) -> None:
         """See Progress."""
         self._console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
+class LineProgress:
+    """A line now and then on stderr, where that is no terminal: a log file, a job of a CI."""
+
+    def __init__(self, seconds: float = LINE_SECONDS, out: TextIO | None = None) -> None:
+        self._seconds, self._out = seconds, out or sys.stderr
+        self._done: dict[str, int] = {}
+        self._totals: dict[str, int | None] = {}
+        self._moved: list[str] = []
+        """The stages that began or moved on since the last line; where none did, the ones of that line."""
+        self._said = True
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Print a line every some seconds while the block runs."""
+        thread = threading.Thread(target=self._tell, args=(time.monotonic(),), name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def start(self, stage: str, total: int | None) -> None:
+        """See Progress."""
+        with self._lock:
+            self._totals[stage] = total
+            self._done.setdefault(stage, 0)
+            self._note_move(stage)
+
+    def advance(self, stage: str, items: int) -> None:
+        """See Progress."""
+        with self._lock:
+            self._done[stage] = self._done.get(stage, 0) + items
+            self._note_move(stage)
+
+    def note(self, text: str) -> None:
+        """See Progress."""
+        print(text, file=self._out, flush=True)  # a line of progress is what this is for
+
+    def _note_move(self, stage: str) -> None:
+        if self._said:
+            self._moved, self._said = [], False
+        if stage not in self._moved:
+            self._moved.append(stage)
+
+    def _tell(self, began: float) -> None:
+        while not self._ended.wait(self._seconds):
+            with self._lock:
+                stages = ", ".join(self._describe(stage) for stage in self._moved)
+                self._said = True
+            self.note(f"pinery: {stages or 'starting'} (after {time.monotonic() - began:,.0f} s)")
+
+    def _describe(self, stage: str) -> str:
+        done, total = self._done[stage], self._totals.get(stage)
+        counted = f" {done:,} of {total:,}" if total else f" {done:,}" if done else ""
+        return f"{stage}{counted}"
+
+
 @contextlib.contextmanager
 def on_terminal() -> Iterator[None]:
-    """Show the progress of the runs started inside on this process' terminal."""
-    shown = TerminalProgress()
-    _chosen.append(shown)
+    """Show the progress of the runs started inside on this process' stderr."""
+    progress = TerminalProgress() if sys.stderr.isatty() else LineProgress()
+    _chosen.append(progress)
     try:
-        with shown.bars:
+        with progress.shown():
             yield
     finally:
         _chosen.pop()

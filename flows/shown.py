@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ def report(data: dict[str, Any], as_json: bool) -> None:
     table = _table(f"run {data['run']} of corpus {data['corpus']}")
     for name in (*COUNTS, "quarantined", "rejected"):
         if data[name] or name in ("listed", "new", "embedded", "upserted", "quarantined"):
-            _add(table, name, f"{data[name]:,}")
+            _add(table, name, f"{data[name]:,}{_remark(name, data)}")
     stages = [f"{name} {seconds:.1f}" for name, seconds in data["seconds"].items() if seconds >= 0.05]
     _add(table, "seconds", "  ".join(stages))
     if data["embedded"]:
@@ -56,7 +57,7 @@ def preview(data: dict[str, Any], as_json: bool) -> None:
     table = _table(f"plan of corpus {data['corpus']}")
     names = ("listed", "new", "changed", "relabelled", "deleted", "unchanged", "quarantined", "to_embed", "to_upsert")
     for name in names:
-        _add(table, name, f"{data[name]:,}")
+        _add(table, name, f"{data[name]:,}{_remark(name, data)}")
     estimate = data["estimate"]
     if estimate["embed_seconds"] is not None:
         _add(table, "embedding takes about", f"{estimate['embed_seconds']:,.0f} s at the last run's rate")
@@ -77,7 +78,8 @@ def comparison(data: dict[str, Any], as_json: bool) -> None:
     table = _table(f"index {data['kind']}:{data['index']} / {data['namespace']} against corpus {data['corpus']}")
     for name in ("expected", "held", "missing", "extra", "stale", "wrong", "wrong_metadata"):
         _add(table, name.replace("_", " "), f"{data[name]:,}")
-    _add(table, "compared by value", f"{data['checked']:,}{'' if data['full'] else ' (a sample; --full compares all)'}")
+    sampled = not data["full"] and data["checked"] < data["expected"] - data["missing"] - data["stale"]
+    _add(table, "compared by value", f"{data['checked']:,}{' (a sample; --full compares all)' if sampled else ''}")
     if data["rounded"]:
         _add(table, "rounded", f"{data['rounded']:,} vectors are equal only within 1e-6")
     if data["repaired"] is not None:
@@ -130,8 +132,11 @@ def status(data: dict[str, Any], as_json: bool) -> None:
     if data["running"]:
         _add(table, "running", data["running"])
     _add(table, "last run", f"{last['run']}: {last['state']}" if last else "none yet")
+    _add_last_run(table, last or {})
     if last and last.get("error"):
         _add(table, "error", last["error"])
+    if left := ", ".join(f"{count:,} to {what}" for what, count in data.get("left", {}).items() if count):
+        _add(table, "left to do", f"{left}; `pinery run` goes on with it")
     _console().print(table)
     for name in ("quarantined", "rejected"):
         if data[name]:
@@ -151,6 +156,29 @@ def sample(data: dict[str, Any], as_json: bool) -> None:
         return _json(data)
     click.echo(f"picture of {len(data['items'])} items: {Path(data['grid'])}")
     return None
+
+
+def _remark(name: str, data: dict[str, Any]) -> str:
+    """What a count needs to be understood."""
+    if name == "listed" and data["limited"]:
+        return f" (limited to the first {data['limited']:,})"
+    return " (took the vector of an image with the same bytes)" if name == "reused" else ""
+
+
+def _add_last_run(table: Table, last: dict[str, Any]) -> None:
+    """When a run was, and what it counted; a run that ended early has fewer counts, one that died has no end."""
+    for name, word in (("started", "started"), ("finished", "ended")):
+        if name in last:
+            _add(table, word, f"{last[name].replace('T', ' ')}{_duration(last) if name == 'finished' else ''}")
+    names = (*COUNTS, "quarantined", "rejected")
+    counts = [f"{name} {last[name]:,}" for name in names if last.get(name) or (name == "listed" and name in last)]
+    if counts:
+        _add(table, "counts", "  ".join(counts))
+
+
+def _duration(last: dict[str, Any]) -> str:
+    took = datetime.fromisoformat(last["finished"]) - datetime.fromisoformat(last["started"])
+    return f" (after {took})"
 
 
 def _table(title: str) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -43,6 +44,11 @@ def pinery(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*PINERY, *arguments], capture_output=True, text=True, env=environment(**changes), timeout=240
     )
+
+
+def told(ended: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines on stderr, but for those of progress, which a slow machine prints more of."""
+    return [line for line in ended.stderr.splitlines() if not re.fullmatch(r"pinery: .* \(after [\d,]+ s\)", line)]
 
 
 def report(*arguments: str, **changes: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from flows import shown
 from flows.cli import main
@@ -88,6 +90,18 @@ def test_the_readme_names_no_command_that_there_is_not() -> None:
     assert set(re.findall(r"\bpinery ([a-z]+)\b", code)) <= set(COMMANDS)
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_shows_examples_that_it_takes(command: str) -> None:
+    text = CliRunner().invoke(main, [command, "--help"]).output
+    examples = re.findall(r"^ +(pinery .*)$", text.partition("Examples:")[2], re.MULTILINE)
+    assert examples
+    for example in examples:
+        _, name, *arguments = shlex.split(example)
+        main.commands[name].make_context(name, arguments)
+        for path in re.findall(r"configs/\S+|data/\S+", example):
+            assert (ROOT / path).exists()
+
+
 # Errors.
 
 
@@ -152,6 +166,39 @@ def test_with_json_an_error_is_one_object_on_stdout(config: str, arguments: list
     assert words in found["error"]
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run"], "Missing argument 'CONFIG'"),
+        (["fly"], "No such command 'fly'"),
+        (["run", "{config}", "--fast"], "No such option '--fast'"),
+        (["run", "{config}", "--limit", "0"], "Invalid value for '--limit'"),
+        (["search", "{config}", "--top-k", "many"], "Invalid value for '--top-k'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_with_json_wrong_usage_is_one_object_on_stdout(config: str, arguments: list[str], words: str) -> None:
+    done = pinery(*(argument.format(config=config) for argument in arguments), "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["exit_code"]) == (2, 2)
+    assert words in found["error"]
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"), [("none/x.png", "there is no folder"), ("x.docx", "must end in one of .png")]
+)
+@pytest.mark.parametrize("command", [["search", "--id", "a"], ["show"]], ids=" ".join)
+def test_a_picture_that_could_not_be_written_is_an_error_before_work(
+    config: str, tmp_path: Path, command: list[str], grid: str, words: str
+) -> None:
+    name, *arguments = command
+    done = pinery(name, config, *arguments, "--grid", str(tmp_path / grid))
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert not (tmp_path / "none").exists()
 
 
 def test_with_json_a_result_is_one_object_on_stdout(config: str) -> None:
@@ -238,6 +285,54 @@ def test_the_status_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> N
     out = capsys.readouterr().out
     for value in (last["error"], rows[0]["id"], "[/b]", "[/s]"):
         assert value in out
+
+
+STATUS = {"corpus": "c", "state": "/s", "live": None, "held": 0, "parts": 0, "running": None, "quarantined": [],
+          "rejected": []}  # fmt: skip
+
+
+def test_the_status_tells_when_the_last_run_was_and_what_it_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    times = {"started": "2026-11-26T17:00:00+00:00", "finished": "2026-11-26T17:01:30+00:00"}
+    last = {"run": "1", "state": "done", "listed": 1200, "new": 3, "embedded": 3, "upserted": 3, "moved": 0} | times
+    shown.status(STATUS | {"last_run": last, "left": {"embed": 0, "upsert": 0, "delete": 0}}, as_json=False)
+    out = re.sub(" +\n", "\n", capsys.readouterr().out)
+    assert re.search(r"^last run +1: done$", out, re.MULTILINE)
+    assert re.search(r"^ended +2026-11-26 17:01:30\+00:00 \(after 0:01:30\)$", out, re.MULTILINE)
+    assert re.search(r"^counts +listed 1,200  new 3  embedded 3  upserted 3$", out, re.MULTILINE)
+    assert "left to do" not in out
+
+
+def test_the_status_of_a_stopped_run_tells_when_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    times = {"started": "2026-11-26T17:00:00+00:00", "finished": "2026-11-26T17:01:30+00:00"}
+    last = {"run": "1", "state": "stopped", "error": "stopped by SIGINT (Ctrl-C)", "listed": 1200} | times
+    shown.status(STATUS | {"last_run": last, "left": {"embed": 1100, "upsert": 7, "delete": 0}}, as_json=False)
+    out = re.sub(" +\n", "\n", capsys.readouterr().out)
+    assert re.search(r"^last run +1: stopped$", out, re.MULTILINE)
+    assert re.search(r"^error +stopped by SIGINT", out, re.MULTILINE)
+    assert re.search(r"^left to do +1,100 to embed, 7 to upsert; `pinery run` goes on with it$", out, re.MULTILINE)
+
+
+COMPARED = {"kind": "lance", "index": "i", "namespace": "n", "corpus": "c", "held": 50, "extra": 0, "wrong": 0,
+            "wrong_metadata": 0, "rounded": 0, "repaired": None, "differences": None}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("expected", "missing", "checked", "full", "sample"),
+    [(50, 0, 50, False, False), (50, 0, 20, False, True), (50, 2, 48, False, False), (50, 0, 50, True, False)],
+)
+def test_a_comparison_is_called_a_sample_only_where_it_is_one(
+    expected: int, missing: int, checked: int, full: bool, sample: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {"expected": expected, "missing": missing, "stale": 0, "checked": checked, "full": full}
+    shown.comparison(COMPARED | counts, as_json=False)
+    assert ("a sample; --full compares all" in capsys.readouterr().out) == sample
+
+
+def test_a_limited_run_says_so_where_it_says_how_many_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    shown.report(QUIET | {"listed": 318, "limited": 10}, as_json=False)
+    assert "318 (limited to the first 10)" in capsys.readouterr().out
+    shown.report(QUIET | {"listed": 318}, as_json=False)
+    assert "limited" not in capsys.readouterr().out
 
 
 QUIET = dict.fromkeys((*shown.COUNTS, "quarantined", "rejected", "held", "attempted"), 0) | {

@@ -8,7 +8,7 @@ from pathlib import Path
 from pinery.config_file import load_config
 from pinery.steps.corpus import Corpus
 from tests.corpora import config
-from tests.processes import pinery, write_config
+from tests.processes import pinery, told, write_config
 
 
 def test_a_run_without_any_prefect_server(images: Path, tmp_path: Path) -> None:
@@ -18,11 +18,11 @@ def test_a_run_without_any_prefect_server(images: Path, tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert "embedded     11" in first.stdout
     assert "verified" in first.stdout
-    [warning] = first.stderr.strip().splitlines()
+    [warning] = told(first)
     assert warning.startswith("WARNING: 1 quarantined and 0 rejected items are not in the index")
     second = pinery("run", str(path), "--json", PREFECT_API_URL="", PREFECT_LOGGING_LEVEL="CRITICAL")
     assert second.returncode == 0, second.stderr
-    assert second.stderr == ""
+    assert told(second) == []
     report = json.loads(second.stdout)
     expected = {
         "run", "corpus", "model_key", "index", "listed", "new", "changed", "relabelled", "deleted", "unchanged",
@@ -53,11 +53,11 @@ def test_verify_ends_with_one_while_a_difference_remains(images: Path, tmp_path:
     assert [counts[name] for name in ("missing", "extra", "stale", "wrong", "wrong_metadata", "checked")] == [
         1, 0, 0, 0, 0, 11
     ]  # fmt: skip
-    told = pinery("verify", str(path), PREFECT_API_URL="")
-    assert told.returncode == 1
-    [line] = told.stderr.strip().splitlines()
+    again = pinery("verify", str(path), PREFECT_API_URL="")
+    assert again.returncode == 1
+    [line] = told(again)
     assert "1 missing; --repair upserts and deletes only the difference" in line
-    assert counts["differences"].rpartition("/")[0] in told.stdout
+    assert counts["differences"].rpartition("/")[0] in again.stdout
     mended = pinery("verify", str(path), "--repair", PREFECT_API_URL="")
     assert mended.returncode == 0, mended.stderr
     assert "1 upserted, 0 deleted" in mended.stdout
@@ -77,7 +77,7 @@ def test_a_users_mistake_is_one_line_on_stderr(images: Path, tmp_path: Path) -> 
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
     ended = pinery("run", str(path), "--set", f"source.path={tmp_path / 'none'}", PREFECT_API_URL="")
     assert ended.returncode == 2
-    [line] = ended.stderr.strip().splitlines()
+    [line] = told(ended)
     assert line.startswith("pinery: folder")
     assert "none does not exist" in line
     refused = pinery("run", str(path), "--limit", "500", "--json", PREFECT_API_URL="")
@@ -92,7 +92,7 @@ def test_a_refusal_is_one_line_on_stderr(images: Path, tmp_path: Path) -> None:
         (images / f"red-{number}.jpg").unlink()
     refused = pinery("run", str(path), PREFECT_API_URL="")
     assert refused.returncode == 3
-    [line] = refused.stderr.strip().splitlines()
+    [line] = told(refused)
     assert line.startswith("pinery: ")
     assert "delete_guard" in line
 
@@ -101,6 +101,6 @@ def test_a_dead_prefect_api_is_named_without_its_credentials(images: Path, tmp_p
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
     ended = pinery("run", str(path), PREFECT_API_URL="http://me:hidden@127.0.0.1:9/api")
     assert ended.returncode == 1
-    [line] = ended.stderr.strip().splitlines()
+    [line] = told(ended)
     assert line.startswith("pinery: PREFECT_API_URL=http://127.0.0.1:9/api does not answer; start that server or unset")
     assert line.endswith(f"Run the same command again to go on: pinery run {path}")

@@ -76,6 +76,10 @@ FAMILIES = (
 )
 
 
+LAYERS = ("features", "logits")
+"""The layers of a torchvision model that a reference may name; without one it is the logits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A model reference in its parts; `str()` gives the text again."""
@@ -161,9 +165,19 @@ def _changes(stored: ModelCard, loaded: ModelCard) -> str:
 
 def _hint(text: str) -> str:
     names: list[str] = importlib.import_module("pinery.models.torchvision").names()
-    name = re.split("[@#]", text.lower())[0]
+    name, weights, layer = _loosely_parted(text)
     repo = name.partition(":")[2] or "<repo or folder>"
-    known = ["descriptor", f"clip:{repo}", f"hf:{repo}", *(f"torchvision:{n}" for n in names)]
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    known = ["descriptor", f"clip:{repo}", f"hf:{repo}", *(f"torchvision:{n}" for n in names), *names]
+    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    meant = f"torchvision:{nearest[0]}" if nearest and nearest[0] in names else "".join(nearest)
+    if meant.startswith("torchvision:"):
+        meant += weights + "".join(f"#{one}" for one in difflib.get_close_matches(layer.lower(), LAYERS, n=1))
     shapes = ", ".join(f"`{row.reference}`" for row in FAMILIES)
-    return (f"did you mean `{nearest[0]}`? " if nearest else "") + f"References look like {shapes}."
+    return (f"did you mean `{meant}`? " if meant else "") + f"References look like {shapes}."
+
+
+def _loosely_parted(text: str) -> tuple[str, str, str]:
+    """The name, the weights with their `@`, and the layer without its `#`, of what is no reference."""
+    text, _, layer = text.partition("#")
+    name, at, weights = text.partition("@")
+    return name, at + weights, layer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import textwrap
 import unicodedata
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from pinery.errors import ConfigError
 
 PICTURE = 200
 """Edge of a tile's picture in pixels."""
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""What Pillow calls the format of a picture, by the end of its name."""
 CAPTION = 54
 GAP = 16
 EDGE = 4
@@ -40,11 +43,25 @@ class Tile:
     score: float | None = None
 
 
+def check_grid(path: Path) -> None:
+    """Raise ConfigError where a picture can't be written to `path`: another format, or no folder that takes a file."""
+    if path.suffix.lower() not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise ConfigError(f"the picture {path} can't be drawn: its name must end in one of {known}")
+    if path.is_dir():
+        raise ConfigError(f"the picture can't be written to {path}, which is a folder; give a file in it")
+    if not path.parent.is_dir():
+        raise ConfigError(f"the picture can't be written to {path}: there is no folder {path.parent}; make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError(f"the picture can't be written to {path}: permission denied; give another path")
+
+
 def draw_grid(tiles: Sequence[Tile], path: Path, columns: int = 5, query: Tile | None = None) -> Path:
-    """Draw `tiles` in reading order to a PNG at `path` (folders are made) and return it; `query` goes first, marked.
+    """Draw `tiles` in reading order to a picture at `path` and return the path; `query` goes first, marked.
 
     Raises ConfigError where there is nothing to draw, `columns` is less than 1 or `path` can't be written.
     """
+    check_grid(path)
     shown = [*([query] if query else []), *tiles]
     if not shown:
         raise ConfigError("nothing to draw: the grid has no tiles; search in a corpus that has been run")
@@ -58,8 +75,7 @@ def draw_grid(tiles: Sequence[Tile], path: Path, columns: int = 5, query: Tile |
         row, column = divmod(n, across)
         _draw_tile(canvas, tile, GAP + column * step_x, GAP + row * step_y, is_query=tile is query)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        canvas.save(path, "PNG")
+        canvas.save(path, FORMATS[path.suffix.lower()])
     except OSError as error:
         raise ConfigError(f"the grid can't be written to {path}: {error.strerror or error}") from error
     return path

@@ -18,7 +18,7 @@ from pinery.imaging.decode import decode
 from pinery.imaging.scaling import least_side
 from pinery.indexes.protocol import Index
 from pinery.records import Match
-from pinery.search.grid import Tile, draw_grid
+from pinery.search.grid import Tile, check_grid, draw_grid
 from pinery.steps.corpus import Corpus
 from pinery.steps.stored import current_listing
 
@@ -60,11 +60,13 @@ def search(corpus: Corpus, query: Query) -> Answer:
     """Answer a query from the live index of a corpus.
 
     Raises ConfigError for a query that can't be answered (no run yet, an unknown id, an unreadable image, no text
-    tower), IndexMismatchError where the index holds another model's vectors.
+    tower, a picture that can't be written), IndexMismatchError where the index holds another model's vectors.
     """
     given = [name for name in ("image", "text", "id") if getattr(query, name) is not None]
     if len(given) != 1:
         raise ConfigError(f"give exactly one of --image, --text and --id, not {' and '.join(given) or 'none'}")
+    if query.grid is not None:
+        check_grid(Path(query.grid))
     entry = live_entry(corpus)
     index = corpus.open_index(entry)
     vector, picture = _vector(corpus, index, query)
@@ -72,7 +74,7 @@ def search(corpus: Corpus, query: Query) -> Answer:
     found = index.query(vector, query.top_k, query.filter)
     known = uris.of([match.id for match in found])
     matches = [replace(match, uri=known.get(match.id, "")) for match in found]
-    return Answer(matches, _grid(corpus, query, picture, matches) if query.grid else None)
+    return Answer(matches, _grid(corpus, query, picture, matches) if query.grid is not None else None)
 
 
 def live_entry(corpus: Corpus) -> IndexEntry:

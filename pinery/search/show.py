@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from pinery.search.grid import draw_grid
+from pinery.search.grid import check_grid, draw_grid
 from pinery.search.query import tile
 from pinery.steps.corpus import Corpus
 from pinery.steps.stored import current_listing
@@ -17,8 +17,10 @@ from pinery.steps.stored import current_listing
 def show(corpus: Corpus, grid: str | None, count: int, seed: int) -> dict[str, Any]:
     """Draw `count` random items of the current listing; the same seed draws the same ones.
 
-    Raises ConfigError before the first run.
+    Raises ConfigError before the first run, and where the picture can't be written.
     """
+    picture = Path(f"show-{corpus.config.corpus}.png" if grid is None else grid)
+    check_grid(picture)
     path = str(current_listing(corpus))
     with duckdb.connect() as con:
         rows = con.execute(
@@ -26,7 +28,7 @@ def show(corpus: Corpus, grid: str | None, count: int, seed: int) -> dict[str, A
             [path, seed, count],
         ).fetchall()
     tiles = [tile(corpus, row[0], (row[1], row[2]), json.loads(row[3])) for row in rows]
-    drawn = draw_grid(tiles, Path(grid or f"show-{corpus.config.corpus}.png"))
+    drawn = draw_grid(tiles, picture)
     return {
         "grid": str(drawn),
         "items": [{"id": row[0], "uri": row[1], "metadata": json.loads(row[3])} for row in rows],

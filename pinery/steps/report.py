@@ -11,7 +11,7 @@ from typing import Any
 from pinery.checkpoint.alias import write_alias
 from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.store import Store
-from pinery.errors import LeaseLostError, PineryError, RefusedError
+from pinery.errors import LeaseLostError, PineryError, RefusedError, StoppedError
 from pinery.planning.plan import PlanCounts, fold_ledger, snapshot_rows
 from pinery.records import LEDGER_SCHEMA, PartReport, UpsertReport
 from pinery.steps.compare import Comparison
@@ -163,14 +163,28 @@ def _fail(run: Run, report: dict[str, Any], error: BaseException) -> None:
         run.lease.check()
     except LeaseLostError:
         return  # whoever has the lease now does the writing
+    state, reason = end_of(error)
     failed = report | {
-        "state": "refused" if isinstance(error, RefusedError) else "failed",
+        "state": state,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "error": str(error) or type(error).__name__,
+        "error": reason,
         "seconds": {name: round(value, 2) for name, value in run.seconds.items()},
         "verified": False,
     }
     _write(run, failed)
+
+
+def end_of(error: BaseException) -> tuple[str, str]:
+    """The state of a run that ended by `error` (`refused`, `stopped` by a signal, or `failed`), and the reason."""
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped", "stopped by SIGINT (Ctrl-C)"
+    reason = str(error) or type(error).__name__
+    if isinstance(error, RefusedError | StoppedError):
+        return "refused" if isinstance(error, RefusedError) else "stopped", reason
+    if isinstance(error, Exception):
+        return "failed", reason
+    # SIGTERM, as Prefect and the command line raise it, or the interpreter's end: neither is a fault.
+    return "stopped", "stopped by SIGTERM" if type(error).__name__ in ("TerminationSignal", "Terminated") else "stopped"
 
 
 def _make_live(run: Run) -> None:

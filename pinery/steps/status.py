@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from pinery.checkpoint.lease import read_holder
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parts import Checkpoint
@@ -17,13 +19,20 @@ from pinery.steps.find_index import read_recorded
 from pinery.steps.stored import current_listing, last_report, undisturbed
 from pinery.steps.tables import connect, define_tables
 
+NOTHING_LEFT = {"embed": 0, "upsert": 0, "delete": 0}
+"""What the next run has to do with the current listing: items to embed, rows to upsert and to delete."""
+
 
 def status(corpus: Corpus) -> dict[str, Any]:
-    """The state of a corpus; loads no model, reaches no index. `quarantined` and `rejected` are lists of rows."""
+    """The state of a corpus; loads no model, reaches no index. `quarantined` and `rejected` are lists of rows.
+
+    `left` counts what the next run has to do with the current listing.
+    """
     card = None if state_id(corpus.store, create=False) is None else corpus.stored_card()
     if card is None:
         return {"corpus": corpus.config.corpus, "state": corpus.store.root, "last_run": None, "live": None,
-                "running": None, "quarantined": [], "rejected": [], "parts": 0, "held": 0}  # fmt: skip
+                "running": None, "quarantined": [], "rejected": [], "parts": 0, "held": 0,
+                "left": NOTHING_LEFT}  # fmt: skip
     alias, _ = corpus.alias()
     holder = read_holder(corpus.store, corpus.paths.lease(card.key))
     report = last_report(corpus)
@@ -47,7 +56,7 @@ def status(corpus: Corpus) -> dict[str, Any]:
 
 def _rows(corpus: Corpus, checkpoint: Checkpoint) -> dict[str, Any]:
     if corpus.current_listing() is None:
-        return {"held": 0, "quarantined": [], "rejected": []}
+        return {"held": 0, "quarantined": [], "rejected": [], "left": NOTHING_LEFT}
     recorded = read_recorded(corpus)
     ledger = Ledger(corpus.store, corpus.index_paths, 0, recorded.first_epoch) if recorded else None
     scratch = Path(tempfile.mkdtemp(prefix="pinery-status-"))
@@ -65,6 +74,12 @@ def _rows(corpus: Corpus, checkpoint: Checkpoint) -> dict[str, Any]:
                      ON r.id = s.id AND r.version = s.version AND r.metadata_hash = s.metadata_hash
                 WHERE s.refused GROUP BY s.id, l.uri ORDER BY s.id
             """).to_arrow_table()
+            left = {name: _count(con, f"to_{name}") for name in NOTHING_LEFT}
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return {"held": held, "quarantined": bad.to_pylist(), "rejected": refused.to_pylist()}
+    return {"held": held, "quarantined": bad.to_pylist(), "rejected": refused.to_pylist(), "left": left}
+
+
+def _count(con: duckdb.DuckDBPyConnection, rows: str) -> int:
+    [(count,)] = con.execute(f"SELECT count(*) FROM {rows}").fetchall()
+    return int(count)

@@ -88,7 +88,9 @@ def test_a_signal_ends_a_run_cleanly_and_the_last_line_says_how_to_go_on(
     assert len(parts(state)) < 30, "it ran to its end instead"
     told = report("status", str(config_file))
     assert told["running"] is None, "the lease was let go of"
-    assert told["last_run"]["state"] == "failed"
+    assert told["last_run"]["state"] == "stopped"
+    assert name in told["last_run"]["error"]
+    assert told["left"]["embed"] + told["left"]["upsert"] > 0
     if number == signal.SIGTERM:
         drill_record("SIGTERM", 1, check_recovery(config_file, undisturbed))
 

@@ -41,7 +41,11 @@ def test_references(text, reference, canonical):
         ("resnet50", "`torchvision:resnet50`"),
         ("squeezenet1_1", "`torchvision:squeezenet1_1`"),
         ("torchvison:vgg16", "`torchvision:vgg16`"),
-        ("torchvision:vgg16#feature", "`torchvision:vgg16`"),
+        ("torchvision:vgg16#feature", "`torchvision:vgg16#features`"),
+        ("resnet50#feature", "`torchvision:resnet50#features`"),
+        ("resnet50@IMAGENET1K_V2#Features", "`torchvision:resnet50@IMAGENET1K_V2#features`"),
+        ("torchvison:resnet18#logit", "`torchvision:resnet18#logits`"),
+        ("torchvision:vgg16#pool", "`torchvision:vgg16`"),
         ("clp:openai/clip-vit-base-patch32", "`clip:openai/clip-vit-base-patch32`"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pinery.errors import ConfigError
-from pinery.search.grid import CAPTION, EDGE, GAP, PICTURE, Tile, draw_grid
+from pinery.search.grid import CAPTION, EDGE, FORMATS, GAP, PICTURE, Tile, check_grid, draw_grid
 
 STEP_X, STEP_Y = PICTURE + GAP, PICTURE + CAPTION + GAP
 
@@ -34,7 +34,7 @@ def is_blank(image: Image.Image) -> bool:
 
 def test_tiles_are_in_reading_order_after_the_query(tmp_path: Path) -> None:
     tiles = [Tile(plain(c), "label", f"id-{c}", 0.5) for c in ("red", "lime", "blue")]
-    path = draw_grid(tiles, tmp_path / "new" / "grid.png", columns=2, query=Tile(plain("black"), "query"))
+    path = draw_grid(tiles, tmp_path / "grid.png", columns=2, query=Tile(plain("black"), "query"))
     grid = Image.open(path)
     assert (grid.format, grid.mode, grid.size) == ("PNG", "RGB", (GAP + 2 * STEP_X, GAP + 2 * STEP_Y))
     assert [middle(grid, c, r) for r in (0, 1) for c in (0, 1)] == [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
@@ -99,3 +99,30 @@ def test_a_path_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"file/grid\.png"):
         draw_grid([Tile(None, "1")], tmp_path / "file" / "grid.png")
+
+
+@pytest.mark.parametrize("suffix", [*FORMATS, ".PNG"])
+def test_the_end_of_the_name_is_the_format(tmp_path: Path, suffix: str) -> None:
+    grid = Image.open(draw_grid([Tile(plain("red"), "1")], tmp_path / f"grid{suffix}"))
+    assert grid.format == FORMATS[suffix.lower()]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("grid.docx", "its name must end in one of .png, .jpg, .jpeg, .webp"),
+        ("grid", "its name must end in one of .png"),
+        ("none/grid.png", "there is no folder"),
+        ("folder.png", "which is a folder"),
+    ],
+)
+def test_a_picture_that_could_not_be_written_is_refused_before_anything_is_drawn(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ConfigError) as caught:
+        check_grid(tmp_path / name)
+    assert words in str(caught.value)
+    assert str(tmp_path / name) in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,10 +1,11 @@
-"""Which stage a run waited for, from the seconds that each took."""
+"""Which stage a run waited for, from the seconds that each took; and what the report says of a run that ended early."""
 
 from __future__ import annotations
 
 import pytest
 
-from pinery.steps.report import bottleneck
+from pinery.errors import LeaseLostError, RefusedError, StoppedError
+from pinery.steps.report import bottleneck, end_of
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,24 @@ from pinery.steps.report import bottleneck
 )
 def test_bottleneck(seconds: dict[str, float], expected: str) -> None:
     assert bottleneck(seconds) == expected
+
+
+class TerminationSignal(BaseException):
+    """As Prefect raises it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason"),
+    [
+        (KeyboardInterrupt(), "stopped", "stopped by SIGINT (Ctrl-C)"),
+        (TerminationSignal(), "stopped", "stopped by SIGTERM"),
+        (SystemExit(1), "stopped", "stopped"),
+        (StoppedError("the run was asked to stop"), "stopped", "the run was asked to stop"),
+        (RefusedError("too many deletes"), "refused", "too many deletes"),
+        (LeaseLostError("it is gone"), "failed", "it is gone"),
+        (MemoryError(), "failed", "MemoryError"),
+    ],
+    ids=repr,
+)
+def test_the_report_tells_a_stop_from_a_failure(error: BaseException, state: str, reason: str) -> None:
+    assert end_of(error) == (state, reason)

@@ -1,0 +1,59 @@
+"""What help shows beside the options, the commands' order and their examples; and how wrong usage ends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+EXAMPLES = {
+    "run": (
+        "pinery run configs/sample.yaml",
+        "pinery run configs/sample.yaml --set source.path=YOUR/FOLDER --set corpus=mine",
+        "pinery run configs/cifar.yaml --limit 1000",
+    ),
+    "plan": ("pinery plan configs/sample.yaml", "pinery plan configs/s3-nightly.yaml --json"),
+    "upsert": ("pinery upsert configs/sample.yaml", "pinery upsert configs/sample.yaml --index filled-anew"),
+    "verify": ("pinery verify configs/sample.yaml", "pinery verify configs/sample.yaml --full --repair"),
+    "search": (
+        "pinery search configs/sample.yaml --image data/query.jpg --top-k 5 --grid hits.png",
+        'pinery search configs/sample.yaml --id city-02.jpg --filter \'{"label": {"$ne": "city"}}\'',
+        "pinery search configs/clip-folder.yaml --text 'a red bicycle'",
+    ),
+    "remove": ("pinery remove configs/sample.yaml", "pinery remove configs/sample.yaml --yes"),
+    "deploy": ("pinery deploy configs/s3-nightly.yaml --cron '30 3 * * *'",),
+    "status": ("pinery status configs/sample.yaml", "pinery status configs/sample.yaml --json"),
+    "show": ("pinery show configs/sample.yaml --count 36 --grid sample.png",),
+    "models": ("pinery models",),
+}
+"""What to type, by command; `--help` of the command shows it."""
+
+
+def examples(command: str) -> str:
+    """The examples of a command, as the end of its help; click leaves what follows a backspace as it is."""
+    return "Examples:\n\n\b\n" + "\n".join(f"  {line}" for line in EXAMPLES.get(command, ()))
+
+
+class Commands(click.Group):
+    """Lists the commands in the order of a user's day, and ends wrong usage as every other error ends."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """The commands' names."""
+        return list(self.commands)
+
+    def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:
+        """Do what the arguments say and exit; with `--json` among them, wrong usage is one object on stdout too."""
+        given = list(sys.argv[1:] if args is None else args)
+        try:
+            code = super().main(args, **options | {"standalone_mode": False})
+        except click.ClickException as error:
+            if "--json" in given:
+                click.echo(json.dumps({"error": error.format_message(), "exit_code": error.exit_code}))
+            error.show()
+            code = error.exit_code
+        except click.Abort:  # Ctrl-C before the command began
+            code = 130
+        sys.exit(code if isinstance(code, int) else 0)
