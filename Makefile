@@ -65,7 +65,7 @@ lint: $(READY) ## ruff and mypy
 docs: $(READY) ## docs/config.md and the editors' schema, from the settings
 	@$(BIN)/python -m pinery.config_reference
 
-bench: $(READY) ## the figures of the README
+bench: $(READY) ## the figures of docs/figures.md
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/codec.py
 	$(BIN)/python benchmarks/planning.py

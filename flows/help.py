@@ -54,6 +54,9 @@ class Commands(click.Group):
                 click.echo(json.dumps({"error": error.format_message(), "exit_code": error.exit_code}))
             error.show()
             code = error.exit_code
-        except click.Abort:  # Ctrl-C before the command began
+        except click.Abort:  # Ctrl-C before the command began, or once more while it ended
+            click.echo(
+                "pinery: stopped by SIGINT; what is published stays. Run the same command again to go on", err=True
+            )
             code = 130
         sys.exit(code if isinstance(code, int) else 0)

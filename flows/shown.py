@@ -128,7 +128,7 @@ def status(data: dict[str, Any], as_json: bool) -> None:
     _add(table, "state", data["state"])
     _add(table, "live index", f"{live['kind']}:{live['index']} / {live['namespace']}" if live else "none yet")
     _add(table, "rows held", f"{data['held']:,}")
-    _add(table, "parts", f"{data['parts']:,}")
+    _add(table, "parts", f"{data['parts']:,} (the files that the vectors are in)")
     if data["running"]:
         _add(table, "running", data["running"])
     _add(table, "last run", f"{last['run']}: {last['state']}" if last else "none yet")
