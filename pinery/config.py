@@ -233,7 +233,10 @@ class RunSettings(Settings):
         json_schema_extra={"shown": "`auto`", "unit": "threads"},
     )
     lease_ttl: Seconds = Field(
-        120, ge=1, description="A silent holder of the lease on another host is taken for dead after this."
+        120,
+        ge=1,
+        le=3600,
+        description="A lease may be taken from a holder elsewhere that was silent for so long.",
     )
     stall_timeout: Seconds = Field(1800, gt=0, description="A run without progress for this long fails itself.")
 
@@ -245,6 +248,9 @@ class UpsertSettings(Settings):
         16, ge=1, le=64, description="At most so many requests to Pinecone are in flight."
     )
     outage_patience: Seconds = Field(900, ge=0, description="An outage of the index is waited out for so long.")
+    request_timeout: Seconds = Field(
+        60, ge=1, le=600, description="A request to Pinecone is over after this, sent and answered or not."
+    )
     load: Literal["auto", "upsert", "import"] = Field(
         "auto",
         description="A new namespace is filled this way; `auto` imports from 1,000,000 rows on, if that is possible.",

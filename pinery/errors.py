@@ -67,7 +67,15 @@ class DifferentError(TerminalError):
 
 
 class TransientError(PineryError):
-    """A fault that a later attempt may not meet: a timeout, a reset, a 5xx."""
+    """A fault that a later attempt may not meet: a timeout, a reset, a 5xx.
+
+    `retry_after` is how many seconds the other side asks to wait. `unanswered` says that the request may have taken
+    effect, or may yet do so.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, unanswered: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after, self.unanswered = retry_after, unanswered
 
 
 class ThrottledError(TransientError):

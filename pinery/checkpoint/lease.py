@@ -1,45 +1,40 @@
-"""One writer: the lease of a (corpus, model key), renewed by its holder and checked before each write."""
+"""One writer: the lease of a (corpus, model key), renewed by its holder and checked before each write.
+
+A lease is let go of only when nothing that was begun under it is in flight. It is taken over at once from a holder
+that let go or is proven dead, and from any other only after its record stood still, by the clock of the side that
+waits, for as long as anything of that holder may still take effect.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
 import os
-import socket
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any
 
+from pinery.checkpoint.clock import boottime
+from pinery.checkpoint.holder import Holder, here, parse_holder, process_start, read_holder
 from pinery.checkpoint.store import ConflictError, Store
-from pinery.errors import LeaseHeldError, LeaseLostError, PineryError
+from pinery.errors import LeaseHeldError, LeaseLostError, PineryError, TransientError
+
+__all__ = ["Holder", "Lease", "process_start", "read_holder"]
 
 RENEWALS_PER_TTL = 4
-POLL_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a lease. `start` is the process' start as the kernel counts it; `expires` is Unix time in seconds."""
-
-    run: str
-    host: str
-    boot: str
-    pid: int
-    start: str
-    epoch: int
-    expires: float
-    released: bool = False
+POLL_SECONDS, POLLS_PER_TTL = 0.5, 10
+FAR = 3
+"""An expiry further ahead than so many times the silence that ends a lease says nothing: a clock was wrong."""
+LONGEST_SILENCE = 4200.0
+"""The longest `lease_ttl` and the longest life of a request together."""
 
 
 class Lease:
     """A held lease; a context manager that renews it in the background and lets go at the end.
 
-    `name_run` is asked for the run's name when the lease is free. Raises LeaseHeldError on entry while another run
-    holds it (unless told to wait).
+    `name_run` is asked for the run's name when the lease is free. `life` is how many seconds a request may take effect
+    after it was sent. Raises LeaseHeldError on entry while another run holds the lease (unless told to wait).
     """
 
     def __init__(
@@ -50,30 +45,55 @@ class Lease:
         ttl: float,
         wait: bool,
         waiting: Callable[[Holder], None],
+        life: float = 0.0,
     ) -> None:
         self._store, self._name, self._name_run, self._ttl = store, name, name_run, ttl
-        self._wait, self._waiting = wait, waiting
+        self._wait, self._waiting, self._life = wait, waiting, life
         self.run = ""
-        self._tag = ""
-        self._fresh_until = 0.0
+        self.epoch = 0
+        self.after: Holder | None = None
+        """The holder that this lease was taken over from, if something that it sent may have taken effect late."""
+        self._tag = self._watched_tag = ""
+        self._watched_since = self._fresh_until = self._fresh_until_asleep = self._settled_at = 0.0
         self._lost = ""
+        self._in_flight, self._leaving = 0, False
+        self._lock = threading.Lock()
         self._ended = threading.Event()
         self._renewer = threading.Thread(target=self._renew_until_ended, name="lease", daemon=True)
-        self.epoch = 0
 
     def check(self) -> None:
-        """Raise LeaseLostError unless this run still holds the lease, by the monotonic clock."""
+        """Raise LeaseLostError unless this run still holds the lease, by clocks of which one runs during suspend."""
         if self._lost:
             raise LeaseLostError(f"{self._lost}; nothing more is written, run the same command again to go on")
-        if time.monotonic() >= self._fresh_until:
+        if time.monotonic() >= self._fresh_until or boottime() >= self._fresh_until_asleep:
             raise LeaseLostError(
                 f"the lease of run {self.run} ran out after {self._ttl:g} s without renewal;"
                 " nothing more is written, run the same command again to go on"
             )
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Check the lease, and keep it until what is done inside is over. Raises LeaseLostError before it begins."""
+        with self._lock:
+            self.check()
+            self._in_flight += 1
+        began = boottime()
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, Exception) or (isinstance(error, TransientError) and error.unanswered):
+                self._settled_at = max(self._settled_at, began + self._life)
+            raise
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+                last = self._leaving and not self._in_flight
+            if last:
+                self._let_go()
+
     def __enter__(self) -> Lease:
         while not self._acquire():
-            if self._ended.wait(POLL_SECONDS):
+            if self._ended.wait(min(POLL_SECONDS, self._ttl / POLLS_PER_TTL)):
                 raise LeaseLostError("stopped while waiting for the lease")
         self._renewer.start()
         return self
@@ -84,102 +104,124 @@ class Lease:
         self.release()
 
     def release(self) -> None:
-        """Let go; every later check fails."""
+        """Let go once nothing is in flight, which may be now; every later check fails.
+
+        If the process ends before that, the lease isn't let go of and runs out.
+        """
         self._ended.set()
         if self._renewer.is_alive():
             self._renewer.join()
-        if not self._lost:
+        with self._lock:
+            if self._lost:
+                return
             self._lost = f"run {self.run} has let go of its lease"
-            # Somebody took it over, or it expires by itself; and why a run failed must not be hidden.
-            with contextlib.suppress(PineryError):
-                self._store.replace(self._name, self._record(released=True), self._tag)
+            self._leaving = True
+            in_flight = self._in_flight
+        if not in_flight:
+            self._let_go()
 
     def _acquire(self) -> bool:
         found = self._store.read(self._name)
-        holder = Holder(**json.loads(found[0])) if found else None
-        if holder is not None and _is_alive(holder):
-            if not self._wait:
-                raise LeaseHeldError(
-                    f"run {holder.run} on {holder.host} (pid {holder.pid}) is writing this corpus;"
-                    " wait for it with --wait, or let it end"
-                )
-            self._waiting(holder)
+        holder = parse_holder(self._name, found[0]) if found else None
+        if found and holder and not self._may_take(holder, found[1]):
             return False
         self.epoch = holder.epoch + 1 if holder else 1
         self.run = self._name_run()
         return self._write(found[1] if found else None)
 
-    def _write(self, tag: str | None) -> bool:
-        began = time.monotonic()
-        try:
-            self._tag = self._store.replace(self._name, self._record(released=False), tag)
-        except ConflictError:
+    def _may_take(self, holder: Holder, tag: str) -> bool:
+        """Whether the lease is free, or its record stood still for long enough. Raises LeaseHeldError as the class."""
+        self.after = None
+        if (holder.released and not holder.quiet_in) or (not holder.released and holder.is_proven_dead()):
+            return True
+        if tag != self._watched_tag:
+            moved = self._watched_tag != ""
+            self._watched_tag, self._watched_since = tag, time.monotonic()
+            if not self._wait and not holder.released and (moved or not self._looks_abandoned(holder)):
+                raise LeaseHeldError(
+                    f"run {holder.run} on {holder.host} (pid {holder.pid}) is writing this corpus;"
+                    " wait for it with --wait, or let it end"
+                )
+            self._waiting(holder)
+        if time.monotonic() - self._watched_since < self.silence_of(holder):
             return False
-        self._fresh_until = began + self._ttl
+        self.after = holder
         return True
 
-    def _record(self, released: bool) -> bytes:
-        me: dict[str, Any] = asdict(
-            Holder(
-                run=self.run,
-                host=socket.gethostname(),
-                boot=_boot_id(),
-                pid=os.getpid(),
-                start=process_start(os.getpid()) or "",
-                epoch=self.epoch,
-                expires=time.time() + self._ttl,
-                released=released,
-            )
+    def silence_of(self, holder: Holder) -> float:
+        """Seconds for which the holder's record must stand still before its lease may be taken over."""
+        if holder.released:
+            return min(holder.quiet_in, LONGEST_SILENCE)
+        return max(self._ttl + self._life, min(holder.silence, LONGEST_SILENCE))
+
+    def _looks_abandoned(self, holder: Holder) -> bool:
+        # Clocks of two hosts may differ: this decides only whether to watch the record, never to take over.
+        ahead = holder.expires - time.time()
+        return not 0 <= ahead <= FAR * self.silence_of(holder)
+
+    def _write(self, tag: str | None) -> bool:
+        """Write the record in the place of that with `tag`; False where another run's stands there."""
+        began, asleep = time.monotonic(), boottime()
+        if not self._put(self._me(), tag):
+            return False
+        self._fresh_until, self._fresh_until_asleep = began + self._ttl, asleep + self._ttl
+        return True
+
+    def _put(self, record: Holder, tag: str | None) -> bool:
+        try:
+            self._tag = self._store.replace(self._name, record.to_bytes(), tag)
+            return True
+        except ConflictError:
+            own = self._own_tag()
+            if own is None:
+                return False
+        except TransientError:
+            own = self._own_tag()
+            if own in (None, tag):
+                raise
+        # A write whose answer was lost took effect: the record in place is our own.
+        try:
+            self._tag = self._store.replace(self._name, record.to_bytes(), own)
+        except ConflictError:
+            return False
+        return True
+
+    def _own_tag(self) -> str | None:
+        """The tag of the record in place, if this run wrote it."""
+        found = self._store.read(self._name)
+        return found[1] if found and parse_holder(self._name, found[0]).is_same_as(self._me()) else None
+
+    def _me(self) -> Holder:
+        place, pid = here(), os.getpid()
+        return Holder(
+            run=self.run,
+            host=place.host,
+            boot=place.boot,
+            pid=pid,
+            start=process_start(pid) or "",
+            epoch=self.epoch,
+            expires=time.time() + self._ttl,
+            pidns=place.pidns,
+            silence=self._ttl + self._life,
         )
-        return json.dumps(me).encode()
+
+    def _let_go(self) -> None:
+        # Somebody took it over, or it runs out by itself; and why a run failed must not be hidden.
+        with contextlib.suppress(PineryError):
+            left = max(0.0, self._settled_at - boottime())
+            self._put(dataclasses.replace(self._me(), released=True, quiet_in=left), self._tag)
+
+    def _renew(self) -> bool:
+        """Renew the lease; False, for good, where another run took it over."""
+        try:
+            if self._write(self._tag):
+                return True
+        except Exception:  # noqa: BLE001  # a storage fault: the next turn tries again, and check() fails if none succeeds in time
+            return True
+        self._lost = f"another run took over the lease of run {self.run}"
+        return False
 
     def _renew_until_ended(self) -> None:
         while not self._ended.wait(self._ttl / RENEWALS_PER_TTL):
-            try:
-                if not self._write(self._tag):
-                    self._lost = f"another run took over the lease of run {self.run}"
-                    return
-            except Exception:  # noqa: BLE001  # a storage fault: the next turn tries again, and check() fails if none succeeds in time
-                continue
-
-
-def read_holder(store: Store, name: str) -> Holder | None:
-    """The live holder of a lease, or None."""
-    found = store.read(name)
-    holder = Holder(**json.loads(found[0])) if found else None
-    return holder if holder is not None and _is_alive(holder) else None
-
-
-def _is_alive(holder: Holder) -> bool:
-    if holder.released or holder.expires < time.time():
-        return False
-    here = holder.host == socket.gethostname() and holder.boot == _boot_id()
-    return not here or process_start(holder.pid) == holder.start
-
-
-def process_start(pid: int) -> str | None:
-    """When the process started, in kernel clock ticks; None where no such process runs."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return _start_without_proc(pid)
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def _start_without_proc(pid: int) -> str | None:
-    if Path("/proc/self/stat").exists():
-        return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return ""
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
+            if not self._renew():
+                return

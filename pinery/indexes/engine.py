@@ -1,15 +1,18 @@
 """The upsert engine: requests in a bounded window, each retried, split or bisected until its rows are settled.
 
-It owns the minutes: the SDK beneath retries for seconds, and nothing above retries at all.
+It alone repeats a request to an index: the SDK beneath sends each once, and nothing above retries at all. Before each
+attempt it checks that the run may still write.
 """
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -17,6 +20,7 @@ import pyarrow as pa
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from pinery.errors import RequestTooLargeError, RowsRefusedError, TerminalError, ThrottledError, TransientError
+from pinery.indexes.attempt import attempt
 from pinery.indexes.protocol import Index
 from pinery.planning.pace import Pace
 from pinery.planning.packing import pack_rows
@@ -24,6 +28,10 @@ from pinery.planning.packing import pack_rows
 Result = TypeVar("Result")
 
 LONGEST_PAUSE = 30.0
+LONGEST_RETRY_AFTER = 60.0
+"""What a server's Retry-After may ask for, in seconds."""
+READ_PATIENCE = 15.0
+"""Seconds for which a read outside of a run is repeated."""
 RECHECK_SECONDS = 0.5
 """How long a request waits for its turn before it asks again whether the run is to stop."""
 SAME_REFUSALS = 50
@@ -32,12 +40,16 @@ SAME_REFUSALS = 50
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How an outage is met: `check` raises to stop, `pause` waits some seconds, `note` tells what is waited for."""
+    """How an outage is met: `check` raises to stop, `pause` waits some seconds, `note` tells what is waited for.
+
+    Each attempt at a request is made inside of `request()`, which raises where it may not be made.
+    """
 
     seconds: float
     check: Callable[[], None]
     pause: Callable[[float], None]
     note: Callable[[str], None]
+    request: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +89,57 @@ def upsert_rows(index: Index, batches: Iterable[pa.RecordBatch], patience: Patie
 def with_patience(action: Callable[[], Result], what: str, patience: Patience) -> Result:
     """Do `action` and return its result; again with growing pauses while it raises TransientError.
 
-    Raises that error once `patience.seconds` have passed.
+    Raises that error once `patience.seconds` have passed. A signal waits for the end of the request in flight.
     """
 
+    def once() -> Result:
+        with attempt():
+            patience.check()
+            with patience.request():
+                return action()
+
+    if threading.current_thread() is not threading.main_thread():
+        return _again(once, what, patience)
+
+    def aside() -> Result:
+        # Signals hit the main thread: there they would leave a request behind that still takes effect.
+        with ThreadPoolExecutor(1, "request") as own:
+            return own.submit(once).result()
+
+    return _again(aside, what, patience)
+
+
+def ask(action: Callable[[], Result], what: str) -> Result:
+    """Ask an index something outside of a run, again for some seconds while it raises TransientError."""
+    return with_patience(action, what, Patience(READ_PATIENCE, lambda: None, time.sleep, lambda _: None))
+
+
+def _again(once: Callable[[], Result], what: str, patience: Patience) -> Result:
     def waiting(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         seconds = state.next_action.sleep if state.next_action else 0.0
         patience.note(f"{what}: {error}; next try in {seconds:.0f} s")
 
-    def attempt() -> Result:
-        patience.check()
-        return action()
-
     return Retrying(
         retry=retry_if_exception_type(TransientError),
         stop=stop_after_delay(patience.seconds),
-        wait=wait_random_exponential(multiplier=1, max=LONGEST_PAUSE),
+        wait=_seconds_until_retry,
         sleep=patience.pause,
         before_sleep=waiting,
         reraise=True,
-    )(attempt)
+    )(once)
+
+
+_backoff = wait_random_exponential(multiplier=1, max=LONGEST_PAUSE)
+
+
+def _seconds_until_retry(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, TransientError) else None
+    if not asked:
+        return _backoff(state)
+    # Not all at the same moment.
+    return max(_backoff(state), min(asked, LONGEST_RETRY_AFTER) * random.uniform(1, 1.25))
 
 
 def _requests(index: Index, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -127,10 +170,12 @@ class _Gate:
         self._changed = threading.Condition()
 
     def upsert(self, rows: pa.RecordBatch) -> None:
-        """One attempt at a request."""
-        with self._turn() as epoch:
+        """One attempt at a request, once it is its turn."""
+        with self._turn() as epoch, attempt():
+            self.patience.check()
             try:
-                self.index.upsert(rows)
+                with self.patience.request():
+                    self.index.upsert(rows)
             except ThrottledError:
                 self._slow(epoch)
                 raise
@@ -173,7 +218,7 @@ def _settle(gate: _Gate, rows: pa.RecordBatch, end: Callable[[BaseException], No
 
 def _send(gate: _Gate, rows: pa.RecordBatch, offset: int, refused: dict[int, str]) -> None:
     try:
-        with_patience(lambda: gate.upsert(rows), f"upsert to {gate.index.name}", gate.patience)
+        _again(lambda: gate.upsert(rows), f"upsert to {gate.index.name}", gate.patience)
     except (RequestTooLargeError, RowsRefusedError) as error:
         if rows.num_rows == 1:
             refused[offset] = str(error)

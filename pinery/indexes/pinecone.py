@@ -26,7 +26,7 @@ from pinery.errors import (
 from pinery.indexes import pinecone_control as control
 from pinery.indexes.pinecone_import import PineconeImports
 from pinery.indexes.pinecone_pages import IdPages, fetch_all
-from pinery.indexes.pinecone_session import PineconeSession
+from pinery.indexes.pinecone_session import REQUEST_SECONDS, PineconeSession
 from pinery.records import Identity, Match, Stored
 
 Vector = tuple[str, list[float], dict[str, Any]]
@@ -48,10 +48,11 @@ class PineconeIndex:
         *,
         max_concurrency: int = 16,
         api_key: str | None = None,
+        request_timeout: float = REQUEST_SECONDS,
     ) -> None:
         self.name, self.namespace, self.max_concurrency = name, namespace, max_concurrency
         self._settings, self._dimension = settings, dimension
-        self._session = PineconeSession(name, api_key, max_concurrency)
+        self._session = PineconeSession(name, api_key, max_concurrency, request_timeout)
         self._lsn_lock = threading.Lock()
         self._written_lsn = 0
         self._unstamped: pa.RecordBatch | None = None
@@ -95,8 +96,9 @@ class PineconeIndex:
             return
         if self._settings.transport == "grpc":
             vectors = self._vectors(rows)
+            seconds = self._session.request_timeout / 2
             answer = self._session.grpc(
-                lambda index: index.upsert(vectors=vectors, namespace=self.namespace), RowsRefusedError
+                lambda index: index.upsert(vectors=vectors, namespace=self.namespace, timeout=seconds), RowsRefusedError
             )
             acknowledged = answer.upserted_count
             self._unstamped = rows.slice(rows.num_rows - 1)

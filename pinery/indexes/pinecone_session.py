@@ -30,14 +30,24 @@ NO_KEY = (
     " block `pinecone-api-key`); `index: {kind: lance}` needs no key"
 )
 _SIZE_WORDS = re.compile(r"message length too large|payload too large|request (size|body).*(exceeds|too large)", re.I)
+_MONTH = re.compile(r"\b(current|this|calendar) month\b|\bmonthly (quota|limit|usage|budget|read|write)", re.I)
+_PACE = re.compile(r"\bper (second|minute)\b|\bpace your requests\b", re.I)
+_MAY_TAKE_EFFECT = (408, 500, 502, 504)
 _SHORTEST_SECRET = 8
+REQUEST_SECONDS = 60.0
 
 
 class PineconeSession:
-    """The SDK's clients for one index, shared by up to `concurrency` threads."""
+    """The SDK's clients for one index, shared by up to `concurrency` threads.
 
-    def __init__(self, name: str, api_key: str | None, concurrency: int) -> None:
+    No request is repeated here; one to the index is over `request_timeout` seconds after its attempt began.
+    """
+
+    def __init__(
+        self, name: str, api_key: str | None, concurrency: int, request_timeout: float = REQUEST_SECONDS
+    ) -> None:
         self._name, self._api_key, self._concurrency = name, api_key, concurrency
+        self.request_timeout = request_timeout
         self._lock = threading.Lock()
         self._client: pinecone.Pinecone | None = None
         self._index: pinecone.Index | None = None
@@ -94,7 +104,9 @@ class PineconeSession:
                 try:
                     # The SDK keeps half of its pool's connections alive between requests.
                     self._client = pinecone.Pinecone(
-                        api_key=self._api_key, connection_pool_maxsize=2 * self._concurrency + 2
+                        api_key=self._api_key,
+                        connection_pool_maxsize=self._connections,
+                        retry_config=pinecone.RetryConfig(max_retries=0),
                     )
                 except pinecone.PineconeValueError as error:
                     raise ConfigError(NO_KEY if "No API key" in error.message else error.message) from None
@@ -105,8 +117,22 @@ class PineconeSession:
         client = self._connected()
         with self._lock:
             if self._index is None:
-                self._index = client.index(host=self._host(client))
+                index = client.index(host=self._host(client))
+                self._send_once(index)
+                self._index = index
             return self._index
+
+    def _send_once(self, index: pinecone.Index) -> None:
+        # The SDK's `retry_config` doesn't reach this client; what it sends goes through an attribute of its own.
+        from pinery.indexes.pinecone_transport import OnceTransport
+
+        inner = index._http._client
+        inner._transport.close()
+        inner._transport = OnceTransport(self._connections, self.request_timeout)
+
+    @property
+    def _connections(self) -> int:
+        return 2 * self._concurrency + 2
 
     def _opened_grpc(self) -> GrpcIndex:
         client = self._connected()
@@ -143,9 +169,7 @@ class PineconeSession:
         if isinstance(error, (pinecone.PineconeValueError, pinecone.PineconeTypeError)):
             return refused(self.clean(str(error)))
         if not isinstance(error, pinecone.ApiError):
-            told = self.clean(f"Pinecone index {self._name}: {type(error).__name__}: {error}")
-            # Over gRPC the refusal for size has no status that the SDK knows.
-            return self._too_large(told, refused) if _SIZE_WORDS.search(told) else TransientError(told)
+            return self._without_status(error, refused)
         words, status = self.clean(error.message), error.status_code
         told = f"Pinecone index {self._name}: {self.clean(str(error))}"
         if status == 413 or (status == 400 and _SIZE_WORDS.search(words)):
@@ -157,13 +181,38 @@ class PineconeSession:
             return AccessDeniedError(f"{told}; check PINECONE_API_KEY and the rights and quota of its project")
         if status == 404:
             return TerminalError(f"{told}; the index, its cloud or its region doesn't exist for this API key")
-        if status == 429 and "month" in words.lower():
+        if status == 429 and _MONTH.search(words) and not _PACE.search(words):
             return TerminalError(f"{told}; the monthly quota is used up: upgrade the plan or wait for the next month")
         if status == 429:
-            return ThrottledError(told)
+            return ThrottledError(told, retry_after=_retry_after(error))
         if status in (408, 425) or status >= 500:
-            return TransientError(told)
+            return TransientError(told, retry_after=_retry_after(error), unanswered=status in _MAY_TAKE_EFFECT)
         return TerminalError(told)
+
+    def _without_status(self, error: Exception, refused: type[PineryError]) -> PineryError:
+        import httpx
+
+        from pinery.indexes.pinecone_transport import LateError
+
+        told = self.clean(f"Pinecone index {self._name}: {type(error).__name__}: {error}")
+        if _SIZE_WORDS.search(told):  # over gRPC the refusal for size has no status that the SDK knows
+            return self._too_large(told, refused)
+        cause = error if isinstance(error, httpx.HTTPError) else error.__cause__
+        if isinstance(cause, LateError):
+            # More of them at once than the line takes.
+            return ThrottledError(f"{told} (upsert.request_timeout is {self.request_timeout:g} s)")
+        unsent = isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+        return TransientError(told, unanswered=not unsent)
 
     def _too_large(self, told: str, refused: type[PineryError]) -> PineryError:
         return RequestTooLargeError(told) if issubclass(refused, RowsRefusedError) else refused(told)
+
+
+def _retry_after(error: Exception) -> float | None:
+    """Seconds that the answer's Retry-After asks for, if it has one in seconds."""
+    headers = getattr(error, "headers", None) or {}
+    try:
+        seconds = float(next(value for name, value in headers.items() if name.lower() == "retry-after"))
+    except (StopIteration, ValueError, TypeError):
+        return None
+    return seconds if 0 <= seconds < float("inf") else None

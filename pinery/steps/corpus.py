@@ -123,8 +123,15 @@ class Corpus:
         if isinstance(settings, PineconeSettings):
             from pinery.indexes.pinecone import PineconeIndex
 
-            concurrency = self.config.upsert.max_concurrency
-            return PineconeIndex(settings, entry.name, entry.namespace, dimension, max_concurrency=concurrency)
+            upsert = self.config.upsert
+            return PineconeIndex(
+                settings,
+                entry.name,
+                entry.namespace,
+                dimension,
+                max_concurrency=upsert.max_concurrency,
+                request_timeout=upsert.request_timeout,
+            )
         from pinery.indexes.lance import LanceIndex
 
         if self.config.is_s3_state:
