@@ -13,6 +13,7 @@ from pinery.steps.bulk_import import choose_load
 from pinery.steps.embed_part import refuse_nothing_but_failures
 from pinery.steps.lanes import open_lanes
 from pinery.steps.make_plan import Plan, PlanOptions, Work, still_to_upsert
+from pinery.steps.marks import check_mark
 from pinery.steps.report import add_plan
 from pinery.steps.run import Run
 from pinery.steps.upsert_part import judge_rejected
@@ -42,6 +43,7 @@ def bring_index(run: Run, plan: Plan, options: PlanOptions, report: dict[str, An
     judge_rejected(run, plan.counts.held)
     deletes = options.limit is None and needs_deletes(plan, upserts)
     deleted = delete_rows(run, plan.listing, options.allow_deletes) if deletes else 0
+    check_mark(run)
     counts = verify(run, plan.listing, options.limit)
     return publish_report(run, report, parts, upserts, deleted, counts, go_live)
 

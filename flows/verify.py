@@ -16,10 +16,12 @@ from pinery.errors import DifferentError
 from pinery.steps.compare import mark_differences
 from pinery.steps.corpus import Corpus
 from pinery.steps.make_plan import PlanOptions, checkpointed_only
+from pinery.steps.marks import claim_index
 from pinery.steps.report import publish_comparison, reported
 from pinery.steps.run import open_run
 from pinery.steps.stored import copy_current_listing, current_listing
 from tasks.compare import compare
+from tasks.ensure_index import ensure_index
 from tasks.find_index import find_index
 from tasks.make_plan import make_plan
 from tasks.resume_import import resume_import
@@ -49,13 +51,17 @@ def verify(
     provide_secrets(settings)
     corpus = Corpus(settings)
     with open_run(corpus, wait=wait, progress=current_progress()) as run:
-        find_index(run)
+        find_index(run, behind=full or not repair)
+        if run.behind:
+            run.note(run.behind)
         resume_import(run)
         listing = copy_current_listing(corpus, run.scratch)
         comparison = compare(run, listing, full)
         repaired: dict[str, Any] | None = None
-        if repair and comparison.different:
+        if repair and (comparison.different or run.behind):
             mark_differences(run, comparison, allow_deletes)
+            ensure_index(run)
+            claim_index(run)
             with reported(run) as report:
                 plan = checkpointed_only(make_plan(run, listing, PlanOptions(allow_deletes=True, allow_changes=True)))
                 repaired = bring_index(run, plan, PlanOptions(allow_deletes=True), report, go_live=False)

@@ -49,9 +49,7 @@ class Holder:
 
     def is_same_as(self, other: Holder) -> bool:
         """Whether both records were written by one holder, be it at different times."""
-        mine, theirs = (
-            (one.run, one.epoch, one.place, one.pid, one.start, one.released) for one in (self, other)
-        )
+        mine, theirs = ((one.run, one.epoch, one.place, one.pid, one.start, one.released) for one in (self, other))
         return mine == theirs
 
     def is_proven_dead(self) -> bool:

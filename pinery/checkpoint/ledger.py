@@ -36,6 +36,22 @@ class Ledger:
         """Local copies of the newest snapshot and the entries after it, oldest first."""
         return [self._store.local(f"{self._paths.ledger}/{name}") for name in self._current()]
 
+    @property
+    def doubts(self) -> str:
+        """The folder of rows (LEDGER_SCHEMA) that the next run is to doubt, a file for each lease taken over."""
+        return self._paths.doubts
+
+    def newest_entries(self, rows: int) -> list[Path]:
+        """Local copies of the newest entries since the snapshot, all of one epoch, until they have `rows` rows."""
+        names = [name for name in self._current() if not name.startswith(SNAPSHOT)]
+        found: list[Path] = []
+        for name in reversed(names):
+            if rows <= 0 or _epoch(name) != _epoch(names[-1]):
+                break
+            found.append(self._store.local(f"{self._paths.ledger}/{name}"))
+            rows -= pq.read_metadata(found[-1]).num_rows
+        return found
+
     def rejected_files(self) -> list[Path]:
         """Local copies of what the index rejected, oldest first."""
         names = [name for name in self._store.names(self._paths.rejected) if _epoch(name) >= self.first_epoch]

@@ -65,6 +65,10 @@ class IndexPaths:
         return f"{self.folder}/rejected"
 
     @property
+    def doubts(self) -> str:
+        return f"{self.folder}/doubts"
+
+    @property
     def imports(self) -> str:
         return f"{self.folder}/imports"
 

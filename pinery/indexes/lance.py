@@ -76,6 +76,22 @@ class LanceIndex:
         temporary.rename(self._folder / IDENTITY_FILE)
         return identity
 
+    def read_mark(self) -> str | None:
+        """See Index."""
+        path = self._mark_file
+        return path.read_text() or None if path.exists() else None
+
+    def leave_mark(self, mark: str) -> bool:
+        """See Index."""
+        temporary = self._folder / f".{self._mark_file.name}.{uuid.uuid4().hex}"
+        temporary.write_text(mark)
+        temporary.rename(self._mark_file)
+        return True
+
+    @property
+    def _mark_file(self) -> Path:
+        return self._folder / f"{self._table_name}.mark"
+
     def upsert(self, rows: pa.RecordBatch) -> None:
         """See Index."""
         table = pa.table([rows["id"], self._vectors(rows["values"]), _json(rows["metadata"])], schema=self._schema)

@@ -90,6 +90,14 @@ class PineconeIndex:
         # Another run may have tagged it in the same moment: what is there counts.
         return self.describe() or identity
 
+    def read_mark(self) -> str | None:
+        """See Index."""
+        return control.read_mark(self._session, self.name, self.namespace)
+
+    def leave_mark(self, mark: str) -> bool:
+        """See Index."""
+        return control.leave_mark(self._session, self.name, self.namespace, mark)
+
     def upsert(self, rows: pa.RecordBatch) -> None:
         """See Index."""
         if rows.num_rows == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pinecone.models.indexes.index import IndexModel
 
 STATE_TAG, INCARNATION_TAG, MODEL_TAG = "pinery-state", "pinery-incarnation", "pinery-model"
+MARK_TAG = "pinery-mark-"
+MAX_TAGS = 20
 FAILED_STATES = ("InitializationFailed", "Terminating", "Disabled")
 
 
@@ -107,3 +110,23 @@ def identity_of(found: IndexModel) -> Identity | None:
 def tags_of(identity: Identity) -> dict[str, str]:
     """The tags that carry an identity."""
     return {STATE_TAG: identity.state, INCARNATION_TAG: identity.incarnation, MODEL_TAG: identity.model_key}
+
+
+def read_mark(session: PineconeSession, name: str, namespace: str) -> str | None:
+    """The mark of the newest run that wrote to the namespace; None where there is none, or no index."""
+    found = describe(session, name)
+    return (found.tags or {}).get(_mark_tag(namespace)) if found is not None else None
+
+
+def leave_mark(session: PineconeSession, name: str, namespace: str, mark: str) -> bool:
+    """Write the namespace's mark to a tag, or remove it if empty; False where all of the index's tags are taken."""
+    tag, found = _mark_tag(namespace), describe(session, name)
+    tags = {} if found is None else found.tags or {}
+    if tag not in tags and (not mark or len(tags) >= MAX_TAGS):
+        return not mark
+    session.control(lambda client: client.indexes.configure(name, tags={tag: mark}))
+    return True
+
+
+def _mark_tag(namespace: str) -> str:
+    return MARK_TAG + hashlib.sha256(namespace.encode()).hexdigest()[:16]

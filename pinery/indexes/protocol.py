@@ -49,6 +49,15 @@ class Index(Protocol):
     def ensure(self, identity: Identity) -> Identity:
         """Create the index with `identity` if absent and wait until it is ready; return the identity found."""
 
+    def read_mark(self) -> str | None:
+        """The mark of the newest run that wrote to the namespace; None where there is none, or no index."""
+
+    def leave_mark(self, mark: str) -> bool:
+        """Put `mark` (at most 100 letters, digits and dashes) in the place of the namespace's; empty: take it away.
+
+        Returns False where the index has no place for it.
+        """
+
     def upsert(self, rows: pa.RecordBatch) -> None:
         """Write `rows` (ROWS_SCHEMA) in one request; returns only when every row is acknowledged.
 

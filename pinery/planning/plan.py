@@ -189,6 +189,14 @@ def fold_ledger(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
         )
 
 
+def last_window(con: duckdb.DuckDBPyConnection, files: list[str]) -> duckdb.DuckDBPyRelation:
+    """The ids of the entry files (LEDGER_SCHEMA) given, and of all rows of the table `ledger` that are in doubt."""
+    doubtful = "SELECT id FROM ledger WHERE doubt"
+    if not files:
+        return con.sql(doubtful)
+    return con.sql(f"{doubtful} UNION SELECT id FROM read_parquet($files)", params={"files": files})
+
+
 def snapshot_rows(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
     """The rows (LEDGER_SCHEMA) that say in one file what the table `ledger` says; an intent comes last."""
     return con.sql("""

@@ -16,6 +16,7 @@ from pinery.checkpoint.alias import IndexEntry
 from pinery.errors import BadImageError, ConfigError, IndexMismatchError, MovedError, TransientError
 from pinery.imaging.decode import decode
 from pinery.imaging.scaling import least_side
+from pinery.indexes.engine import ask
 from pinery.indexes.protocol import Index
 from pinery.records import Match
 from pinery.search.grid import Tile, check_grid, draw_grid
@@ -71,7 +72,7 @@ def search(corpus: Corpus, query: Query) -> Answer:
     index = corpus.open_index(entry)
     vector, picture = _vector(corpus, index, query)
     uris = Uris(corpus)
-    found = index.query(vector, query.top_k, query.filter)
+    found = ask(lambda: index.query(vector, query.top_k, query.filter), f"index {index.name}")
     known = uris.of([match.id for match in found])
     matches = [replace(match, uri=known.get(match.id, "")) for match in found]
     return Answer(matches, _grid(corpus, query, picture, matches) if query.grid is not None else None)
@@ -92,7 +93,7 @@ def live_entry(corpus: Corpus) -> IndexEntry:
             f"the live index {entry.name} holds vectors of {entry.card.name}; the config's model is {corpus.card.name}."
             " Search with the config that filled it"
         )
-    found = corpus.open_index(entry).describe()
+    found = ask(corpus.open_index(entry).describe, f"index {entry.name}")
     if found is None or found.model_key != entry.card.key:
         state = "is gone" if found is None else f"now holds vectors of model key {found.model_key}"
         raise IndexMismatchError(
@@ -126,7 +127,8 @@ class Uris:
 
 def _vector(corpus: Corpus, index: Index, query: Query) -> tuple[list[float], Image.Image | None]:
     if query.id is not None:
-        stored = index.fetch([query.id]).get(query.id)
+        wanted = query.id
+        stored = ask(lambda: index.fetch([wanted]), f"index {index.name}").get(wanted)
         if stored is None:
             raise ConfigError(f"the index has no item {query.id!r}; `pinery show` draws some that it has")
         return list(stored.values), None

@@ -18,6 +18,7 @@ from pinery.records import LEDGER_SCHEMA
 from pinery.steps.compare import list_held
 from pinery.steps.export import MANIFEST_ROWS, export_rows, manifest_rows, place_of
 from pinery.steps.make_plan import Plan
+from pinery.steps.marks import claim_index
 from pinery.steps.run import Run
 from pinery.steps.tables import connect
 from pinery.steps.upsert_part import outlast
@@ -46,6 +47,7 @@ def import_rows(run: Run, plan: Plan) -> int:
 
     Raises TerminalError where the import is refused or fails; rows that it skipped are left to be upserted.
     """
+    claim_index(run)
     records = _records(run)
     record = ImportRecord(run.name, place_of(run, run.name).uri, _incarnation(run))
     run.check()

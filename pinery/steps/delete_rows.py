@@ -13,6 +13,7 @@ from pinery.errors import RefusedError
 from pinery.planning.guards import judge_deletes
 from pinery.planning.plan import count_plan, define_plan
 from pinery.records import LEDGER_SCHEMA
+from pinery.steps.marks import claim_index
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
 from pinery.steps.upsert_part import outlast
@@ -31,6 +32,7 @@ def delete_rows(run: Run, listing: str, allow_deletes: bool) -> int:
         for batch in pq.ParquetFile(_doomed(run, listing, allow_deletes)).iter_batches(
             batch_size=MAX_IDS, columns=["id"]
         ):
+            claim_index(run)
             run.check()
             run.open_ledger.intend(batch["id"], run.scratch)
             ids: Any = batch["id"].to_pylist()

@@ -36,8 +36,8 @@ def embed_part(run: Run, work: Work, lanes: Lanes) -> PartReport:
             run.known.refresh()
         made = lanes.make(Order(work.part, work.path, work.start, work.stop, path), watch)
         if made.rows:
-            run.check()
-            run.corpus.checkpoint.publish(work.part, path)
+            with run.writing():
+                run.corpus.checkpoint.publish(work.part, path)
     except BaseException as error:
         run.advance("embed", -watch.items)  # it will be done anew, or never
         if isinstance(error, StoppedError):

@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from urllib.parse import quote
 
 from pinery.checkpoint.ledger import Ledger, last_epoch
-from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.store import ConflictError
 from pinery.errors import IndexMismatchError
-from pinery.planning.plan import fold_ledger
-from pinery.records import LEDGER_SCHEMA, Identity
+from pinery.records import Identity
 from pinery.steps.corpus import Corpus
+from pinery.steps.doubts import doubt_all, doubt_last_window
+from pinery.steps.marks import Recorded, read_recorded, refuse_behind, why_behind, write_recorded
+from pinery.steps.outage import outlast
 from pinery.steps.run import Run
-from pinery.steps.tables import connect
-from pinery.steps.upsert_part import outlast
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What the state remembers of an index; the ledger's entries of epochs before `first_epoch` are void."""
-
-    incarnation: str
-    first_epoch: int
-
-
-def find_index(run: Run) -> None:
+def find_index(run: Run, *, behind: bool = False) -> None:
     """Look the index up and decide whether the ledger speaks of it; nothing is created.
 
     Raises IndexMismatchError where the index has another dimension, metric, owner or model, or where its namespace
-    belongs to another corpus.
+    belongs to another corpus; RefusedError where another copy of this state wrote to it, unless `behind` is allowed.
     """
     corpus = run.corpus
     found = outlast(run, corpus.index.describe)
@@ -43,23 +34,16 @@ def find_index(run: Run) -> None:
             f"namespace {corpus.config.namespace!r} of index {corpus.index_name} belongs to corpus {owner};"
             " set `namespace` to another name"
         )
+    run.behind = why_behind(corpus, outlast(run, corpus.index.read_mark)) if found else ""
+    if not behind:
+        refuse_behind(run)
     run.identity = found
     run.ledger = open_ledger(corpus, found, run.lease.epoch)
+    doubt_last_window(run, run.ledger)
     if run.ledger.files() and outlast(run, corpus.index.count) == 0:
         # Emptied by somebody, or not yet showing what was written: to be in doubt of every row is right for both.
         run.note(f"namespace {corpus.config.namespace} of index {corpus.index_name} is empty against a full ledger")
-        _doubt_all(run, run.ledger)
-
-
-def _doubt_all(run: Run, ledger: Ledger) -> None:
-    path = run.scratch / "doubted.parquet"
-    with connect(run.scratch) as con, TableWriter(path, LEDGER_SCHEMA) as writer:
-        fold_ledger(con, [str(file) for file in ledger.files()])
-        nothing = con.sql("SELECT id, NULL::VARCHAR AS v, NULL::VARCHAR AS h, false AS deleted FROM ledger")
-        for batch in nothing.to_arrow_reader(16384):
-            writer.append(batch.rename_columns(LEDGER_SCHEMA.names))
-    run.check()
-    ledger.enter_file(path)
+        doubt_all(run, run.ledger)
 
 
 def ensure_index(run: Run) -> None:
@@ -75,10 +59,12 @@ def ensure_index(run: Run) -> None:
         run.identity = found
         run.ledger = open_ledger(corpus, found, run.lease.epoch)
     # Until here, what was entered in this run counts by the ledger alone.
-    recorded = Recorded(found.incarnation, run.open_ledger.first_epoch)
-    if recorded != read_recorded(corpus):
+    before = read_recorded(corpus)
+    marks = before.marks if before and before.incarnation == found.incarnation else ()
+    recorded = Recorded(found.incarnation, run.open_ledger.first_epoch, marks)
+    if recorded != before:
         run.check()
-        corpus.store.write(corpus.index_paths.identity, json.dumps(asdict(recorded)).encode())
+        write_recorded(corpus, recorded)
 
 
 def refuse_foreign(corpus: Corpus, found: Identity | None) -> None:
@@ -95,12 +81,6 @@ def refuse_foreign(corpus: Corpus, found: Identity | None) -> None:
             f"index {corpus.index_name} holds vectors of model key {found.model_key};"
             f" the config's model {corpus.card.name} has {corpus.card.key}. Set index.name to another name"
         )
-
-
-def read_recorded(corpus: Corpus) -> Recorded | None:
-    """What the state remembers of the config's index."""
-    found = corpus.store.read(corpus.index_paths.identity)
-    return Recorded(**json.loads(found[0])) if found else None
 
 
 def open_ledger(corpus: Corpus, found: Identity | None, epoch: int) -> Ledger:

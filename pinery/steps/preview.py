@@ -13,6 +13,7 @@ from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import state_id
 from pinery.config import PineconeSettings
 from pinery.errors import ConfigError
+from pinery.indexes.engine import ask
 from pinery.planning.cost import METADATA_BYTES, upsert_write_units, write_unit_dollars
 from pinery.planning.guards import judge_plan
 from pinery.planning.loading import estimate_load
@@ -21,6 +22,7 @@ from pinery.records import ModelCard
 from pinery.steps.corpus import Corpus
 from pinery.steps.find_index import open_ledger, refuse_foreign
 from pinery.steps.make_plan import PlanOptions, count_only
+from pinery.steps.marks import why_behind
 from pinery.steps.stored import last_report, undisturbed
 
 NEVER_WRITTEN = 1 << 30
@@ -49,7 +51,7 @@ def preview(corpus: Corpus, limit: int | None) -> dict[str, Any]:
         "to_embed": counts.to_embed,
         "to_upsert": counts.to_embed + counts.to_upsert,
         "limited": limit,
-        "refused": [] if limit is not None else _refusals(corpus, counts),
+        "refused": [*_behind(corpus, card), *([] if limit is not None else _refusals(corpus, counts))],
         "estimate": _estimate(corpus, card, counts),
     }
 
@@ -59,11 +61,11 @@ def _counts(corpus: Corpus, card: ModelCard | None, limit: int | None) -> PlanCo
     checkpoint: Checkpoint | None = None
     if card is not None:
         corpus.refuse_another_model()
-        found = corpus.index.describe()
+        found = ask(corpus.index.describe, f"index {corpus.index_name}")
         refuse_foreign(corpus, found)
         checkpoint = Checkpoint(corpus.store, corpus.paths.parts(card.key))
         ledger = open_ledger(corpus, found, NEVER_WRITTEN)
-        if ledger.files() and corpus.index.count() == 0:
+        if ledger.files() and ask(corpus.index.count, f"index {corpus.index_name}") == 0:
             ledger = None  # a run would write every row again
     folder = Path(tempfile.mkdtemp(prefix="pinery-plan-"))
     try:
@@ -76,6 +78,11 @@ def _counts(corpus: Corpus, card: ModelCard | None, limit: int | None) -> PlanCo
         return undisturbed(lambda: count_only(folder, listing, checkpoint, ledger, PlanOptions(limit=limit)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _behind(corpus: Corpus, card: ModelCard | None) -> list[str]:
+    why = "" if card is None else why_behind(corpus, ask(corpus.index.read_mark, f"index {corpus.index_name}"))
+    return [why] if why else []
 
 
 def _refusals(corpus: Corpus, counts: PlanCounts) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pinery.checkpoint.alias import write_alias
@@ -20,7 +21,7 @@ def remove(corpus: Corpus, *, really: bool, progress: Progress) -> dict[str, Any
     IndexMismatchError where the index or the namespace isn't this corpus' own.
     """
     with open_run(corpus, progress=progress) as run:
-        find_index(run)
+        find_index(run, behind=not really)
         exists = run.identity is not None
         if really and exists:
             resume_import(run)  # its rows would come after the namespace was deleted
@@ -29,6 +30,7 @@ def remove(corpus: Corpus, *, really: bool, progress: Progress) -> dict[str, Any
             run.check()
             if exists:
                 outlast(run, corpus.index.drop)
+                outlast(run, partial(corpus.index.leave_mark, ""))
             _forget(run)
     return {
         "corpus": corpus.config.corpus,

@@ -21,6 +21,7 @@ from pinery.checkpoint.known import KnownBytes
 from pinery.checkpoint.lease import Holder, Lease
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.store import is_full
+from pinery.config import PineconeSettings
 from pinery.errors import NoRoomError, PineryError, RefusedError, StoppedError, TerminalError, TransientError
 from pinery.models.protocol import Model
 from pinery.records import Identity
@@ -75,6 +76,10 @@ class Run:
         self.settings = corpus.config.run
         self._progress = progress
         self._stopped = threading.Event()
+        self.behind = ""
+        """Why the run's index is ahead of this state; empty as a rule."""
+        self.mark = ""
+        """What this run left in its index before its first write there."""
         self._reason: PineryError = StoppedError("the run was asked to stop")
         self._model_lock = threading.Lock()
         self._moved_on = time.monotonic()
@@ -84,6 +89,13 @@ class Run:
         if self._stopped.is_set():
             raise self._reason
         self.lease.check()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Check as `check` does, and hold the lease until what is written inside is over."""
+        self.check()
+        with self.lease.writing():
+            yield
 
     @property
     def stopping(self) -> bool:
@@ -185,15 +197,28 @@ def _lease(corpus: Corpus, wait: bool, progress: Progress) -> Lease:
     def waiting(holder: Holder) -> None:
         if holder.run not in told:
             told.add(holder.run)
-            progress.note(f"waiting for run {holder.run} on {holder.host} (pid {holder.pid}) to end")
+            seconds = lease.silence_of(holder)
+            if holder.released:
+                text = f"run {holder.run} ended with a request unanswered; waiting {seconds:.0f} s until it is over"
+            elif wait:
+                text = f"waiting for run {holder.run} on {holder.host} (pid {holder.pid}) to end"
+            else:
+                text = (
+                    f"run {holder.run} on {holder.host} (pid {holder.pid}) seems to be gone and never let go of its"
+                    f" lease; watching that for {seconds:.0f} s before going on"
+                )
+            progress.note(text)
 
     told: set[str] = set()
 
     def name_run() -> str:
         return run_name(datetime.now(UTC), corpus.current_listing())
 
-    place, ttl = corpus.paths.lease(corpus.card.key), corpus.config.run.lease_ttl
-    return Lease(corpus.store, place, name_run, ttl, wait, waiting)
+    place, config = corpus.paths.lease(corpus.card.key), corpus.config
+    # What is embedded in this process has no request on a wire.
+    life = config.upsert.request_timeout if isinstance(config.index, PineconeSettings) else 0.0
+    lease = Lease(corpus.store, place, name_run, config.run.lease_ttl, wait, waiting, life)
+    return lease
 
 
 def run_name(now: datetime, newest_listing: str | None) -> str:

@@ -15,7 +15,7 @@ from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import state_id
 from pinery.planning.plan import define_plan
 from pinery.steps.corpus import Corpus
-from pinery.steps.find_index import read_recorded
+from pinery.steps.marks import read_recorded
 from pinery.steps.stored import current_listing, last_report, undisturbed
 from pinery.steps.tables import connect, define_tables
 

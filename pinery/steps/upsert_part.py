@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -12,11 +11,15 @@ import pyarrow.compute as pc
 from pinery.checkpoint.ledger import OpenEntry
 from pinery.checkpoint.parquet import read_rows
 from pinery.errors import TerminalError
-from pinery.indexes.engine import Patience, Result, Settled, upsert_rows, with_patience
+from pinery.indexes.engine import Settled, upsert_rows
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA, UpsertReport
 from pinery.steps.live_rows import live_rows, with_vectors
 from pinery.steps.make_plan import Work
+from pinery.steps.marks import claim_index
+from pinery.steps.outage import outlast, patience
 from pinery.steps.run import Run
+
+__all__ = ["judge_rejected", "outlast", "patience", "upsert_part"]
 
 TELLING = 10
 
@@ -31,8 +34,9 @@ def upsert_part(run: Run, work: Work) -> UpsertReport:
     began = time.monotonic()
     index, checkpoint = run.corpus.index, run.corpus.checkpoint
     wanted = with_vectors(checkpoint, work.part, read_rows(work.path, work.start, work.stop))
-    run.check()
-    entry = run.open_ledger.open_entry(wanted["id"], run.scratch)
+    claim_index(run)
+    with run.writing():
+        entry = run.open_ledger.open_entry(wanted["id"], run.scratch)
     settled: list[Settled] = []
     upserted = rejected = 0
     try:
@@ -45,19 +49,9 @@ def upsert_part(run: Run, work: Work) -> UpsertReport:
                 _enter(run, entry, wanted, settled)
     finally:
         _enter(run, entry, wanted, settled)
-    run.check()
-    entry.close()
+    with run.writing():
+        entry.close()
     return UpsertReport(upserted, rejected, time.monotonic() - began)
-
-
-def outlast(run: Run, action: Callable[[], Result]) -> Result:
-    """Ask or tell the run's index something, through an outage if need be; return what it says."""
-    return with_patience(action, f"index {run.corpus.index_name}", patience(run))
-
-
-def patience(run: Run) -> Patience:
-    """How this run meets an outage of its index."""
-    return Patience(run.corpus.config.upsert.outage_patience, run.check, run.pause, run.note)
 
 
 def judge_rejected(run: Run, live_before: int) -> None:
@@ -85,9 +79,12 @@ def _record_rejected(run: Run) -> None:
 
 def _enter(run: Run, entry: OpenEntry, wanted: pa.Table, settled: list[Settled]) -> None:
     """Enter what was settled, in the ledger or among the rejected, and forget it."""
-    if not settled:
-        return
-    run.lease.check()
+    if settled:
+        with run.lease.writing():
+            _enter_settled(run, entry, wanted, settled)
+
+
+def _enter_settled(run: Run, entry: OpenEntry, wanted: pa.Table, settled: list[Settled]) -> None:
     refused: dict[int, str] = {}
     before = 0
     for one in settled:

@@ -1,0 +1,67 @@
+"""What may be on its way to an index when a lease is taken over: the rows that such a request would change.
+
+The run that takes over writes them again, after the longest life of a request; and so does the run after it, for what
+the index may have carried out later still.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+
+from pinery.checkpoint.ledger import Ledger
+from pinery.checkpoint.parquet import TableWriter
+from pinery.planning.plan import fold_ledger, last_window
+from pinery.records import LEDGER_SCHEMA
+from pinery.steps.run import Run
+from pinery.steps.tables import connect
+
+BATCH = 16384
+
+
+def doubt_all(run: Run, ledger: Ledger) -> None:
+    """Note that nothing is known of any row of the index."""
+    path = run.scratch / "doubted.parquet"
+    with connect(run.scratch) as con:
+        fold_ledger(con, [str(file) for file in ledger.files()])
+        _write(con.sql("SELECT id FROM ledger").to_arrow_reader(BATCH), path)
+    run.check()
+    ledger.enter_file(path)
+
+
+def doubt_last_window(run: Run, ledger: Ledger) -> None:
+    """Note that nothing is known of the rows that the last holder of the lease may have had in flight.
+
+    Does nothing where that holder let go of the lease, or is proven dead. What the run before took over is noted again.
+    """
+    store, folder = run.corpus.store, ledger.doubts
+    for name in store.names(folder):
+        path = shutil.copyfile(store.local(f"{folder}/{name}"), run.scratch / "again.parquet")
+        run.check()
+        ledger.enter_file(path)
+        store.delete(f"{folder}/{name}")
+        run.note("rows that a lost holder of the lease may have written late are written once more")
+    if run.lease.after is None:
+        return
+    index, path = run.corpus.index, run.scratch / "window.parquet"
+    entries = ledger.newest_entries(index.max_concurrency * index.max_request_rows)
+    with connect(run.scratch) as con:
+        fold_ledger(con, [str(file) for file in ledger.files()])
+        if not _write(last_window(con, [str(file) for file in entries]).to_arrow_reader(BATCH), path):
+            return
+    run.check()
+    store.publish(f"{folder}/{run.lease.epoch:08d}.parquet", shutil.copyfile(path, run.scratch / "kept.parquet"))
+    ledger.enter_file(path)
+
+
+def _write(ids: pa.RecordBatchReader, path: Path) -> int:
+    rows = 0
+    with TableWriter(path, LEDGER_SCHEMA) as writer:
+        for batch in ids:
+            rows += batch.num_rows
+            nothing = pa.nulls(batch.num_rows, pa.string())
+            columns = [batch.column("id"), nothing, nothing, pa.array([False] * batch.num_rows, pa.bool_())]
+            writer.append(pa.record_batch(columns, schema=LEDGER_SCHEMA))
+    return rows
