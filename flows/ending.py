@@ -21,9 +21,19 @@ class Terminated(BaseException):
     """SIGTERM arrived."""
 
 
+STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
 def end(work: Callable[[], None], as_json: bool) -> None:
     """Do the work and exit as the contract says."""
-    failure = _attempt(work)
+    before = {number: signal.signal(number, _interrupt) for number in STOPPED}
+    failure: tuple[str, int] | None = None
+    try:
+        failure = _attempt(work)
+    finally:
+        if failure is None or failure[1] not in STOPPED.values():
+            for number, handler in before.items():
+                signal.signal(number, handler)
     if failure is not None:
         gc.collect()  # before the interpreter ends, or DuckDB's binding lists on stderr what was still alive
         _say(*failure, as_json)
@@ -31,10 +41,9 @@ def end(work: Callable[[], None], as_json: bool) -> None:
 
 def _attempt(work: Callable[[], None]) -> tuple[str, int] | None:
     """Do the work; return what to say of its failure and the exit code, and keep nothing of the failure alive."""
-    signal.signal(signal.SIGTERM, _terminate)
     arrived = _watch_signals()
     try:
-        work()
+        _do(work)
     except (click.ClickException, click.exceptions.Exit):
         raise
     except BrokenPipeError:
@@ -48,14 +57,19 @@ def _attempt(work: Callable[[], None]) -> tuple[str, int] | None:
     return None
 
 
+def _do(work: Callable[[], None]) -> None:
+    """Do the work; while this function is on the stack, signals raise, and nowhere else."""
+    work()
+
+
 def _describe(error: BaseException, signals: set[int]) -> tuple[str, int] | None:
     """What to say of an error and the exit code; None for what is to be raised as it is."""
     again = f"Run the same command again to go on: {shlex.join(['pinery', *sys.argv[1:]])}"
     # The signals come first: what their handlers raise may be wrapped by the code it was raised in.
     if type(error).__name__ in ("TerminationSignal", "Terminated") or signal.SIGTERM in signals:
-        return f"stopped by SIGTERM; what is published stays. {again}", 143
+        return f"stopped by SIGTERM; what is published stays. {again}", STOPPED[signal.SIGTERM]
     if isinstance(error, KeyboardInterrupt) or signal.SIGINT in signals:
-        return f"stopped by SIGINT; what is published stays. {again}", 130
+        return f"stopped by SIGINT; what is published stays. {again}", STOPPED[signal.SIGINT]
     if isinstance(error, PineryError):
         text = str(error).rstrip()
         if error.exit_code == 1 and "run the same command again" not in text.lower():
@@ -101,8 +115,16 @@ def _say(text: str, code: int, as_json: bool) -> None:
         click.echo(json.dumps({"error": text, "exit_code": code}))
     click.echo(f"pinery: {text}", err=True)
     sys.stdout.flush()
+    if code in STOPPED.values():
+        # The interpreter waits for requests in flight before it ends; who can't wait sends one signal more.
+        for number in STOPPED:
+            signal.signal(number, lambda *_: os._exit(code))
     sys.exit(code)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a signal handler's signature
-    raise Terminated
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End the work, or cut short what it waits for in ending; once it is over, nothing is left to be interrupted."""
+    while frame is not None:
+        if frame.f_code is _do.__code__:
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+        frame = frame.f_back
