@@ -152,6 +152,22 @@ def remove(config: str, overrides: tuple[str, ...], *, as_json: bool, yes: bool)
     shown.removal(result, as_json)
 
 
+@command(
+    click.option(
+        "--cron", metavar="CRON", help='When to run it, such as "30 3 * * *"; default: leave schedules alone.'
+    ),
+    click.option("--timezone", default="UTC", show_default=True, help="The time zone of --cron."),
+    click.option("--pool", default="process", show_default=True, help="The work pool whose workers run it."),
+    click.option("--name", help="The deployment's name. Default: corpus-CORPUS."),
+)
+def deploy(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+    """Register CONFIG's run as a deployment with the Prefect server at PREFECT_API_URL, and schedule it."""
+    from flows import shown
+    from flows.launch import deploy
+
+    shown.deployment(deploy(config, overrides, flags), as_json)
+
+
 @command()
 def status(config: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
     """Show the last run, the live index, and what is quarantined or rejected, with reasons."""

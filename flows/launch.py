@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, cast
 
+from pinery.config import Config
 from pinery.config_file import load_config
 from pinery.models.registry import parse
 
@@ -17,12 +18,8 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
 
     Raises what the flow raises; configuration errors before Prefect is even imported.
     """
-    settings = load_config(config, overrides)
-    parse(settings.model.name)
-    # Prefect logs stack traces of failures that the command line tells in one line, and much else besides.
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    settings = _judged(config, overrides)
+    _quieten()
     from flows.server import prefect_api
 
     # Prefect's event queue logs beside all of Prefect's own settings.
@@ -35,3 +32,25 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
         with on_terminal():
             flow = getattr(importlib.import_module(module), name)
             return cast(dict[str, Any], flow(settings.model_dump(mode="json"), **flags))
+
+
+def deploy(config: str, overrides: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:
+    """Register a deployment of the flow `reindex` for a config file; see flows.deploy. Returns what was registered."""
+    settings = _judged(config, overrides)
+    _quieten()
+    from flows import deploy
+
+    return deploy.deploy(config, settings, inline=bool(overrides), **flags)
+
+
+def _judged(config: str, overrides: Sequence[str]) -> Config:
+    settings = load_config(config, overrides)
+    parse(settings.model.name)
+    return settings
+
+
+def _quieten() -> None:
+    # Prefect logs stack traces of failures that the command line tells in one line, and much else besides.
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

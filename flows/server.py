@@ -37,7 +37,7 @@ def prefect_api(meanwhile: Callable[[], object] = bool) -> Iterator[str]:
     TerminalError where the configured API can't be reached or the temporary one doesn't come up.
     """
     if PREFECT_API_URL.value():
-        _check_reachable(PREFECT_API_URL.value())
+        check_reachable(PREFECT_API_URL.value())
         yield PREFECT_API_URL.value()
         return
     with (
@@ -54,7 +54,8 @@ def prefect_api(meanwhile: Callable[[], object] = bool) -> Iterator[str]:
             EventsWorker.drain_all(timeout=DRAIN_SECONDS, at_exit=False)
 
 
-def _check_reachable(url: str) -> None:
+def check_reachable(url: str) -> str:
+    """The URL without credentials, for people to read. Raises TerminalError where nothing answers there."""
     # Any answer will do, 401 and 404 too: whether it is the right server for these credentials, Prefect will tell.
     # No credentials are sent, so that the certificate needs no check; Prefect has settings of its own for that.
     bare = re.sub(r"^(\w+://)?.*@", r"\1", url.split("?")[0]).rstrip("/")
@@ -66,6 +67,7 @@ def _check_reachable(url: str) -> None:
         ) from None
     except httpx.HTTPError:
         pass  # it took the connection
+    return bare
 
 
 @contextlib.contextmanager

@@ -150,6 +150,21 @@ def status(data: dict[str, Any], as_json: bool) -> None:
     return None
 
 
+def deployment(data: dict[str, Any], as_json: bool) -> None:
+    """What was registered, and what to do next."""
+    if as_json:
+        return _json(data)
+    name, pool = data["deployment"], data["pool"]
+    click.echo(f"Registered {name} with {data['api']}, for the work pool {pool}.")
+    for one in data["schedules"]:
+        paused = "" if one["active"] else f"; it is paused, `prefect deployment schedule ls {name}` lists it"
+        click.echo(f"Scheduled: {one['cron']} {one['timezone']}{paused}.")
+    if not data["schedules"]:
+        click.echo('It has no schedule yet; --cron "30 3 * * *" gives it one.')
+    click.echo(f"Run it now: prefect deployment run '{name}'. Workers run it: prefect worker start --pool {pool}")
+    return None
+
+
 def sample(data: dict[str, Any], as_json: bool) -> None:
     """Where the sample's picture lies."""
     if as_json:

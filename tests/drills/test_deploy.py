@@ -15,34 +15,82 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.corpora import config
+from tests.corpora import config, paint
 from tests.drills.checks import held
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import wait_until, write_config
 
 ROOT = Path(__file__).parent.parent.parent
 PREFECT = str(Path(sys.executable).with_name("prefect"))
+ENVIRONMENT = Path(sys.executable).parent.parent
+MAKE_DEPLOY = ("make", "--old-file", f"{ENVIRONMENT}/.ready", "deploy", f"VENV={ENVIRONMENT}")
+SCHEDULED_WITHIN = 60.0
+NIGHTLY = "30 3 * * *"
 
 
-@pytest.fixture
-def server(tmp_path: Path, pinecone_environment: PineconeServer) -> Iterator[dict[str, str]]:
-    """A Prefect server of the test's own; yields the environment that talks to it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/api"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_API_URL": url,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path / 'prefect.db'}",
-    }
-    command = [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
-    with (tmp_path / "server.log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+class Prefect:
+    """A server of the tests' own, and what it knows."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}/api"
+        self.log = folder / "server.log"
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_API_URL": self.url,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+        }
+
+    def start(self) -> subprocess.Popen[bytes]:
+        command = [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(self._port), "--no-ui"]
+        with self.log.open("w") as log:
+            return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+
+    def healthy(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", trust_env=False).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def found(self, kind: str, **query: Any) -> list[dict[str, Any]]:
+        """All objects of a kind, such as `logs`."""
+        answer = httpx.post(f"{self.url}/{kind}/filter", json=query, trust_env=False, timeout=30)
+        return list(answer.raise_for_status().json())
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        return dict(httpx.get(f"{self.url}/deployments/name/{name}", trust_env=False).raise_for_status().json())
+
+    def scheduled(self, deployment: str) -> list[dict[str, Any]]:
+        """The runs of a deployment that the server has scheduled by itself."""
+        query = {"deployments": {"id": {"any_": [self.deployment(deployment)["id"]]}}}
+        return [run for run in self.found("flow_runs", **query) if run["auto_scheduled"]]
+
+    def errors(self) -> list[str]:
+        return [line for line in self.log.read_text().splitlines() if re.search(r"\b(ERROR|CRITICAL)\b", line)]
+
+    def run(self, *command: str, code: int = 0, **changes: str) -> str:
+        """What a command says that is to end with `code`."""
+        environment = self.environment | changes
+        ended = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=180)
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
+
+    def pinery(self, *arguments: str, code: int = 0, **changes: str) -> str:
+        return self.run(sys.executable, "-m", "flows.cli", *arguments, code=code, **changes)
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    """A running Prefect server with a work pool."""
+    made = Prefect(tmp_path_factory.mktemp("server"))
+    process = made.start()
     try:
-        wait_until(lambda: healthy(url))
-        yield environment
+        wait_until(made.healthy)
+        made.run(PREFECT, "work-pool", "create", "process", "--type", "process")
+        yield made
     finally:
         process.terminate()
         try:
@@ -52,56 +100,25 @@ def server(tmp_path: Path, pinecone_environment: PineconeServer) -> Iterator[dic
             process.wait()
 
 
-def healthy(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", trust_env=False).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
+@pytest.fixture
+def settings(images: Path, tmp_path: Path) -> dict[str, Any]:
+    """Twelve images into the local Pinecone."""
+    return config(images, tmp_path / "state", index={"kind": "pinecone"})
 
 
-def run(environment: dict[str, str], *command: str) -> str:
-    ended = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=180)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
-
-
-def flow_run(environment: dict[str, str], deployment: str, *parameters: str) -> dict[str, Any]:
-    """Run a deployment through a worker that ends afterwards, and return the flow run."""
-    given = [part for parameter in parameters for part in ("--param", parameter)]
-    told = run(environment, PREFECT, "deployment", "run", deployment, *given)
-    [identity] = re.findall(r"UUID: ([0-9a-f-]+)", told)
-    run(environment, PREFECT, "worker", "start", "--pool", "process", "--run-once")
-    return dict(json.loads(run(environment, PREFECT, "flow-run", "inspect", identity, "-o", "json")))
-
-
-@pytest.mark.slow
-def test_from_nothing_to_a_nightly_run(server: dict[str, str], images: Path, tmp_path: Path) -> None:
-    path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state", index={"kind": "pinecone"}))
-    run(server, PREFECT, "work-pool", "create", "process", "--type", "process")
-    environment = Path(sys.executable).parent.parent
-    run(server, "make", "--old-file", f"{environment}/.ready", "deploy", f"VENV={environment}")
-
-    deployment = httpx.get(f"{server['PREFECT_API_URL']}/deployments/name/reindex/nightly", trust_env=False).json()
-    [schedule] = deployment["schedules"]
-    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("30 3 * * *", "UTC")
-    assert schedule["active"]
-    assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
-    assert deployment["global_concurrency_limit"]["limit"] == 1
-    form = deployment["parameter_openapi_schema"]["properties"]
-    assert {"config", "limit", "allow_deletes", "allow_changes", "retry_quarantined", "wait"} <= form.keys()
-
-    ended = flow_run(server, "reindex/nightly", f"config={path}")
-    assert ended["state"]["type"] == "COMPLETED", ended["state"]
-    assert len(held(path)) == 12
-
-    ended = flow_run(server, "upsert/from-checkpoint", f"config={path}", "index=filled-anew")
-    assert ended["state"]["type"] == "COMPLETED", ended["state"]
-    anew = config(images, tmp_path / "state", index={"kind": "pinecone", "name": "filled-anew"})
-    assert len(held(write_config(tmp_path / "anew.yaml", anew))) == 12
-
-    ended = flow_run(server, "reindex/nightly", f"config={tmp_path / 'missing.yaml'}")
-    assert ended["state"]["type"] == "FAILED"
-    assert "no config file" in ended["state"]["message"]
-
-    artifacts = httpx.post(f"{server['PREFECT_API_URL']}/artifacts/filter", json={}, trust_env=False).json()
-    assert "pinery-run" in {artifact["key"] for artifact in artifacts}
+def test_a_night_is_scheduled_for_a_users_config_and_none_for_the_placeholders(
+    prefect: Prefect, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write_config(tmp_path / "config.yaml", settings | {"corpus": "nights"})
+    prefect.run(*MAKE_DEPLOY)
+    made = json.loads(prefect.pinery("deploy", str(path), "--cron", NIGHTLY, "--json"))
+    assert made["deployment"] == "reindex/corpus-nights"
+    assert made["schedules"] == [{"cron": NIGHTLY, "timezone": "UTC", "active": True}]
+    wait_until(lambda: bool(prefect.scheduled("reindex/corpus-nights")), seconds=SCHEDULED_WITHIN)
+    [first, *_] = sorted(run["expected_start_time"] for run in prefect.scheduled("reindex/corpus-nights"))
+    assert "T03:30:00" in first
+    assert prefect.errors() == []
+    for name, cron in (("reindex/nightly", NIGHTLY), ("verify/weekly", "0 12 * * 0")):
+        [schedule] = prefect.deployment(name)["schedules"]
+        assert (schedule["schedule"]["cron"], schedule["active"]) == (cron, False)
+        assert prefect.scheduled(name) == []
