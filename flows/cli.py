@@ -14,6 +14,7 @@ import click
 
 from flows.ending import end
 from flows.help import Commands, examples
+from flows.leaving import leaving
 from pinery.errors import ConfigError, DifferentError
 
 Command = Callable[..., Any]
@@ -36,7 +37,8 @@ def command(*options: Callable[[Command], Command]) -> Callable[[Command], click
     def decorate(function: Command) -> click.Command:
         @functools.wraps(function)
         def run(config: str, overrides: tuple[str, ...], as_json: bool, **flags: Any) -> None:
-            end(lambda: function(config, overrides, as_json=as_json, **flags), as_json)
+            with leaving():
+                end(lambda: function(config, overrides, as_json=as_json, **flags), as_json)
 
         wrapped: Command = run
         for option in reversed(options):
@@ -72,11 +74,10 @@ def run(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any)
 def plan(config: str, overrides: tuple[str, ...], *, as_json: bool, limit: int | None) -> None:
     """Say what run would do; loads no model, changes nothing."""
     from flows import shown
-    from pinery.config_file import load_config
-    from pinery.steps.corpus import Corpus
+    from flows.launch import open_corpus
     from pinery.steps.preview import preview
 
-    shown.preview(preview(Corpus(load_config(config, overrides)), limit), as_json)
+    shown.preview(preview(open_corpus(config, overrides), limit), as_json)
 
 
 @command(
@@ -123,9 +124,8 @@ def verify(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: A
 def search(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
     """Find the nearest images of the live index."""
     from flows import shown
-    from pinery.config_file import load_config
+    from flows.launch import open_corpus
     from pinery.search.query import Query, search
-    from pinery.steps.corpus import Corpus
 
     query = Query(
         image=flags["image"],
@@ -135,20 +135,20 @@ def search(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: A
         filter=_filter(flags["filter_text"]),
         grid=flags["grid"],
     )
-    shown.matches(search(Corpus(load_config(config, overrides)), query), as_json)
+    shown.matches(search(open_corpus(config, overrides), query), as_json)
 
 
 @command(click.option("--yes", is_flag=True, help="Do it; without it the rows are only counted."))
 def remove(config: str, overrides: tuple[str, ...], *, as_json: bool, yes: bool) -> None:
     """Delete the corpus' namespace from its index; the index and the checkpoint stay."""
     from flows import shown
+    from flows.launch import open_corpus
     from flows.progress import current_progress, on_terminal
-    from pinery.config_file import load_config
-    from pinery.steps.corpus import Corpus
     from pinery.steps.remove import remove
 
+    corpus = open_corpus(config, overrides)
     with on_terminal():
-        result = remove(Corpus(load_config(config, overrides)), really=yes, progress=current_progress())
+        result = remove(corpus, really=yes, progress=current_progress())
     shown.removal(result, as_json)
 
 
@@ -172,11 +172,10 @@ def deploy(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: A
 def status(config: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
     """Show the last run, the live index, and what is quarantined or rejected, with reasons."""
     from flows import shown
-    from pinery.config_file import load_config
-    from pinery.steps.corpus import Corpus
+    from flows.launch import open_corpus
     from pinery.steps.status import status
 
-    shown.status(status(Corpus(load_config(config, overrides))), as_json)
+    shown.status(status(open_corpus(config, overrides)), as_json)
 
 
 @command(
@@ -187,11 +186,10 @@ def status(config: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
 def show(config: str, overrides: tuple[str, ...], *, as_json: bool, grid: str | None, count: int, seed: int) -> None:
     """Draw a random sample of the corpus as a picture."""
     from flows import shown
-    from pinery.config_file import load_config
+    from flows.launch import open_corpus
     from pinery.search.show import show
-    from pinery.steps.corpus import Corpus
 
-    shown.sample(show(Corpus(load_config(config, overrides)), grid, count, seed), as_json)
+    shown.sample(show(open_corpus(config, overrides), grid, count, seed), as_json)
 
 
 @main.command(epilog=examples("models"))

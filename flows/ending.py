@@ -14,6 +14,7 @@ from types import FrameType
 
 import click
 
+from pinery.addresses import without_secrets
 from pinery.errors import PineryError
 
 
@@ -52,7 +53,7 @@ def _attempt(work: Callable[[], None]) -> tuple[str, int] | None:
         failure = _describe(error, arrived())
         if failure is None:
             raise
-        _release(error)
+        release(error)
         return failure
     return None
 
@@ -64,7 +65,7 @@ def _do(work: Callable[[], None]) -> None:
 
 def _describe(error: BaseException, signals: set[int]) -> tuple[str, int] | None:
     """What to say of an error and the exit code; None for what is to be raised as it is."""
-    again = f"Run the same command again to go on: {shlex.join(['pinery', *sys.argv[1:]])}"
+    again = f"Run the same command again to go on: {without_secrets(shlex.join(['pinery', *sys.argv[1:]]))}"
     # The signals come first: what their handlers raise may be wrapped by the code it was raised in.
     if type(error).__name__ in ("TerminationSignal", "Terminated") or signal.SIGTERM in signals:
         return f"stopped by SIGTERM; what is published stays. {again}", STOPPED[signal.SIGTERM]
@@ -78,7 +79,7 @@ def _describe(error: BaseException, signals: set[int]) -> tuple[str, int] | None
     if isinstance(error, SystemExit) or os.environ.get("PINERY_DEBUG"):
         return None
     told = f"{type(error).__name__}: {error}. This should not happen: set PINERY_DEBUG=1 to see where. {again}"
-    return told, 1
+    return without_secrets(told), 1
 
 
 def _watch_signals() -> Callable[[], set[int]]:
@@ -97,7 +98,7 @@ def _watch_signals() -> Callable[[], set[int]]:
     return arrived
 
 
-def _release(error: BaseException) -> None:
+def release(error: BaseException) -> None:
     """Let go of what the frames that an error came through hold, those of its causes included."""
     waiting, seen = [error], set[int]()
     while waiting:

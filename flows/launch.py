@@ -5,12 +5,18 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import click
+
+from pinery.addresses import without_secrets
 from pinery.config import Config
 from pinery.config_file import load_config
-from pinery.models.registry import parse
+from pinery.errors import TerminalError
+from pinery.models.registry import parse, refuse_unknown
+from pinery.steps.corpus import Corpus
+from pinery.variables import lacking
 
 
 def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:
@@ -20,23 +26,61 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
     """
     settings = _judged(config, overrides)
     _quieten()
+    from flows.api_watch import watched
     from flows.server import prefect_api
 
     # Prefect's event queue logs beside all of Prefect's own settings.
     logging.getLogger("EventsWorker").setLevel(os.environ["PREFECT_LOGGING_LEVEL"])
-    module = f"{__package__}.{name}"
-    slow = [module, "lancedb"] if settings.index.kind == "lance" else [module]
-    with prefect_api(meanwhile=lambda: list(map(importlib.import_module, slow))):
-        from flows.progress import on_terminal
 
+    def prepare() -> None:
+        importlib.import_module(f"{__package__}.{name}")
+        if settings.index.kind == "lance":
+            importlib.import_module("lancedb")
+        refuse_unknown(settings.model)
+
+    with prefect_api(meanwhile=prepare) as url, watched(url):
+        prepare()
+        flow = getattr(importlib.import_module(f"{__package__}.{name}"), name)
+        return _called(lambda: flow(settings.model_dump(mode="json"), **flags), config, url)
+
+
+def _called(flow: Callable[[], dict[str, Any]], config: str, url: str) -> dict[str, Any]:
+    """What the flow returns or raises, whether or not Prefect's API lives to be told of it."""
+    import httpx
+    from prefect.exceptions import PrefectException
+
+    from flows.outcome import expect, last_outcome
+    from flows.progress import on_terminal
+
+    expect(config)
+    try:
         with on_terminal():
-            flow = getattr(importlib.import_module(module), name)
-            return cast(dict[str, Any], flow(settings.model_dump(mode="json"), **flags))
+            return flow()
+    except (httpx.HTTPError, PrefectException) as error:
+        outcome = last_outcome()
+        if outcome is None:
+            raise TerminalError(
+                f"the Prefect API at {url} failed before the run began ({type(error).__name__}: {error})"
+            ) from None
+        click.echo(f"pinery: the Prefect API at {without_secrets(url)} could not be told how the run ended", err=True)
+        return outcome.value()
+
+
+def open_corpus(config: str, overrides: Sequence[str]) -> Corpus:
+    """The corpus of a config file, for a command that runs no flow; secrets may come from Prefect's Secret blocks."""
+    settings = load_config(config, overrides)
+    if lacking(settings):
+        _quieten()
+        from flows.secret_blocks import provide_secrets_if_configured
+
+        provide_secrets_if_configured(settings)
+    return Corpus(settings)
 
 
 def deploy(config: str, overrides: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:
     """Register a deployment of the flow `reindex` for a config file; see flows.deploy. Returns what was registered."""
     settings = _judged(config, overrides)
+    refuse_unknown(settings.model)
     _quieten()
     from flows import deploy
 

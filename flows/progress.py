@@ -26,7 +26,8 @@ class LoggedProgress:
 
     def start(self, stage: str, total: int | None) -> None:
         """See Progress."""
-        self.note(f"{stage}: {total} items" if total is not None else stage)
+        with contextlib.suppress(MissingContextError):
+            get_run_logger().info("%s", f"{stage}: {total:,} items" if total is not None else stage)
 
     def advance(self, stage: str, items: int) -> None:
         """See Progress."""
@@ -34,7 +35,7 @@ class LoggedProgress:
     def note(self, text: str) -> None:
         """See Progress."""
         with contextlib.suppress(MissingContextError):
-            get_run_logger().info(text)
+            get_run_logger().warning("%s", text)
 
 
 class TerminalProgress:

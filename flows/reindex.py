@@ -5,12 +5,11 @@ This module must not import annotations from __future__: Prefect resolves a serv
 
 from typing import Any
 
-from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
-
-from flows.bring import LANES, bring_index
+from flows.bring import bring_index
+from flows.corpus_flow import flow
+from flows.outcome import Outcome
 from flows.progress import current_progress
-from flows.secrets import provide_secrets
+from flows.secret_blocks import provide_secrets
 from pinery.config_file import load_config
 from pinery.steps.corpus import Corpus
 from pinery.steps.make_plan import PlanOptions
@@ -22,7 +21,7 @@ from tasks.make_plan import make_plan
 from tasks.resume_import import resume_import
 
 
-@flow(name="reindex", task_runner=ThreadPoolTaskRunner(max_workers=LANES), persist_result=False)
+@flow("reindex")
 def reindex(
     config: str | dict[str, Any],
     limit: int | None = None,
@@ -44,12 +43,15 @@ def reindex(
     Returns:
         The run's report.
     """
-    options = PlanOptions(limit, allow_deletes, allow_changes, retry_quarantined)
-    settings = load_config(config)
-    provide_secrets(settings)
-    with open_run(Corpus(settings), wait=wait, progress=current_progress()) as run, reported(run) as report:
-        find_index(run)
-        resume_import(run)
-        listing = list_items(run)
-        plan = make_plan(run, listing, options)
-        return bring_index(run, plan, options, report, go_live=True)
+    with Outcome("run", config) as outcome:
+        options = PlanOptions(limit, allow_deletes, allow_changes, retry_quarantined)
+        settings = load_config(config)
+        provide_secrets(settings)
+        with open_run(Corpus(settings), wait=wait, progress=current_progress()) as run, reported(run) as report:
+            outcome.report = report
+            find_index(run)
+            resume_import(run)
+            listing = list_items(run)
+            plan = make_plan(run, listing, options)
+            bring_index(run, plan, options, report, go_live=True)
+    return outcome.end()

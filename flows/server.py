@@ -27,6 +27,7 @@ PROBE_SECONDS = 10.0
 POLL_SECONDS = 0.1
 LOG_TAIL = 2000
 DRAIN_SECONDS = 3.0
+ANSWER_SECONDS = 3.0
 
 
 @contextlib.contextmanager
@@ -51,14 +52,15 @@ def prefect_api(meanwhile: Callable[[], object] = bool) -> Iterator[str]:
             yield url
         finally:
             # While there is still a server to take them; else Prefect tells of each event that it lost.
-            EventsWorker.drain_all(timeout=DRAIN_SECONDS, at_exit=False)
+            if answers(url):
+                EventsWorker.drain_all(timeout=DRAIN_SECONDS, at_exit=False)
 
 
 def check_reachable(url: str) -> str:
     """The URL without credentials, for people to read. Raises TerminalError where nothing answers there."""
     # Any answer will do, 401 and 404 too: whether it is the right server for these credentials, Prefect will tell.
     # No credentials are sent, so that the certificate needs no check; Prefect has settings of its own for that.
-    bare = re.sub(r"^(\w+://)?.*@", r"\1", url.split("?")[0]).rstrip("/")
+    bare = _bare(url)
     try:
         httpx.get(f"{bare}/health", timeout=PROBE_SECONDS, verify=False)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL):
@@ -70,6 +72,19 @@ def check_reachable(url: str) -> str:
     return bare
 
 
+def answers(url: str) -> bool:
+    """Whether the API at `url` answers within seconds, whatever it says."""
+    try:
+        httpx.get(f"{_bare(url)}/health", timeout=ANSWER_SECONDS, verify=False)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+def _bare(url: str) -> str:
+    return re.sub(r"^(\w+://)?.*@", r"\1", url.split("?")[0]).rstrip("/")
+
+
 @contextlib.contextmanager
 def _server(folder: Path, meanwhile: Callable[[], object]) -> Iterator[str]:
     database, log = folder / "prefect.db", folder / "server.log"
@@ -79,7 +94,7 @@ def _server(folder: Path, meanwhile: Callable[[], object]) -> Iterator[str]:
     port = _free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            # Not -m, which imports from the user's folder; -P, for this file's own folder has a `secrets` too.
+            # Not -m, which imports from the user's folder; -P, for this file's own folder has a `server` too.
             [sys.executable, "-P", str(SERVER), str(port), str(folder)],
             stdin=subprocess.PIPE,
             stdout=output,

@@ -3,14 +3,14 @@
 This module must not import annotations from __future__: Prefect resolves a served flow's parameters at run time.
 """
 
+import json
 from typing import Any
 
-from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
-
-from flows.bring import LANES, bring_index
+from flows.bring import bring_index
+from flows.corpus_flow import flow
+from flows.outcome import Outcome
 from flows.progress import current_progress
-from flows.secrets import provide_secrets
+from flows.secret_blocks import provide_secrets
 from pinery.config_file import load_config
 from pinery.steps.corpus import Corpus
 from pinery.steps.make_plan import PlanOptions, checkpointed_only
@@ -22,7 +22,7 @@ from tasks.make_plan import make_plan
 from tasks.resume_import import resume_import
 
 
-@flow(name="upsert", task_runner=ThreadPoolTaskRunner(max_workers=LANES), persist_result=False)
+@flow("upsert")
 def upsert(
     config: str | dict[str, Any], index: str | None = None, allow_deletes: bool = False, wait: bool = False
 ) -> dict[str, Any]:
@@ -37,14 +37,17 @@ def upsert(
     Returns:
         The run's report.
     """
-    overrides = [f"index.name={index}"] if index else []
-    settings = load_config(config, overrides)
-    provide_secrets(settings)
-    corpus = Corpus(settings)
-    with open_run(corpus, wait=wait, progress=current_progress()) as run, reported(run) as report:
-        find_index(run)
-        resume_import(run)
-        listing = copy_current_listing(corpus, run.scratch)
-        options = PlanOptions(allow_deletes=allow_deletes, allow_changes=True)
-        plan = checkpointed_only(make_plan(run, listing, options))
-        return bring_index(run, plan, options, report, go_live=False)
+    with Outcome("upsert", config) as outcome:
+        # As JSON, for the name 2024 is a text and no number, and null is a name too.
+        settings = load_config(config, [] if index is None else [f"index.name={json.dumps(index)}"])
+        provide_secrets(settings)
+        corpus = Corpus(settings)
+        with open_run(corpus, wait=wait, progress=current_progress()) as run, reported(run) as report:
+            outcome.report = report
+            find_index(run)
+            resume_import(run)
+            listing = copy_current_listing(corpus, run.scratch)
+            options = PlanOptions(allow_deletes=allow_deletes, allow_changes=True)
+            plan = checkpointed_only(make_plan(run, listing, options))
+            bring_index(run, plan, options, report, go_live=False)
+    return outcome.end()

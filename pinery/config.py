@@ -126,7 +126,8 @@ class ModelSettings(Settings):
         description="This is the reference, such as `descriptor` or `torchvision:resnet50#features` (docs/models.md)."
     )
     weights: str | None = Field(
-        None, description="Weights come from this file: a path, or an s3:// or https:// address."
+        None,
+        description="Weights come from this file: a path, an s3:// or https:// address, or `$VARIABLE` if secret.",
     )
     sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="The file of `weights` must have this SHA-256."

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from pinery.addresses import is_secret_name, shown
 from pinery.config import Config
 from pinery.config_reference import Node, groups_of, takes, unit
 
@@ -50,8 +51,10 @@ def _dotted(detail: ErrorDetails, known: dict[str, list[tuple[str, Node]]]) -> s
 
 
 def _line(key: str, details: Sequence[ErrorDetails], known: dict[str, list[tuple[str, Node]]]) -> str:
-    detail, value = details[0], details[0]["input"]
+    detail, value = details[0], shown(details[0]["input"])
     if detail["type"] == "extra_forbidden":
+        if is_secret_name(key.rpartition(".")[2]):
+            return ": no such key; configs hold no secrets, these come from the environment"
         return f": no such key (value {value!r}); {_other_key(key, _kind(detail), known)}"
     if detail["type"] in ("missing", "union_tag_not_found"):
         return ": is missing" + _choice(known.get(key, []))

@@ -9,20 +9,26 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from pinery.addresses import secrets_in
 from pinery.config import Config, absolute
 from pinery.config_errors import explain
 from pinery.errors import ConfigError
+from pinery.variables import variable_of
 
-PATHS = {("state",), ("source", "path"), ("source", "root"), ("source", "sidecar"), ("model", "weights")}
+WEIGHTS = ("model", "weights")
+PATHS = {("state",), ("source", "path"), ("source", "root"), ("source", "sidecar"), WEIGHTS}
 FOLDER_REFERENCES = ("clip:", "hf:")
 
 
 def load_config(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """The config in the YAML file at a path, or an inline mapping, with `dotted.key=value` overrides.
+    """The config in the YAML file at a path, or an inline mapping or its text, with `dotted.key=value` overrides.
 
     Relative paths are relative to the file's folder; in overrides, to the working directory; inline, they are errors.
-    Raises ConfigError naming every wrong key with its value, what is allowed and the nearest valid key.
+    Raises ConfigError naming every wrong key with its value, what is allowed and the nearest valid key; and for a
+    secret in the config, which Prefect would keep with each run.
     """
+    if isinstance(config, str) and (config.lstrip().startswith("{") or "\n" in config.strip()):
+        config = _parsed(config, "the inline config")
     if isinstance(config, Mapping):
         where, data, base = "the inline config", _copied(config), None
     else:
@@ -30,23 +36,52 @@ def load_config(config: str | Path | Mapping[str, Any], overrides: Sequence[str]
         where, data, base = str(path), _read(path), path.resolve().parent
     for override in overrides:
         _apply(data, override)
+    refuse_secrets(data, where)
     return _validated(_with_absolute_paths(data, base), where)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(
             f"there is no config file {path}; give the path of a YAML file, such as configs/sample.yaml"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"can't read the config file {path}: {error}") from None
+    return _parsed(text, str(path))
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(text)  # JSON is YAML too
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
+        raise ConfigError(f"{where} is not YAML: {_problem(error)}") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"{path} holds {type(data).__name__}, not a mapping of keys; see configs/sample.yaml")
+        raise ConfigError(f"{where} holds {type(data).__name__}, not a mapping of keys; see configs/sample.yaml")
     return data
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    """What is wrong, and where, without the text around it: that may be a secret."""
+    mark = getattr(error, "problem_mark", None)
+    said = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"{said} (line {mark.line + 1}, column {mark.column + 1})" if mark else said
+
+
+def refuse_secrets(data: Mapping[str, Any], where: str) -> None:
+    """Raise ConfigError for the first address with a password or a signature in it."""
+    for key in secrets_in(data):
+        way = (
+            "write `weights: $WEIGHTS_URL` and put the address in that environment variable, or in the Prefect Secret"
+            " block weights-url"
+            if key == ".".join(WEIGHTS)
+            else "credentials come from the environment, as boto3 and Pinecone's SDK take them"
+        )
+        raise ConfigError(
+            f"{where}: {key} has a password or a signature in its address, and configs hold no secrets, for Prefect"
+            f" keeps them with each run; {way}"
+        )
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
@@ -59,7 +94,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
         value = text
     *parents, last = key.split(".")
     if (*parents, last) in PATHS and isinstance(value, str):
-        value = absolute(value, Path.cwd())
+        value = _absolute((*parents, last), value, Path.cwd())
     if (*parents, last) in (("model",), ("model", "name")) and isinstance(value, str):
         value = _reference(value, Path.cwd())
     node = data
@@ -78,18 +113,21 @@ def _with_absolute_paths(data: dict[str, Any], base: Path | None) -> dict[str, A
         for parent in parents:
             node = node.get(parent) if isinstance(node, dict) else None
         if isinstance(node, dict) and isinstance(node.get(last), str):
-            if base is None and "://" not in node[last] and not Path(node[last]).expanduser().is_absolute():
-                key = ".".join([*parents, last])
-                raise ConfigError(
-                    f"the inline config has a relative path, {key} = {node[last]!r}; give an absolute one"
-                )
-            node[last] = absolute(node[last], base or Path("/"))
+            node[last] = _absolute((*parents, last), node[last], base)
     model = data.get("model")
     if base is not None and isinstance(model, str):
         data["model"] = _reference(model, base)
     elif base is not None and isinstance(model, dict) and isinstance(model.get("name"), str):
         model["name"] = _reference(model["name"], base)
     return data
+
+
+def _absolute(key: tuple[str, ...], given: str, base: Path | None) -> str:
+    if key == WEIGHTS and variable_of(given):
+        return given
+    if base is None and "://" not in given and not Path(given).expanduser().is_absolute():
+        raise ConfigError(f"the inline config has a relative path, {'.'.join(key)} = {given!r}; give an absolute one")
+    return absolute(given, base or Path("/"))
 
 
 def _reference(name: str, base: Path) -> str:

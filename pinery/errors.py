@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from pinery.addresses import without_secrets
+
 
 class PineryError(Exception):
-    """Base of all errors with a message meant for the user: what happened, the value, what to do next."""
+    """Base of all errors with a message meant for the user: what happened, the value, what to do next.
+
+    Whatever address is in the message is shown without its password and its query.
+    """
 
     exit_code = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_secrets(one) if isinstance(one, str) else one for one in args))
 
 
 class ConfigError(PineryError):

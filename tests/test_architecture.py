@@ -13,7 +13,10 @@ TREES = ("pinery", "flows", "tasks")
 
 FORBIDDEN = {"pinery": {"prefect", "flows", "tasks"}, "tasks": {"flows"}, "flows": set[str]()}
 """What no file of a tree imports."""
-SHARED = {"records", "errors", "config", "config_errors", "config_file", "config_reference", "planning"}
+SHARED = {
+    "records", "errors", "config", "config_errors", "config_file", "config_reference", "addresses", "variables",
+    "planning",
+}  # fmt: skip
 """What every room may use."""
 USES_EVERY_ROOM = {"steps", "search"}
 ALSO_USES = {"models": {"imaging"}}

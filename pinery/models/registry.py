@@ -120,6 +120,13 @@ def parse(text: str) -> Reference:
     raise ConfigError(f"Unknown model {text!r}; {_hint(text)}")
 
 
+def refuse_unknown(settings: ModelSettings) -> None:
+    """Raise ConfigError for a reference that can be known to name nothing, without weights or a network."""
+    reference = parse(settings.name)
+    if reference.family == "torchvision":
+        importlib.import_module("pinery.models.torchvision").refuse_unknown(reference)
+
+
 def load(
     settings: ModelSettings,
     card: ModelCard | None = None,

@@ -32,6 +32,11 @@ def names() -> list[str]:
     return cast(list[str], torchvision.models.list_models(module=torchvision.models))
 
 
+def refuse_unknown(reference: Reference) -> None:
+    """Raise ConfigError for a model or weights that torchvision doesn't have."""
+    _entry(reference, None)
+
+
 def load(reference: Reference, settings: ModelSettings, card: ModelCard | None = None) -> TorchModel:
     """The model with its weights, on the device of the settings.
 

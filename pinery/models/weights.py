@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import boto3
 import httpx
@@ -17,8 +17,10 @@ import safetensors.torch
 import torch
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from pinery.addresses import without_secrets
 from pinery.config import cache_root
 from pinery.errors import AccessDeniedError, ConfigError, TerminalError, TransientError
+from pinery.variables import resolved
 
 CHUNK = 1 << 20
 DENIED = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
@@ -37,16 +39,17 @@ def file_sha256(path: Path) -> str:
 
 
 def fetch_weights(address: str, sha256: str) -> Path:
-    """A local file with the bytes at `address` (a path, s3:// or https://), whose SHA-256 is `sha256`.
+    """A local file with the bytes at `address` (a path, s3://, https:// or $VARIABLE), whose SHA-256 is `sha256`.
 
-    What was fetched once is taken from the cache.
+    What was fetched once is taken from the cache, whatever the address.
 
     Raises:
-        ConfigError: nothing is there, or its SHA-256 is another.
+        ConfigError: nothing is there, its SHA-256 is another, or the environment lacks the variable.
         AccessDeniedError: the credentials are missing or refused.
         TransientError: the address didn't answer properly.
     """
-    shown = _without_secrets(address)
+    address = resolved(address)
+    shown = without_secrets(address)
     if "://" not in address:
         path = Path(address).expanduser()
         if not path.is_file():
@@ -100,14 +103,6 @@ def _is_safetensors(path: Path) -> bool:
 def _check(shown: str, found: str, expected: str) -> None:
     if found != expected:
         raise ConfigError(f"The weights at {shown} have SHA-256 {found}, but the settings expect {expected}.")
-
-
-def _without_secrets(address: str) -> str:
-    # Presigned addresses carry their signature in the query, some others a password before the host.
-    parts = urlsplit(address)
-    if not parts.scheme or "://" not in address:
-        return address
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _save(chunks: Iterator[bytes], target: Path, shown: str, sha256: str) -> None:

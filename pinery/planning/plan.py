@@ -17,6 +17,9 @@ import duckdb
 # Must equal records.metadata_hash.
 HASHED = "substr(sha256(metadata), 1, 16)"
 
+TOLD_REASONS = 10
+"""Of those for which items are left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlanCounts:
@@ -203,3 +206,19 @@ def snapshot_rows(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
         SELECT id, version, metadata_hash, false AS deleted FROM ledger WHERE version IS NOT NULL
         UNION ALL SELECT id, NULL, NULL, false FROM ledger WHERE doubt
     """)
+
+
+def left_out(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+    """Why listed items are not in the index: `quarantined` and `rejected`, how many for each common reason."""
+    quarantined = "SELECT error AS reason FROM winner WHERE error IS NOT NULL"
+    rejected = """
+        SELECT coalesce(any_value(r.reason), 'metadata that no index takes') AS reason
+        FROM state s LEFT JOIN rejected r
+             ON r.id = s.id AND r.version = s.version AND r.metadata_hash = s.metadata_hash
+        WHERE s.refused AND NOT s.bad GROUP BY s.id
+    """
+    found = {}
+    for kind, rows in (("quarantined", quarantined), ("rejected", rejected)):
+        counted = f"SELECT reason, count(*) AS times FROM ({rows}) GROUP BY reason"
+        found[kind] = dict(con.execute(f"{counted} ORDER BY times DESC, reason LIMIT {TOLD_REASONS}").fetchall())
+    return {kind: reasons for kind, reasons in found.items() if reasons}

@@ -12,6 +12,7 @@ import httpx
 import pyarrow as pa
 from PIL import Image
 
+from pinery.addresses import without_secrets
 from pinery.checkpoint.alias import IndexEntry
 from pinery.errors import BadImageError, ConfigError, IndexMismatchError, MovedError, TransientError
 from pinery.imaging.decode import decode
@@ -169,9 +170,10 @@ def _download(url: str, max_bytes: int) -> bytes:
                 if len(data) > max_bytes:
                     raise ConfigError(f"{url} is larger than run.max_bytes ({max_bytes:,})")
     except httpx.HTTPStatusError as error:
-        raise ConfigError(f"can't fetch {url}: the server answered {error.response.status_code}") from error
+        # Not `from error`, whose own text has the whole address, with what gives access to it.
+        raise ConfigError(f"can't fetch {url}: the server answered {error.response.status_code}") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ConfigError(f"can't fetch {url}: {error}") from error
+        raise ConfigError(f"can't fetch {url}: {error}") from None
     return bytes(data)
 
 
@@ -179,7 +181,8 @@ def _grid(corpus: Corpus, query: Query, picture: Image.Image | None, matches: li
     if query.id is not None:
         item = Uris(corpus).item(query.id)
         picture = tile(corpus, query.id, item, {}).image if item else None
-    asked = Tile(picture, query.text or query.id or Path(query.image or "").name, "text" if query.text else "")
+    caption = query.text or query.id or Path(without_secrets(query.image or "")).name
+    asked = Tile(picture, caption, "text" if query.text else "")
     found = Uris(corpus)
     tiles = [tile(corpus, match.id, found.item(match.id), match.metadata, match.score) for match in matches]
     if not tiles:

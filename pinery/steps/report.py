@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pinery.addresses import without_secrets
 from pinery.checkpoint.alias import write_alias
 from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.store import Store
@@ -97,6 +98,7 @@ def close_report(
         "images_per_second": round((embedded + reused) / stages["embed"], 1) if stages.get("embed") else 0.0,
         "bottleneck": bottleneck(stages),
         "reasons": reasons,
+        "left_out": run.left_out,
         "notes": [note for part in parts for note in part.notes],
         "held": counts.held,
         "verified": True,
@@ -164,14 +166,14 @@ def _fail(run: Run, report: dict[str, Any], error: BaseException) -> None:
     except LeaseLostError:
         return  # whoever has the lease now does the writing
     state, reason = end_of(error)
-    failed = report | {
+    report |= {
         "state": state,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "error": reason,
+        "error": without_secrets(reason),
         "seconds": {name: round(value, 2) for name, value in run.seconds.items()},
         "verified": False,
     }
-    _write(run, failed)
+    _write(run, report)
 
 
 def end_of(error: BaseException) -> tuple[str, str]:

@@ -15,9 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.corpora import config, paint
-from tests.drills.checks import held
-from tests.pinecone_server.server import PineconeServer
+from tests.corpora import config
 from tests.processes import wait_until, write_config
 
 ROOT = Path(__file__).parent.parent.parent

@@ -1,0 +1,48 @@
+"""A Prefect API that dies before the run of a command does: the run goes on, and in the end nobody waits for the API.
+
+Left alone, Prefect repeats what it can't deliver for minutes: the state of the flow run, and at the process' end each
+of its events.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from flows.leaving import leave_at_once
+from flows.server import answers
+
+REQUEST_SECONDS = 15.0
+"""The longest wait for one answer: an API that hangs holds the end of a run up once by so much."""
+
+
+class _Watch:
+    def __init__(self, url: str) -> None:
+        self.url, self.dead = url, False
+        self.settings = contextlib.ExitStack()
+
+
+_watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
+
+
+@contextlib.contextmanager
+def watched(url: str) -> Iterator[None]:
+    """Look at the API at `url` when the work of the flow called inside has ended."""
+    watch = _Watch(url)
+    token = _watch.set(watch)
+    try:
+        with watch.settings:
+            watch.settings.enter_context(temporary_settings({PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS}))
+            yield
+    finally:
+        _watch.reset(token)
+
+
+def look_at_api() -> None:
+    """If the watched API doesn't answer any more, have Prefect's client try each request once only from now on."""
+    watch = _watch.get()
+    if watch is not None and not watch.dead and not answers(watch.url):
+        watch.dead = True
+        leave_at_once(f"the Prefect API at {watch.url} does not answer any more")
+        watch.settings.enter_context(temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}))

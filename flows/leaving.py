@@ -1,0 +1,35 @@
+"""Leaves the process at once where Prefect's threads would wait at its end for an API that has died, for minutes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+import click
+
+_asked: list[str] = []
+
+
+def leave_at_once(why: str) -> None:
+    """Have `leaving` end the process; `why` is for whoever looks into it."""
+    _asked.append(why)
+
+
+@contextlib.contextmanager
+def leaving() -> Iterator[None]:
+    """Around a whole command: pass its end on, or if that was asked for, end the process with its exit code."""
+    code: str | int | None = 0
+    ended: BaseException | None = None
+    try:
+        yield
+    except (SystemExit, click.exceptions.Exit) as error:
+        ended = error
+        code = error.code if isinstance(error, SystemExit) else error.exit_code
+    if _asked:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))
+    if ended is not None:
+        raise ended

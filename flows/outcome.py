@@ -1,0 +1,96 @@
+"""How a flow run ends, whoever started it: a line in Prefect's log, the artifact `pinery-run`, a state with a name.
+
+None of it is needed: the run's report is in the state, and the lease is let go of before anything is told here.
+"""
+
+import contextlib
+import os
+import shlex
+import traceback
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any
+
+from prefect import State
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
+from prefect.states import Failed
+
+from flows import told
+from flows.api_watch import look_at_api
+from flows.ending import release
+from flows.logs import TOLD
+from pinery.addresses import without_secrets
+from pinery.errors import DifferentError, PineryError
+from tasks.publish_artifact import publish_artifact
+
+_last: ContextVar["Outcome | None"] = ContextVar("outcome", default=None)
+_named: ContextVar[str] = ContextVar("named", default="CONFIG")
+
+
+class Outcome:
+    """A context around the work of one flow run; `end` is what the flow returns after it."""
+
+    def __init__(self, command: str, config: str | dict[str, Any]) -> None:
+        self.report: dict[str, Any] = {}
+        """What is known of the run as it goes on, and what the flow returns if all goes well."""
+        self._command = command
+        path = isinstance(config, str) and "\n" not in config and "{" not in config
+        self._config = shlex.quote(str(config)) if path else _named.get()
+        self._error: Exception | None = None
+
+    def __enter__(self) -> "Outcome":
+        _last.set(None)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        if error is not None and not isinstance(error, Exception):
+            return False  # a signal, which Prefect and the command line tell of
+        self._error = error
+        if isinstance(error, DifferentError):
+            self.report = error.result
+        _last.set(self)
+        look_at_api()
+        with contextlib.suppress(MissingContextError):  # not in a flow run
+            self._log()
+        rows = told.table(self.report, error, self._command, self._config)
+        corpus = self.report.get("corpus", self._config)
+        publish_artifact(rows, f"pinery {self._command}, corpus {corpus}: {told.state_of(error)}")
+        if error is not None and not os.environ.get("PINERY_DEBUG"):
+            release(error)  # or DuckDB's binding lists at the process' end what was still alive
+        return True
+
+    def value(self) -> dict[str, Any]:
+        """What the flow returns. Raises what its work raised."""
+        if self._error is not None:
+            raise self._error
+        return self.report
+
+    def end(self) -> dict[str, Any] | State:
+        """What the flow returns, or the state that it fails in; whoever called the flow gets its error raised."""
+        if self._error is None:
+            return self.report
+        return Failed(name=told.state_of(self._error), message=told.line_of(self._error), data=self._error)
+
+    def _log(self) -> None:
+        log, error = get_run_logger(), self._error
+        if error is None:
+            log.info("%s", told.summary(self.report))
+            if warning := told.warning(self.report, f"pinery status {self._config}"):
+                log.warning("%s", warning)
+            return
+        log.error("%s: %s", told.state_of(error), told.line_of(error))
+        if not isinstance(error, PineryError):
+            log.error("%s", without_secrets("".join(traceback.format_exception(error))))
+        setattr(error, TOLD, True)
+
+
+def expect(config: str) -> None:
+    """A flow is about to be called with the settings of this config file."""
+    _last.set(None)
+    _named.set(shlex.quote(config))
+
+
+def last_outcome() -> Outcome | None:
+    """How the flow run ended that was expected; None if its work didn't end."""
+    return _last.get()

@@ -1,0 +1,41 @@
+"""Where secrets come from: the environment first, then Prefect Secret blocks; never a config or a parameter."""
+
+import os
+
+import httpx
+from prefect.blocks.system import Secret
+from prefect.exceptions import PrefectException
+from prefect.settings import PREFECT_API_URL
+
+from flows.server import check_reachable
+from pinery.config import Config
+from pinery.errors import AccessDeniedError
+from pinery.variables import block_of, lacking
+
+
+def provide_secrets(config: Config) -> None:
+    """Put what the config needs and the environment lacks into this process' environment, from Secret blocks.
+
+    A block is named as its variable: `pinecone-api-key` for PINECONE_API_KEY. Without the block nothing happens:
+    whoever needs the variable then says what is missing. Raises AccessDeniedError where Prefect gives no block away.
+    """
+    for variable in lacking(config):
+        try:
+            os.environ[variable] = str(Secret.load(block_of(variable)).get())
+        except ValueError:  # Prefect's word for a block that isn't there
+            continue
+        except (httpx.HTTPError, PrefectException) as error:
+            raise AccessDeniedError(
+                f"{variable} is not set, and Prefect did not give the Secret block {block_of(variable)}"
+                f" ({type(error).__name__}: {error}); set the variable"
+            ) from None
+
+
+def provide_secrets_if_configured(config: Config) -> None:
+    """The same for a command that runs no flow: where no Prefect API is configured, there are no blocks to look for.
+
+    Raises TerminalError where the configured API doesn't answer.
+    """
+    if lacking(config) and PREFECT_API_URL.value():
+        check_reachable(PREFECT_API_URL.value())
+        provide_secrets(config)

@@ -1,0 +1,86 @@
+"""What Prefect's pages and log say of a run's end: its state's name, its line, its table, and what to do next."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pinery.addresses import without_secrets
+from pinery.errors import ConfigError, DifferentError, LeaseHeldError, PineryError, RefusedError
+
+STATES = ((RefusedError, "Refused"), (ConfigError, "ConfigError"), (DifferentError, "Different"))
+"""What the state of a failed flow run is called, by the type of its error."""
+PARAMETERS = {"allow_deletes", "allow_changes", "retry_quarantined", "wait", "repair", "full", "limit"}
+"""The flows' parameters that the command line has as flags."""
+LEFT_OUT = ("quarantined", "rejected", "moved")
+DONE = ("listed", "new", "changed", "relabelled", "embedded", "reused", "imported", "upserted", "deleted")
+_FLAG = re.compile(r"--([a-z]+(?:-[a-z]+)*)\b")
+
+Row = dict[str, Any]
+
+
+def state_of(error: Exception | None) -> str:
+    """The name of the state that a flow run with this end gets."""
+    return "done" if error is None else next((name for kind, name in STATES if isinstance(error, kind)), "Failed")
+
+
+def line_of(error: Exception) -> str:
+    """What is wrong, in one line, for who reads it in Prefect: a flow has parameters where a command has flags."""
+    if not isinstance(error, PineryError):
+        return without_secrets(f"{type(error).__name__}: {error}. This should not happen")
+
+    def parameter(match: re.Match[str]) -> str:
+        name = match[1].replace("-", "_")
+        return f"`{name}`" if name in PARAMETERS else match[0]
+
+    return _FLAG.sub(parameter, " ".join(str(error).split()))
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """A run that is done, in one line."""
+    if "checked" in report:
+        return f"index {report['index']} holds what it should: {report['held']:,} rows, {report['checked']:,} compared"
+    counts = ", ".join(f"{report[name]:,} {name}" for name in DONE if report.get(name))
+    return f"corpus {report['corpus']}: {counts}; index {report['index']} holds {report['held']:,} rows, verified"
+
+
+def warning(report: Mapping[str, Any], status: str) -> str:
+    """What of the corpus is not in the index, and why; nothing if all is. `status` is a command."""
+    counts = ", ".join(f"{report[name]:,} {name}" for name in LEFT_OUT if report.get(name))
+    reasons = "; ".join(f"{reason} ({times:,} times)" for _, reason, times in _reasons(report))
+    return f"not in the index as listed: {counts}. {reasons or 'Reasons'}: `{status}`" if counts else ""
+
+
+def table(report: Mapping[str, Any], error: Exception | None, command: str, config: str) -> list[Row]:
+    """The rows, `what` and `value`, of the artifact of a run; `command` is that of the run, `config` its config."""
+    known = {"state": state_of(error)} | {name: value for name, value in report.items() if name != "state"}
+    if error is not None:
+        known |= {"error": line_of(error)}
+    plain = [{"what": name, "value": value} for name, value in known.items() if isinstance(value, str | int | float)]
+    reasons = [{"what": f"{kind}: {reason}", "value": times} for kind, reason, times in _reasons(report)]
+    return [*plain, *reasons, {"what": "next", "value": next_step(report, error, command, config)}]
+
+
+def next_step(report: Mapping[str, Any], error: Exception | None, command: str, config: str) -> str:
+    """What to do after a run with this end, as a command line."""
+    again = f"pinery {command} {config}"
+    if error is None:
+        left = any(report.get(name) for name in LEFT_OUT)
+        return f"`pinery status {config}` lists what is left out, with reasons" if left else "nothing: all is well"
+    if isinstance(error, ConfigError):
+        return f"correct the config, then `pinery plan {config}`"
+    if isinstance(error, LeaseHeldError):
+        return f"`{again} --wait` waits for the other run (as a flow's parameter, wait: true)"
+    flags = [one for one in dict.fromkeys(_FLAG.findall(str(error))) if one.replace("-", "_") in PARAMETERS]
+    if isinstance(error, RefusedError | DifferentError) and flags:
+        parameters = ", ".join(f"{flag.replace('-', '_')}: true" for flag in flags)
+        line = " ".join([again, *(f"--{flag}" for flag in flags)])
+        return f"if that is as it should be, `{line}` (as a flow's parameter, {parameters})"
+    if isinstance(error, RefusedError | DifferentError):
+        return f"see `pinery plan {config}` and `pinery status {config}`; nothing goes on by itself"
+    return f"`{again}` goes on where this run was"
+
+
+def _reasons(report: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """Why items are left out: quarantined or rejected, the reason, and of how many items."""
+    found = report.get("left_out", {})
+    return [(kind, reason, times) for kind, reasons in found.items() for reason, times in reasons.items()]

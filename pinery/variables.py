@@ -1,0 +1,43 @@
+"""Settings that stand in the environment, for those that would be a secret in a config: `weights: $WEIGHTS_URL`."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from pinery.config import Config, PineconeSettings
+from pinery.errors import ConfigError
+
+PINECONE_KEY = "PINECONE_API_KEY"
+
+
+def variable_of(setting: str) -> str | None:
+    """The environment variable that a setting such as `$WEIGHTS_URL` names, or None for one that means itself."""
+    match = re.fullmatch(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", setting)
+    return match and (match[1] or match[2])
+
+
+def block_of(variable: str) -> str:
+    """The Prefect Secret block that is read where the environment lacks the variable: `weights-url` for WEIGHTS_URL."""
+    return variable.lower().replace("_", "-")
+
+
+def resolved(setting: str) -> str:
+    """The setting, or what is in the variable that it names. Raises ConfigError where the environment lacks that."""
+    variable = variable_of(setting)
+    if variable is None:
+        return setting
+    if not os.environ.get(variable):
+        raise ConfigError(
+            f"the config names the environment variable {variable}, which is not set; export it, or save it as the"
+            f" Prefect Secret block {block_of(variable)}"
+        )
+    return os.environ[variable]
+
+
+def lacking(config: Config) -> list[str]:
+    """The variables that a config needs and this process' environment lacks."""
+    needed = [PINECONE_KEY] if isinstance(config.index, PineconeSettings) else []
+    if config.model.weights is not None and (variable := variable_of(config.model.weights)):
+        needed.append(variable)
+    return [variable for variable in needed if not os.environ.get(variable)]
