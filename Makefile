@@ -5,8 +5,8 @@ NEWEST := .venv-newest
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# TORCH=cpu installs PyTorch's CPU build: without NVIDIA's libraries and triton, 4 GB less.
-TORCH ?=
+# TORCH_INDEX=URL takes PyTorch from that index: its CPU builds have no NVIDIA libraries and no triton, 4 GB less.
+TORCH_INDEX ?=
 export PINERY_CACHE ?= $(CURDIR)/.pinery/cache
 # Tests run side by side, each process with a Prefect server of its own; more of them than this gain nothing.
 PYTEST := -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
@@ -23,8 +23,8 @@ $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Pinery needs Python 3.11 or later; this is %d.%d. Set PYTHON=python3.x" % v[:2])'
 	@echo "Installing into $(VENV) (PyTorch is large: a few minutes on first use) ..."
 	@$(PYTHON) -m venv $(VENV)
-ifeq ($(TORCH),cpu)
-	@$(PIP) --constraint requirements.lock torch torchvision --index-url URL-OF-AN-INDEX
+ifneq ($(TORCH_INDEX),)
+	@$(PIP) --constraint requirements.lock torch torchvision --index-url $(TORCH_INDEX)
 endif
 	@$(PIP) --constraint requirements.lock --editable '.[dev]'
 	@touch $@

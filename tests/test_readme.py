@@ -68,13 +68,11 @@ def test_the_readme_says_what_it_is_and_for_whom_before_anything_else_and_links_
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize(("torch", "asked"), [("", False), ("cpu", True)])
-def test_the_cpu_build_of_torch_is_installed_only_where_it_is_asked_for(
-    torch: str, asked: bool, tmp_path: Path
-) -> None:
-    command = ["make", "--dry-run", "demo", f"VENV={tmp_path / 'venv'}", f"TORCH={torch}"]
+@pytest.mark.parametrize(("index", "asked"), [("", False), ("https://example.org/cpu", True)])
+def test_torch_is_taken_from_another_index_only_where_one_is_named(index: str, asked: bool, tmp_path: Path) -> None:
+    command = ["make", "--dry-run", "demo", f"VENV={tmp_path / 'venv'}", f"TORCH_INDEX={index}"]
     planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
     lines = planned.splitlines()
-    assert any("URL-OF-AN-INDEX" in line for line in lines) == asked
+    assert any("--index-url https://example.org/cpu" in line for line in lines) == asked
     [pinery] = [line for line in lines if "--editable" in line]
     assert "--constraint requirements.lock" in pinery
