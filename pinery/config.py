@@ -15,6 +15,14 @@ Clouds = Literal["aws", "gcp", "azure"]
 MAX_WORKERS, MAX_FETCH_THREADS = 64, 256
 LOCAL_FETCH_THREADS, S3_FETCH_THREADS = 16, 64
 """What `run.fetch_threads: auto` is: S3 answers late, and many at once (benchmarks/s3_fetch.py)."""
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".jpg_large", ".jpg-large", ".mpo", ".jps"),
+    *(".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif", ".avifs"),
+    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ico", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+"""Endings, in small letters, of the files that Pinery decodes. They decide what is listed; what a file is, its bytes do."""
+HEIC_SUFFIXES = (".heic", ".heif", ".hif", ".heics", ".heifs")
+"""Endings of those that it decodes only with the extra `heic` installed."""
 
 
 def _counted_in(unit: str) -> Any:
