@@ -3,48 +3,20 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import AvifImagePlugin, Image, JpegImagePlugin, UnidentifiedImageError
 
 from pinery.errors import BadImageError, TransientError
+from pinery.imaging.colours import to_rgb
 from pinery.imaging.elongation import MAX_RESIZED_PIXELS
+from pinery.imaging.jpeg import ORIENTATION, UPRIGHT, unread_jpeg
+from pinery.imaging.kinds import FORMATS, kind_of
+from pinery.imaging.png import bare_png
+from pinery.imaging.tiff import mend, silence_libtiff, unread_tiff
+from pinery.imaging.turbo import refuse_damage, turbo_pixels
 
-# The plugins' own names: importing them here keeps Pillow from loading all its plugins at the first TIFF or WebP.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format, TiffImagePlugin.TiffImageFile.format)
-SIGNATURES = (
-    (re.compile(rb"\xff\xd8"), "JPEG"),
-    (re.compile(rb"\x89PNG"), "PNG"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "WebP"),
-    (re.compile(rb"GIF8"), "GIF"),
-    (re.compile(rb"BM"), "BMP"),
-    (re.compile(rb"II[*+]\0|MM\0[*+]"), "TIFF"),
-)
-UNREAD_KINDS = (
-    (re.compile(rb"....ftyp(hei|hev|mif|msf)", re.DOTALL), "a HEIC image"),
-    (re.compile(rb"....ftypavi[fs]", re.DOTALL), "an AVIF image"),
-    (re.compile(rb"....ftyp", re.DOTALL), "a video"),
-    (re.compile(rb"%PDF"), "a PDF document"),
-    (re.compile(rb"8BPS"), "a Photoshop document"),
-    (re.compile(rb"PK\x03\x04"), "a ZIP archive"),
-    (re.compile(rb"\s*(<\?xml[^>]*>\s*)?<svg", re.IGNORECASE), "an SVG drawing"),
-    (re.compile(rb"\s*<(!doctype html|html)", re.IGNORECASE), "an HTML page"),
-)
-ORIENTATION, PHOTOMETRIC, BITS_PER_SAMPLE = 0x0112, 262, 258
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 MAX_REASON = 160
 CODEC_BYTES = 12
 """Per pixel, that a codec takes at most beside the image it fills."""
@@ -57,17 +29,21 @@ RESIZED_SIDE = 512
 # Pillow warns of oddities in metadata; the verdict on the pixels is ours, and a run of millions must stay readable.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+silence_libtiff()
 # Blocks above malloc's largest mmap threshold (32 MiB) go back to the system when freed. Pillow's own of 16 MiB stay
 # with the thread that had them: 16 threads kept 3 GB that way, whatever the budget.
 Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
+# As many images are decoded at once as there are cores; an AVIF must not take them all for itself.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 
 def decode(data: bytes, max_pixels: int = 64_000_000, least_side: int | None = None) -> Image.Image:
     """The picture in `data`: mode RGB, 8 bits per channel, upright as its EXIF orientation says.
 
-    JPEG, PNG, WebP, GIF, BMP and TIFF; of an animation the first frame. Transparency lies on white, 16-bit grey is
-    scaled to 8 bits, wider integers and floats are stretched from their own minimum to their maximum. Colour profiles
-    are not applied. `max_pixels` (width x height) is checked from the header, before any pixel is decoded.
+    What kinds there are stands in `pinery.imaging.kinds`; of an animation the first frame, of an icon the largest
+    picture. Transparency lies on white, 16-bit grey is scaled to 8 bits, signed or wider integers and floats are
+    stretched from their own minimum to their maximum. Colour profiles are not applied. `max_pixels` (width x height) is
+    checked from the header, before any pixel is decoded.
 
     With `least_side`, a JPEG comes at 1/2, 1/4 or 1/8 of its size as long as its short side keeps that many pixels.
 
@@ -77,10 +53,10 @@ def decode(data: bytes, max_pixels: int = 64_000_000, least_side: int | None = N
     """
     if not data:
         raise BadImageError("the file is empty")
-    kind = _kind(data)
+    kind = kind_of(data)
     _allow(max_pixels)
     try:
-        picture, turn = _pixels(data, max_pixels, least_side)
+        picture, turn = _pixels(data, kind, max_pixels, least_side)
         return picture if turn is None else picture.transpose(turn)
     except BadImageError:
         raise
@@ -89,6 +65,8 @@ def decode(data: bytes, max_pixels: int = 64_000_000, least_side: int | None = N
     except Image.DecompressionBombError:
         raise BadImageError(f"the {kind} has more than {max_pixels:,} pixels") from None
     except Exception as error:  # Pillow's plugins throw nearly every built-in type on damaged bytes
+        if kind == "PNG" and (bare := bare_png(data)) is not None:
+            return decode(bare, max_pixels)
         if least_side is not None:
             return decode(data, max_pixels)  # what the short way refuses, the long one judges
         if _short_of_memory(kind, data, max_pixels):
@@ -103,13 +81,14 @@ def pixels_needed(data: bytes, max_pixels: int = 64_000_000, least_side: int | N
     """
     _allow(max_pixels)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _opened(data) as image:
             whole = image.width * image.height
             kept = whole // PROGRESSIVE_SHARE if image.info.get("progressive") else 0
             _scale_down(image, least_side)
             short, long = sorted(image.size)
     except Exception:  # noqa: BLE001  the verdict on the bytes is for `decode` to find
-        return 0
+        bare = bare_png(data)
+        return 0 if bare is None else pixels_needed(bare, max_pixels)
     if whole > max_pixels:
         return 0
     # A long strip grows when it is resized, up to what `refuse_elongated` lets pass.
@@ -119,23 +98,15 @@ def pixels_needed(data: bytes, max_pixels: int = 64_000_000, least_side: int | N
 def scaled_size(data: bytes, least_side: int | None) -> tuple[int, int] | None:
     """Width and height that `decode` with this `least_side` reduces `data` to; None where it decodes every pixel."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _opened(data) as image:
             covered = _scale_down(image, least_side)
             return None if covered is None else (round(covered[0]), round(covered[1]))
     except Exception:  # noqa: BLE001  the verdict on the bytes is for `decode` to find
         return None
 
 
-def _kind(data: bytes) -> str:
-    for signature, kind in SIGNATURES:
-        if signature.match(data):
-            return kind
-    for signature, kind in UNREAD_KINDS:
-        if signature.match(data):
-            raise BadImageError(f"{kind}, which can't be read; supported are JPEG, PNG, WebP, GIF, BMP and TIFF")
-    if not data.strip(b"\0"):
-        raise BadImageError("the file holds only zero bytes")
-    raise BadImageError(f"not an image that can be read (starts with {data[:12]!r})")
+def _opened(data: bytes, kind: str | None = None) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=(FORMATS[kind or kind_of(data)],))
 
 
 def _allow(max_pixels: int) -> None:
@@ -161,18 +132,33 @@ def _aligned(image: Image.Image, covered: tuple[float, float]) -> Image.Image:
     return image.resize((round(width), round(height)), Image.Resampling.BICUBIC, box=(0, 0, width, height))
 
 
-def _pixels(data: bytes, max_pixels: int, least_side: int | None) -> tuple[Image.Image, Image.Transpose | None]:
+def _pixels(
+    data: bytes, kind: str, max_pixels: int, least_side: int | None
+) -> tuple[Image.Image, Image.Transpose | None]:
     # Not turned here: as it returns, the image as it was loaded is freed.
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with _opened(data, kind) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise BadImageError(f"{width} x {height} pixels are more than the {max_pixels:,} allowed")
         covered = _scale_down(image, least_side)
-        image.load()
-        pixels = image if covered is None else _aligned(image, covered)
-        picture = _grey(pixels) if image.mode in DEEP_MODES else _rgb(pixels)
+        loaded = _loaded(image, data)
+        picture = to_rgb(loaded if covered is None else _aligned(loaded, covered))
         # Asked for after loading: a PNG may carry its EXIF behind the pixels, a TIFF has been turned by then.
         return picture, UPRIGHT.get(_orientation(image))
+
+
+def _loaded(image: Image.Image, data: bytes) -> Image.Image:
+    """With its pixels; a JPEG's only where libjpeg finds no damage in it, of which Pillow says nothing."""
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        if image.mode in ("RGB", "L"):
+            pixels = turbo_pixels(data, image.size, grey=image.mode == "L")
+            if pixels is not None:
+                return Image.fromarray(pixels)
+        else:
+            refuse_damage(data)
+    mend(image)
+    image.load()
+    return image
 
 
 def _orientation(image: Image.Image) -> int:
@@ -181,50 +167,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # noqa: BLE001  damaged EXIF beside sound pixels: the picture counts
         return 1
     return value if isinstance(value, int) else 1
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    # One full copy beside the loaded image; the same pixels as `alpha_composite` gives on opaque white.
-    layer = image if image.mode == "RGBA" else image.convert("RGBA")
-    white = Image.new("RGB", layer.size, (255, 255, 255))
-    white.paste(layer, mask=layer)
-    return white
-
-
-def _grey(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    inverted = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == 0
-    if image.mode in ("I", "F"):
-        grey = _stretched(values)
-        grey = 255 - grey if inverted else grey
-    else:
-        table = np.rint(np.arange(65536) * (255 / _white(image))).clip(0, 255).astype(np.uint8)
-        table = 255 - table if inverted else table
-        clear = image.info.get("transparency")
-        if isinstance(clear, int):
-            table[clear] = 255
-        grey = table[values]
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _white(image: Image.Image) -> int:
-    bits = image.tag_v2.get(BITS_PER_SAMPLE) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
-    depth = bits[0] if isinstance(bits, tuple) and bits else 16
-    return int(2 ** min(max(int(depth), 9), 16) - 1)
-
-
-def _stretched(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    if not np.isfinite(values).all():
-        raise BadImageError("has pixel values that are not finite numbers")
-    low, high = float(values.min()), float(values.max())
-    if high == low:
-        return np.full(values.shape, 127, np.uint8)
-    scaled = values - low
-    scaled *= 255 / (high - low)
-    np.rint(scaled, out=scaled)
-    return scaled.clip(0, 255, out=scaled).astype(np.uint8)
 
 
 def _short_of_memory(kind: str, data: bytes, max_pixels: int) -> bool:
@@ -246,10 +188,15 @@ def _no_memory(kind: str, data: bytes) -> TransientError:
 
 
 def _reason(kind: str, data: bytes, error: Exception) -> str:
+    unread = unread_tiff(data) if kind == "TIFF" else unread_jpeg(data) if kind == "JPEG" else None
+    if unread:
+        return f"{unread}, which can't be read"
     message = " ".join(str(error).split())
     short_webp = kind == "WebP" and len(data) < int.from_bytes(data[4:8], "little") + 8
     if isinstance(error, EOFError) or "truncated" in message.lower() or short_webp:
         return f"the {kind} is truncated"
+    if kind == "BMP" and message.startswith("Unsupported BMP"):
+        return f"a BMP of a kind that can't be read ({message.removeprefix('Unsupported BMP ')})"
     if isinstance(error, UnidentifiedImageError):
         return f"the {kind}'s header is damaged or cut short"
     return f"the {kind} is damaged ({type(error).__name__}: {message})"[:MAX_REASON]

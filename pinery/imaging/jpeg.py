@@ -1,4 +1,4 @@
-"""What a JPEG's header says of it, read without decoding: for the ways that take only plain ones."""
+"""What a JPEG's header says of it, read without decoding: what is plain, and what no decoder here takes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pinery.imaging.decode import ORIENTATION, UPRIGHT
-
+ORIENTATION = 0x0112
+"""EXIF's tag of how an image is to be turned."""
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns it, by that tag's value."""
 FRAMES, TABLES, SCAN = (0xC0, 0xC1, 0xC2), (0xDB, 0xC4, 0xDD, *range(0xE0, 0xF0), 0xFE), 0xDA
 """JPEG's markers (ITU T.81, table B.1) of the usual frames, of what stands around them, and of a scan."""
 EXIF, XMP, ADOBE = b"Exif", b"http://ns.adobe.com/xap/1.0/\0", b"Adobe"
@@ -18,6 +28,13 @@ XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 YCBCR = (1, 2, 3)
 """What JFIF calls the components of a colour image."""
 END = b"\xff\xd9"
+ANY_FRAME = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7)
+FRAME_KINDS = {
+    **dict.fromkeys((0xC3, 0xCB), "a lossless JPEG"),
+    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "a hierarchical JPEG"),
+    0xF7: "a JPEG-LS image",
+}
+"""Of frames that Pillow doesn't decode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +64,22 @@ def plain_jpeg(data: bytes) -> PlainJpeg | None:
         elif marker not in TABLES or length < 2 or segment.startswith(ADOBE) or _turned(segment):
             return None
         at += 2 + length
+    return None
+
+
+def unread_jpeg(data: bytes) -> str | None:
+    """Which kind of JPEG `data` is, where it is one that can't be read here; None where it should have been read."""
+    at = 2
+    while at + 10 <= len(data) and data[at] == 0xFF and data[at + 1] != SCAN:
+        marker = data[at + 1]
+        if marker in ANY_FRAME:
+            bits, channels = data[at + 4], data[at + 9]
+            if marker in FRAME_KINDS:
+                return FRAME_KINDS[marker]
+            if bits != 8:
+                return f"a JPEG with {bits} bits per channel" if 2 <= bits <= 16 else None
+            return None if channels in (1, 3, 4) else f"a JPEG with {channels} channels"
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
 
 

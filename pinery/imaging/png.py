@@ -1,0 +1,34 @@
+"""PNGs that Pillow refuses for what stands beside their pixels: large texts and profiles, damaged metadata."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+BEGIN = b"\x89PNG\r\n\x1a\n"
+FOR_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
+"""Chunks that decide pixels."""
+SOUND_ONLY = (b"tRNS", b"eXIf")
+"""Chunks that stay where their checksum is right: transparency, and the EXIF that may turn the image."""
+
+
+def bare_png(data: bytes) -> bytes | None:
+    """A PNG with nothing but its pixels, their transparency and its EXIF; None where there is nothing to leave out."""
+    if not data.startswith(BEGIN):
+        return None
+    bare = BEGIN + b"".join(_kept(data))
+    return bare if len(bare) < len(data) else None
+
+
+def _kept(data: bytes) -> Iterator[bytes]:
+    at, view = len(BEGIN), memoryview(data)
+    while at + 12 <= len(data):
+        length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        end = at + 12 + length
+        if name in SOUND_ONLY:
+            sound = end <= len(data) and zlib.crc32(view[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
+        if name in FOR_PIXELS if name not in SOUND_ONLY else sound:
+            yield data[at:end]
+        if name == b"IEND":
+            return
+        at = end

@@ -1,0 +1,136 @@
+"""TIFFs that Pillow misreads or gives no reason for refusing; and libtiff's own words, kept off the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import ctypes.util
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+from PIL import Image, ImageFile, TiffImagePlugin
+
+BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, EXTRA, FORMAT = 258, 259, 262, 277, 284, 338, 339
+"""Tags (TIFF 6.0, part 1)."""
+UNSIGNED, SIGNED = 1, 2
+FORMATS = {1: "integer", 2: "signed integer", 3: "float", 5: "complex integer", 6: "complex"}
+COLOURS = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "LAB", 9: "LAB", 10: "LAB"}
+COLOURS |= {32803: "raw camera", 32844: "LogL", 32845: "LogLuv", 34892: "raw camera"}
+COMPRESSIONS = {33003: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG", 34712: "JPEG 2000", 34887: "LERC"}
+COMPRESSIONS |= {34892: "lossy DNG", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL"}
+II, MM = TiffImagePlugin.II, TiffImagePlugin.MM
+BIG_ENDIAN_BIGTIFF = b"MM\0+"
+NATIVE = {"I;32B": "I;32N", "I;32BS": "I;32NS", "F;32BF": "F;32NF", "I;16BS": "I;16NS"}
+DEEP_PLANES = {"RGB": "RGB;16N", "RGBA": "RGBA;16N", "CMYK": "CMYK;16N"}
+
+# Pillow's table lacks these, though it has their raw modes; `values_of` and `white_is_zero` do the rest.
+TiffImagePlugin.OPEN_INFO.update(
+    {
+        **{(MM, white, (UNSIGNED,), 1, (32,), ()): ("I", "I;32B") for white in (0, 1)},
+        (II, 0, (UNSIGNED,), 1, (32,), ()): ("I", "I;32N"),
+        (MM, 0, (UNSIGNED,), 1, (16,), ()): ("I;16B", "I;16B"),
+        **{(order, 0, (SIGNED,), 1, (8,), ()): ("L", "L") for order in (II, MM)},
+    }
+)
+
+
+def mend(image: Image.Image) -> None:
+    """Has an opened TIFF loaded right where Pillow would take its bytes in the wrong order."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or not image.tile:
+        return
+    tags, tile = image.tag_v2, image.tile[0]
+    if tile.codec_name == "libtiff":
+        # libtiff gives numbers in the machine's own order.
+        raw, *rest = tile.args
+        image.tile = [tile._replace(args=(NATIVE.get(raw, raw), *rest))]
+    elif tags.get(PLANES) == 2 and bits_of(image) == 16 and image.mode in DEEP_PLANES:
+        # Pillow's own decoder reads planes by single bytes.
+        raw = "RGBa;16N" if tags.get(EXTRA) == (1,) else DEEP_PLANES[image.mode]
+        whole = (0, 0, int(tags[256]), int(tags[257]))
+        image.tile = [ImageFile._Tile("libtiff", whole, 0, (raw, False, tags.offset))]
+        image.use_load_libtiff = True
+
+
+def values_of(image: Image.Image) -> npt.NDArray[Any]:
+    """The values (height, width) of a grey image, in the type that they were stored in.
+
+    Pillow has unsigned 32-bit integers in signed ones, and signed 8-bit integers in unsigned ones.
+    """
+    values = np.asarray(image)
+    if is_signed_bytes(image):
+        return values.view(np.int8)
+    unsigned = image.mode == "I" and bits_of(image) == 32 and _first(image, FORMAT, UNSIGNED) == UNSIGNED
+    return values.view(np.uint32) if unsigned else values
+
+
+def is_signed_bytes(image: Image.Image) -> bool:
+    """Whether it is a TIFF of signed 8-bit integers."""
+    return image.mode == "L" and bits_of(image) == 8 and _first(image, FORMAT, UNSIGNED) == SIGNED
+
+
+def white_is_zero(image: Image.Image) -> bool:
+    """Whether it is a TIFF whose smallest value is white."""
+    return _first(image, PHOTOMETRIC, 1) == 0
+
+
+def bits_of(image: Image.Image) -> int | None:
+    """Of one value in a TIFF; None for other images."""
+    return _first(image, BITS, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+
+
+def _first(image: Image.Image, tag: int, default: int) -> int:
+    value = image.tag_v2.get(tag, default) if isinstance(image, TiffImagePlugin.TiffImageFile) else default
+    return _number(value, default)
+
+
+def _number(value: Any, default: int) -> int:
+    value = value[0] if isinstance(value, tuple) and value else value
+    return value if isinstance(value, int) else default
+
+
+def unread_tiff(data: bytes) -> str | None:
+    """Which kind of TIFF `data` is, where it is one that can't be read here; None where it should have been read."""
+    if data.startswith(BIG_ENDIAN_BIGTIFF):
+        return "a big-endian BigTIFF"
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if data[2] == 43 else 8])
+        file = io.BytesIO(data)
+        file.seek(tags.next)
+        tags.load(file)
+        found = {tag: tags.get(tag) for tag in (BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, EXTRA, FORMAT)}
+    except Exception:  # noqa: BLE001  damaged tags tell nothing
+        return None
+    compression = _number(found[COMPRESSION], 1)
+    if compression in COMPRESSIONS:
+        return f"a TIFF compressed as {COMPRESSIONS[compression]}"
+    return _unread_pixels(data, found)
+
+
+def _unread_pixels(data: bytes, tags: dict[int, Any]) -> str | None:
+    try:
+        TiffImagePlugin.TiffImageFile(io.BytesIO(data)).close()
+        return None
+    except SyntaxError as error:
+        if not str(error).startswith(("unknown pixel mode", "unknown data organization")):
+            return None
+    colours, form = COLOURS.get(_number(tags[PHOTOMETRIC], 0)), FORMATS.get(_number(tags[FORMAT], 1))
+    bits, samples = _number(tags[BITS], 1), _number(tags[SAMPLES], 1)
+    if colours is None or form is None or not 1 <= bits <= 64 or samples > 64:
+        return None
+    alpha = " with transparency" if {1, 2} & set(tags[EXTRA] or ()) else ""
+    return f"a TIFF in {colours}{alpha} with {samples} {bits}-bit {form} channel{'s' if samples > 1 else ''}"
+
+
+def silence_libtiff() -> None:
+    """Keeps libtiff from writing its errors to stderr: without a file's name there, and Pillow raises them anyway."""
+    package = Path(PIL.__file__).parent
+    bundled = [*package.parent.glob("[Pp]illow.libs/libtiff*"), *package.glob(".dylibs/libtiff*")]
+    for library in bundled or filter(None, [ctypes.util.find_library("tiff")]):
+        with contextlib.suppress(OSError, AttributeError):
+            silence = ctypes.CDLL(str(library)).TIFFSetErrorHandler
+            silence.restype, silence.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+            silence(None)
