@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -14,9 +15,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pinery.errors import BadImageError
 from pinery.imaging.budget import UNCOUNTED_PIXELS
 from pinery.imaging.jpeg import END, YCBCR, plain_jpeg
-from pinery.models.quick import decode_jpegs
+from pinery.imaging.turbo import refuse_damage, turbo_pixels
+from pinery.models.cores import cores
 
 Finish = Callable[[Tensor], Tensor]
 """Preprocesses images of one size, (n, 3, height, width), uint8, where they are: to (n, ...)."""
@@ -42,6 +45,7 @@ class DeviceJpegs:
         """
         self._device, self._finish, self._side = torch.device(device), finish, resize_side
         self._turn = threading.Lock()
+        self._judges = ThreadPoolExecutor(cores(), "jpeg-judge")
         self._works: bool | None = None
         self._stream: torch.cuda.Stream | None = None
         self._pixels_at_once, self._failures = PIXELS_AT_ONCE, 0
@@ -49,8 +53,9 @@ class DeviceJpegs:
     def __call__(self, encoded: Sequence[bytes], max_pixels: int) -> list[Tensor | None]:
         """Each image as `finish` gives it, on the device; None where it takes another decoder's way.
 
-        These are all but plain JPEGs in YCbCr of at most `max_pixels`, and those that the device refuses. Must not be
-        freed while the device computes with it. Warns once, and refuses all, where torchvision can't use this device.
+        These are all but plain JPEGs in YCbCr of at most `max_pixels`, those that are damaged inside, and those that
+        the device refuses. Must not be freed while the device computes with it. Warns once, and refuses all, where
+        torchvision can't use this device.
         """
         found: list[Tensor | None] = [None] * len(encoded)
         with self._turn, self._own_stream():
@@ -58,9 +63,12 @@ class DeviceJpegs:
                 self._works = self._tried()
             self._failures = 0
             if self._works:
-                for chunk in _chunks(encoded, min(max_pixels, LARGEST_PIXELS), self._side, self._pixels_at_once):
+                chunks = list(_chunks(encoded, min(max_pixels, LARGEST_PIXELS), self._side, self._pixels_at_once))
+                # nvJPEG says nothing of damage, so the processor reads the data while the device decodes it.
+                sound = self._judges.map(_is_sound, [encoded[at] for chunk in chunks for at in chunk])
+                for chunk in chunks:
                     for at, image in zip(chunk, self._finished([encoded[at] for at in chunk]), strict=True):
-                        found[at] = image
+                        found[at] = image if next(sound) else None
         return found
 
     @contextmanager
@@ -121,7 +129,18 @@ class DeviceJpegs:
     def _decoded(self, encoded: list[bytes]) -> list[Tensor]:
         if self._stream is not None:
             self._stream.synchronize()
-        return decode_jpegs(encoded, self._device)
+        if self._device.type == "cpu":
+            return [_by_processor(data) for data in encoded]
+        try:
+            from torchvision.io import ImageReadMode, decode_jpeg  # deprecated since torchvision 0.29
+        except ImportError as error:
+            raise RuntimeError("this torchvision decodes no JPEGs") from error
+        data = [torch.frombuffer(bytearray(one), dtype=torch.uint8) for one in encoded]
+        try:
+            decoded: list[Tensor] = decode_jpeg(data, ImageReadMode.RGB, device=self._device)
+        except AttributeError as error:
+            raise RuntimeError("this torchvision was built without its codecs") from error
+        return decoded
 
     def _preprocessed(self, pixels: list[Tensor]) -> list[Tensor | None]:
         """Those of one size together."""
@@ -135,6 +154,25 @@ class DeviceJpegs:
             for at, image in zip(positions, finished, strict=True):
                 found[at] = image
         return found
+
+
+def _is_sound(data: bytes) -> bool:
+    try:
+        refuse_damage(data)
+    except BadImageError:
+        return False
+    return True
+
+
+def _by_processor(data: bytes) -> Tensor:
+    header = plain_jpeg(data)
+    try:
+        pixels = None if header is None else turbo_pixels(data, (header.width, header.height))
+    except BadImageError:
+        pixels = None
+    if pixels is None:
+        raise RuntimeError("not a JPEG that can be decoded")
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def _chunks(encoded: Sequence[bytes], max_pixels: int, side: int, at_once: int) -> Iterator[list[int]]:
