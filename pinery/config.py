@@ -20,7 +20,7 @@ IMAGE_SUFFIXES = (
     *(".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif", ".avifs"),
     *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ico", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
-"""Endings, in small letters, of the files that Pinery decodes. They decide what is listed; what a file is, its bytes do."""
+"""Endings, in small letters, of the files that Pinery decodes: they decide what is listed, and bytes what it is."""
 HEIC_SUFFIXES = (".heic", ".heif", ".hif", ".heics", ".heifs")
 """Endings of those that it decodes only with the extra `heic` installed."""
 

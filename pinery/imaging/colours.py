@@ -36,7 +36,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 def _grey(image: Image.Image) -> Image.Image:
     values = values_of(image)
-    if image.mode.startswith("I;16") or image.format == "PPM" and image.mode == "I":
+    if image.mode.startswith("I;16") or (image.format == "PPM" and image.mode == "I"):
         table = np.rint(np.arange(65536) * (255 / _white(image))).clip(0, 255).astype(np.uint8)
         table = 255 - table if white_is_zero(image) else table
         clear = image.info.get("transparency")

@@ -13,8 +13,9 @@ from pinery.imaging.colours import to_rgb
 from pinery.imaging.elongation import MAX_RESIZED_PIXELS
 from pinery.imaging.jpeg import ORIENTATION, UPRIGHT, unread_jpeg
 from pinery.imaging.kinds import FORMATS, kind_of
+from pinery.imaging.libtiff import damage_told
 from pinery.imaging.png import bare_png
-from pinery.imaging.tiff import mend, silence_libtiff, unread_tiff
+from pinery.imaging.tiff import mend, unread_tiff
 from pinery.imaging.turbo import refuse_damage, turbo_pixels
 
 MAX_REASON = 160
@@ -29,7 +30,6 @@ RESIZED_SIDE = 512
 # Pillow warns of oddities in metadata; the verdict on the pixels is ours, and a run of millions must stay readable.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-silence_libtiff()
 # Blocks above malloc's largest mmap threshold (32 MiB) go back to the system when freed. Pillow's own of 16 MiB stay
 # with the thread that had them: 16 threads kept 3 GB that way, whatever the budget.
 Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
@@ -157,7 +157,8 @@ def _loaded(image: Image.Image, data: bytes) -> Image.Image:
         else:
             refuse_damage(data)
     mend(image)
-    image.load()
+    with damage_told():
+        image.load()
     return image
 
 
@@ -199,4 +200,5 @@ def _reason(kind: str, data: bytes, error: Exception) -> str:
         return f"a BMP of a kind that can't be read ({message.removeprefix('Unsupported BMP ')})"
     if isinstance(error, UnidentifiedImageError):
         return f"the {kind}'s header is damaged or cut short"
-    return f"the {kind} is damaged ({type(error).__name__}: {message})"[:MAX_REASON]
+    said = message if isinstance(error, OSError) else f"{type(error).__name__}: {message}"
+    return f"the {kind} is damaged ({said})"[:MAX_REASON]

@@ -18,7 +18,8 @@ FORMATS = {
     "AVIF": AvifImagePlugin.AvifImageFile.format,
     "JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile.format,
     "TGA": TgaImagePlugin.TgaImageFile.format,
-    **{"PNM": "PPM", "HEIC": "HEIF"},
+    "PNM": "PPM",
+    "HEIC": "HEIF",
 }
 """The kinds that are decoded, and Pillow's names of them."""
 SIGNATURES = (
@@ -40,7 +41,8 @@ UNREAD_KINDS = (
     (re.compile(rb"\s*(<\?xml[^>]*>\s*)?<svg", re.IGNORECASE), "an SVG drawing"),
     (re.compile(rb"\s*<(!doctype html|html)", re.IGNORECASE), "an HTML page"),
 )
-TGA_DEPTHS = {(1, 1): (8,), (1, 9): (8,), (0, 2): (16, 24, 32), (0, 10): (16, 24, 32), (0, 3): (8, 16), (0, 11): (8, 16)}
+PALETTE, COLOURS, GREY = (8,), (16, 24, 32), (8, 16)
+TGA_DEPTHS = {(1, 1): PALETTE, (1, 9): PALETTE, (0, 2): COLOURS, (0, 10): COLOURS, (0, 3): GREY, (0, 11): GREY}
 """Bits per pixel by whether there is a palette, and the type of the image."""
 
 
@@ -49,10 +51,10 @@ def kind_of(data: bytes) -> str:
     for signature, kind in SIGNATURES:
         if signature.match(data):
             return kind
-    if kind := _heif_kind(data):
-        if kind == "HEIC" and not heic_is_read():
+    if contained := _heif_kind(data):
+        if contained == "HEIC" and not heic_is_read():
             raise BadImageError("a HEIC image, which needs `pip install 'pinery[heic]'`, and then --retry-quarantined")
-        return kind
+        return contained
     for signature, kind in UNREAD_KINDS:
         if signature.match(data):
             raise BadImageError(f"{kind}, which can't be read; docs/images.md lists what can")

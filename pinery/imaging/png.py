@@ -6,9 +6,9 @@ import zlib
 from collections.abc import Iterator
 
 BEGIN = b"\x89PNG\r\n\x1a\n"
-FOR_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
-"""Chunks that decide pixels."""
-SOUND_ONLY = (b"tRNS", b"eXIf")
+NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+"""Chunks that no picture is without."""
+WANTED = (b"tRNS", b"eXIf")
 """Chunks that stay where their checksum is right: transparency, and the EXIF that may turn the image."""
 
 
@@ -23,12 +23,13 @@ def bare_png(data: bytes) -> bytes | None:
 def _kept(data: bytes) -> Iterator[bytes]:
     at, view = len(BEGIN), memoryview(data)
     while at + 12 <= len(data):
-        length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        end = at + 12 + length
-        if name in SOUND_ONLY:
-            sound = end <= len(data) and zlib.crc32(view[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
-        if name in FOR_PIXELS if name not in SOUND_ONLY else sound:
+        name, end = data[at + 4 : at + 8], at + 12 + _number(data[at : at + 4])
+        if name in NEEDED or (name in WANTED and zlib.crc32(view[at + 4 : end - 4]) == _number(data[end - 4 : end])):
             yield data[at:end]
         if name == b"IEND":
             return
         at = end
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "big")

@@ -1,17 +1,12 @@
-"""TIFFs that Pillow misreads or gives no reason for refusing; and libtiff's own words, kept off the terminal."""
+"""TIFFs that Pillow misreads, or refuses without a reason."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import ctypes.util
 import io
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import PIL
 from PIL import Image, ImageFile, TiffImagePlugin
 
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, EXTRA, FORMAT = 258, 259, 262, 277, 284, 338, 339
@@ -45,7 +40,7 @@ def mend(image: Image.Image) -> None:
     tags, tile = image.tag_v2, image.tile[0]
     if tile.codec_name == "libtiff":
         # libtiff gives numbers in the machine's own order.
-        raw, *rest = tile.args
+        raw, *rest = cast(tuple[Any, ...], tile.args)
         image.tile = [tile._replace(args=(NATIVE.get(raw, raw), *rest))]
     elif tags.get(PLANES) == 2 and bits_of(image) == 16 and image.mode in DEEP_PLANES:
         # Pillow's own decoder reads planes by single bytes.
@@ -123,14 +118,3 @@ def _unread_pixels(data: bytes, tags: dict[int, Any]) -> str | None:
         return None
     alpha = " with transparency" if {1, 2} & set(tags[EXTRA] or ()) else ""
     return f"a TIFF in {colours}{alpha} with {samples} {bits}-bit {form} channel{'s' if samples > 1 else ''}"
-
-
-def silence_libtiff() -> None:
-    """Keeps libtiff from writing its errors to stderr: without a file's name there, and Pillow raises them anyway."""
-    package = Path(PIL.__file__).parent
-    bundled = [*package.parent.glob("[Pp]illow.libs/libtiff*"), *package.glob(".dylibs/libtiff*")]
-    for library in bundled or filter(None, [ctypes.util.find_library("tiff")]):
-        with contextlib.suppress(OSError, AttributeError):
-            silence = ctypes.CDLL(str(library)).TIFFSetErrorHandler
-            silence.restype, silence.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-            silence(None)

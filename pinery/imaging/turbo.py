@@ -43,6 +43,7 @@ def turbo_pixels(data: bytes, size: tuple[int, int], grey: bool = False) -> npt.
     """
     width, height = size
     colours = "GRAY" if grey else "RGB"
+    pixels: npt.NDArray[np.uint8]
     try:
         pixels = simplejpeg.decode_jpeg(data, colours, min_width=width, min_height=height)
     except ValueError as error:
