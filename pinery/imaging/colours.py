@@ -24,7 +24,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def _rgb(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        # A file's image is closed by who opened it; another needs no copy.
+        return image if image.mode == "RGB" and type(image) is Image.Image else image.convert("RGB")
     if image.mode == "La":
         image = image.convert("LA")
     # One full copy beside the loaded image; the same pixels as `alpha_composite` gives on opaque white.

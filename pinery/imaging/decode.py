@@ -149,16 +149,16 @@ def _pixels(
 
 def _loaded(image: Image.Image, data: bytes) -> Image.Image:
     """With its pixels; a JPEG's only where libjpeg finds no damage in it, of which Pillow says nothing."""
-    if isinstance(image, JpegImagePlugin.JpegImageFile):
-        if image.mode in ("RGB", "L"):
-            pixels = turbo_pixels(data, image.size, grey=image.mode == "L")
-            if pixels is not None:
-                return Image.fromarray(pixels)
-        else:
-            refuse_damage(data)
+    is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+    if is_jpeg and image.mode in ("RGB", "L"):
+        pixels = turbo_pixels(data, image.size, grey=image.mode == "L")
+        if pixels is not None:
+            return Image.fromarray(pixels)
     mend(image)
     with damage_told():
         image.load()
+    if is_jpeg:
+        refuse_damage(data)
     return image
 
 

@@ -22,12 +22,15 @@ ODDITIES = (
     "Inconsistent progression sequence",
 )
 """Its warnings that say nothing of the pixels. Only the first warning is told, so that there may be others behind."""
+UNABLE = re.compile("Insufficient memory|Memory allocation|Unsupported JPEG|Sorry|Could not|Maximum supported|tj")
+"""How its errors begin that are no verdict on the bytes."""
 MARKER = re.compile(rb"\xff+([^\0\xff])", re.DOTALL)
 SCAN_END = re.compile(rb"\xff+([^\0\xff\xd0-\xd7])", re.DOTALL)
-BEGIN, SCAN, END, ADOBE = 0xD8, 0xDA, 0xD9, 0xEE
-PROGRESSIVE, FRAMES = (0xC2, 0xC6, 0xCA, 0xCE), (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC))
+SCAN = 0xDA
+PROGRESSIVE, FRAMES = (0xC2, 0xC6, 0xCA), (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC))
 METADATA = (*range(0xE0, 0xF0), 0xFE)
-LENGTHLESS = (0x01, *range(0xD0, 0xD8), BEGIN)
+LENGTHLESS = (0x01, *range(0xD0, 0xD8))
+TABLES = (0xC4, 0xCC, 0xDB, 0xDC, 0xDD)
 
 
 def turbo_pixels(data: bytes, size: tuple[int, int], grey: bool = False) -> npt.NDArray[np.uint8] | None:
@@ -41,16 +44,22 @@ def turbo_pixels(data: bytes, size: tuple[int, int], grey: bool = False) -> npt.
     Raises:
         BadImageError: its data is damaged, as libjpeg says.
     """
-    width, height = size
-    colours = "GRAY" if grey else "RGB"
-    pixels: npt.NDArray[np.uint8]
     try:
-        pixels = simplejpeg.decode_jpeg(data, colours, min_width=width, min_height=height)
+        return _decoded(data, size, grey)
     except ValueError as error:
         if not _is_warning(str(error)):
             return None
         _judge(data, str(error))
-        pixels = simplejpeg.decode_jpeg(data, colours, min_width=width, min_height=height, strict=False)
+    try:
+        return _decoded(tidied(data), size, grey)
+    except ValueError:
+        return None
+
+
+def _decoded(data: bytes, size: tuple[int, int], grey: bool) -> npt.NDArray[np.uint8] | None:
+    width, height = size
+    pixels: npt.NDArray[np.uint8]
+    pixels = simplejpeg.decode_jpeg(data, "GRAY" if grey else "RGB", min_width=width, min_height=height)
     if pixels.shape[:2] != (height, width):
         return None
     return pixels[..., 0] if grey else pixels
@@ -62,17 +71,18 @@ def refuse_damage(data: bytes) -> None:
     Raises:
         BadImageError: its data is damaged, as libjpeg says.
     """
-    warning = _first_warning(data)
-    if warning is not None:
-        _judge(data, warning)
+    complaint = _complaint(data)
+    if complaint is not None:
+        _judge(data, complaint)
 
 
-def _first_warning(data: bytes) -> str | None:
+def _complaint(data: bytes) -> str | None:
+    """What libjpeg says of a JPEG's bytes; None where they are sound."""
     try:
         # The smallest picture there is: what remains to do is reading the data.
         simplejpeg.decode_jpeg(data, "GRAY", fastdct=True, fastupsample=True, min_width=1, min_height=1)
     except ValueError as error:
-        return str(error) if _is_warning(str(error)) else None
+        return str(error)
     return None
 
 
@@ -80,47 +90,62 @@ def _is_warning(message: str) -> bool:
     return message.startswith((DAMAGE, CUT_SHORT, *ODDITIES))
 
 
-def _judge(data: bytes, warning: str) -> None:
-    if not warning.startswith(CUT_SHORT):
-        found = _first_warning(tidied(data))
-        if found is None or found.startswith(ODDITIES):
+def _judge(data: bytes, complaint: str) -> None:
+    if not complaint.startswith(CUT_SHORT):
+        found = _complaint(tidied(data))
+        if found is None or found.startswith(ODDITIES) or UNABLE.match(found):
             return
-        warning = found
-    if warning.startswith(CUT_SHORT):
+        complaint = found
+    if complaint.startswith(CUT_SHORT):
         raise BadImageError("the JPEG is truncated")
-    raise BadImageError(f"the JPEG is damaged inside ({warning.removeprefix(DAMAGE)})")
+    raise BadImageError(f"the JPEG is damaged inside ({complaint.removeprefix(DAMAGE)})")
 
 
 def tidied(data: bytes) -> bytes:
     """A JPEG without what libjpeg warns of and no viewer minds: the same pixels, and damage stays damage.
 
-    Metadata and bytes between segments are left out, and so are zeros that pad a scan. Zeros in place of a scan's data
-    are read as data: without them it ends too early, and libjpeg says so.
+    What metadata says of colours is kept, what else it says is left out, and so are bytes between segments and zeros
+    that pad a scan; a marker that doesn't belong there is the end. Zeros in place of a scan's data are read as data: without them it ends too early, and libjpeg says
+    so.
     """
     return b"".join(_tidied(data))
 
 
 def _tidied(data: bytes) -> Iterator[bytes]:
-    at, progressive = 0, False
+    at, progressive, frames = 2, False, 0
+    yield data[:2]
     while found := MARKER.search(data, at):
         marker, at = found.group(1)[0], found.end()
-        if marker in LENGTHLESS or marker == END:
+        if marker in LENGTHLESS:
             yield bytes((0xFF, marker))
-            if marker == END:
-                return
             continue
+        frames += marker in FRAMES
+        if frames > 1 or marker not in (SCAN, *FRAMES, *TABLES, *METADATA):
+            yield b"\xff\xd9"
+            return
         segment = data[at : at + int.from_bytes(data[at : at + 2], "big")]
         at += max(2, len(segment))
         if marker in FRAMES:
             progressive = marker in PROGRESSIVE
         if marker == SCAN and not progressive:
             segment = segment[:-3] + b"\0\x3f\0"
-        if marker not in METADATA or (marker == ADOBE and segment[-1:] in (b"\0", b"\1", b"\2")):
+        if marker in METADATA:
+            segment = _of_colours(segment)
+        if segment:
             yield bytes((0xFF, marker)) + segment
         if marker == SCAN:
             end = SCAN_END.search(data, at)
             yield _unpadded(data[at : end.start() if end else len(data)])
             at = end.start() if end else len(data)
+
+
+def _of_colours(segment: bytes) -> bytes:
+    """JFIF's and Adobe's segments as libjpeg takes them without a warning; nothing of others."""
+    if segment[2:7] == b"JFIF\0":
+        return segment[:7] + b"\1" + segment[8:]
+    if segment[2:7] == b"Adobe" and len(segment) >= 14:
+        return segment[:13] + (segment[13:14] if segment[13] <= 2 else b"\1") + segment[14:]
+    return b""
 
 
 def _unpadded(scan: bytes) -> bytes:
