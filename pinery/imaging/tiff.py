@@ -17,20 +17,17 @@ COLOURS = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 
 COLOURS |= {32803: "raw camera", 32844: "LogL", 32845: "LogLuv", 34892: "raw camera"}
 COMPRESSIONS = {33003: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG", 34712: "JPEG 2000", 34887: "LERC"}
 COMPRESSIONS |= {34892: "lossy DNG", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL"}
-II, MM = TiffImagePlugin.II, TiffImagePlugin.MM
+MM = TiffImagePlugin.MM
 BIG_ENDIAN_BIGTIFF = b"MM\0+"
 NATIVE = {"I;32B": "I;32N", "I;32BS": "I;32NS", "F;32BF": "F;32NF", "I;16BS": "I;16NS"}
 DEEP_PLANES = {"RGB": "RGB;16N", "RGBA": "RGBA;16N", "CMYK": "CMYK;16N"}
 
-# Pillow's table lacks these, though it has their raw modes; `values_of` and `white_is_zero` do the rest.
-TiffImagePlugin.OPEN_INFO.update(
-    {
-        **{(MM, white, (UNSIGNED,), 1, (32,), ()): ("I", "I;32B") for white in (0, 1)},
-        (II, 0, (UNSIGNED,), 1, (32,), ()): ("I", "I;32N"),
-        (MM, 0, (UNSIGNED,), 1, (16,), ()): ("I;16B", "I;16B"),
-        **{(order, 0, (SIGNED,), 1, (8,), ()): ("L", "L") for order in (II, MM)},
-    }
-)
+# Pillow's table lacks unsigned 32-bit integers of one byte order, and white as zero for all but a few.
+TABLE = TiffImagePlugin.OPEN_INFO
+TABLE[MM, 1, (UNSIGNED,), 1, (32,), ()] = ("I", "I;32B")
+for order, white, form, fill, bits, extra in list(TABLE):
+    if white == 1 and (bits > (8,) or form == (SIGNED,)) and len(bits) == 1:  # `white_is_zero` does the rest
+        TABLE.setdefault((order, 0, form, fill, bits, extra), TABLE[order, white, form, fill, bits, extra])
 
 
 def mend(image: Image.Image) -> None:
@@ -97,24 +94,18 @@ def unread_tiff(data: bytes) -> str | None:
         file.seek(tags.next)
         tags.load(file)
         found = {tag: tags.get(tag) for tag in (BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, EXTRA, FORMAT)}
-    except Exception:  # noqa: BLE001  damaged tags tell nothing
-        return None
-    compression = _number(found[COMPRESSION], 1)
-    if compression in COMPRESSIONS:
-        return f"a TIFF compressed as {COMPRESSIONS[compression]}"
-    return _unread_pixels(data, found)
-
-
-def _unread_pixels(data: bytes, tags: dict[int, Any]) -> str | None:
-    try:
+        if (compression := _number(found[COMPRESSION], 1)) in COMPRESSIONS:
+            return f"a TIFF compressed as {COMPRESSIONS[compression]}"
         TiffImagePlugin.TiffImageFile(io.BytesIO(data)).close()
-        return None
-    except SyntaxError as error:
-        if not str(error).startswith(("unknown pixel mode", "unknown data organization")):
-            return None
+    except Exception as error:  # noqa: BLE001  damaged tags can raise anything
+        return _pixels_named(found) if str(error) in ("unknown pixel mode", "unknown data organization") else None
+    return None
+
+
+def _pixels_named(tags: dict[int, Any]) -> str | None:
     colours, form = COLOURS.get(_number(tags[PHOTOMETRIC], 0)), FORMATS.get(_number(tags[FORMAT], 1))
     bits, samples = _number(tags[BITS], 1), _number(tags[SAMPLES], 1)
-    if colours is None or form is None or not 1 <= bits <= 64 or samples > 64:
+    if colours is None or form is None or not 1 <= bits <= 64 or not 1 <= samples <= 64:
         return None
     alpha = " with transparency" if {1, 2} & set(tags[EXTRA] or ()) else ""
     return f"a TIFF in {colours}{alpha} with {samples} {bits}-bit {form} channel{'s' if samples > 1 else ''}"

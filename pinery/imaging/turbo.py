@@ -104,9 +104,9 @@ def _judge(data: bytes, complaint: str) -> None:
 def tidied(data: bytes) -> bytes:
     """A JPEG without what libjpeg warns of and no viewer minds: the same pixels, and damage stays damage.
 
-    What metadata says of colours is kept, what else it says is left out, and so are bytes between segments and zeros
-    that pad a scan; a marker that doesn't belong there is the end. Zeros in place of a scan's data are read as data: without them it ends too early, and libjpeg says
-    so.
+    What metadata says of colours is kept; other metadata is left out, and so are bytes between segments and zeros that
+    pad a scan. A marker that doesn't belong there is the end. Zeros in place of a scan's data are read as data: without
+    them it ends too early, and libjpeg says so.
     """
     return b"".join(_tidied(data))
 

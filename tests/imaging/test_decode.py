@@ -153,11 +153,11 @@ def test_of_an_animation_the_first_frame(kind):
         (b"hello, world", r"not an image that can be read \(starts with b'hello, world'\)"),
         (b"<!DOCTYPE html><html>", "an HTML page"),
         (b"<?xml version='1.0'?>\n<svg>", "an SVG drawing"),
-        (b"\0\0\0\x18ftypheic\0\0", "a HEIC image"),
-        (b"\0\0\0\x18ftypavif\0\0", "an AVIF image"),
+        (b"\0\0\0\x18ftypavif\0\0", "the AVIF's header is damaged or cut short"),
+        (b"\0\0\0\x18ftypisom\0\0", "a video, which can't be read; docs/images.md lists what can"),
         (b"%PDF-1.7", "a PDF document"),
         (b"\xff\xd8\xff", "the JPEG's header is damaged or cut short"),
-        (b"P6 2 2 255\n" + b"\0" * 12, "not an image that can be read"),
+        (b"P9 2 2 255\n" + b"\0" * 12, "not an image that can be read"),
     ],
 )
 def test_what_is_no_image_says_what_it_is(data, reason):

@@ -1,4 +1,4 @@
-"""JPEGs by libjpeg-turbo: Pillow's pixels to the bit; damage inside is refused on every way, harmless oddities are not."""
+"""JPEGs by libjpeg-turbo: Pillow's pixels to the bit; every way refuses damage inside, and none what is harmless."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ DAMAGE = {
 def test_damage_inside_is_refused_on_every_way(kind: str, damage: str) -> None:
     data = DAMAGE[damage](KINDS[kind])
     for least in (None, 200, 60):
-        with pytest.raises(BadImageError, match="^the JPEG is (damaged|truncated)"):
+        with pytest.raises(BadImageError, match=r"^the JPEG is (damaged|truncated)"):
             decode(data, least_side=least)
     assert PIXELS.quickly(data, 512) is None
     assert DEVICE([KINDS["baseline"], data], LIMIT)[1] is None
@@ -180,13 +180,13 @@ def test_nor_does_it_in_a_progressive_one(oddity: str) -> None:
 
 @pytest.mark.parametrize("oddity", ODDITIES)
 def test_damage_is_found_behind_an_oddity(oddity: str) -> None:
-    with pytest.raises(BadImageError, match="^the JPEG is damaged"):
+    with pytest.raises(BadImageError, match=r"^the JPEG is damaged"):
         decode(ODDITIES[oddity](hole(b"\0", 0.4, 0.2)(KINDS["baseline"])))
 
 
 def test_leftover_image_data_before_the_end_is_no_padding() -> None:
     """Data that no pixel was made of means that something went missing before it."""
-    begin, end = scan(KINDS["baseline"])
+    _, end = scan(KINDS["baseline"])
     with pytest.raises(BadImageError, match=r"damaged inside \(\d+ extraneous bytes before marker 0xd9\)"):
         decode(before_end(KINDS["baseline"][end - 200 : end])(KINDS["baseline"]))
 
