@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -76,6 +78,12 @@ def test_what_is_listed_is_what_is_decoded() -> None:
     assert set(ENDINGS) == set(FORMATS) == set(WRITTEN)
     assert {ending for endings in ENDINGS.values() for ending in endings} == {*IMAGE_SUFFIXES, *HEIC_SUFFIXES}
     assert set(S3Source(kind="s3", uri="s3://bucket").suffixes) <= {*IMAGE_SUFFIXES, *HEIC_SUFFIXES}
+
+
+def test_the_page_names_every_ending() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "images.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\.[a-z0-9_-]+", page.split("## What is quarantined")[0]))
+    assert named == {*IMAGE_SUFFIXES, *HEIC_SUFFIXES}
 
 
 @pytest.mark.parametrize("kind", FORMATS)
