@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validat
 
 Clouds = Literal["aws", "gcp", "azure"]
 MAX_WORKERS, MAX_FETCH_THREADS = 64, 256
+CACHE_BYTES = 10 << 30
 LOCAL_FETCH_THREADS, S3_FETCH_THREADS = 16, 64
 """What `run.fetch_threads: auto` is: S3 answers late, and many at once (benchmarks/s3_fetch.py)."""
 IMAGE_SUFFIXES = (
@@ -313,6 +314,11 @@ class Config(Settings):
     state_s3: S3StateSettings = Field(
         S3StateSettings(),
         description="How the S3 API of the state is reached, where the environment doesn't say it all.",
+    )
+    cache_bytes: Bytes = Field(
+        CACHE_BYTES,
+        ge=0,
+        description="Copies of a state on S3 take so much of this machine's disk; what was used longest ago goes first.",
     )
     run: RunSettings = Field(RunSettings(), description="The size of parts, the guards and the limits of a run.")
     upsert: UpsertSettings = Field(

@@ -47,6 +47,10 @@ class AccessDeniedError(TerminalError):
     """Credentials are missing, wrong or not sufficient."""
 
 
+class DamagedError(TerminalError):
+    """A file of the state doesn't hold what was written to it; the message names the file and what to do."""
+
+
 class NoRoomError(TerminalError):
     """A disk, a quota or a limit on the size of files is used up."""
 

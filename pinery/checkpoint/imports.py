@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from pinery.checkpoint.root import IndexPaths
+from pinery.checkpoint.parquet import whole
+from pinery.checkpoint.root import MANIFEST, OF_RUN, IndexPaths, only
 from pinery.checkpoint.store import Store
 
 State = Literal["exporting", "ready", "entered", "done", "failed"]
@@ -37,7 +38,7 @@ class ImportRecords:
 
     def all(self) -> list[ImportRecord]:
         """All records, oldest first."""
-        names = [name for name in self._store.names(self._folder) if name.endswith(".json")]
+        names = only(OF_RUN, self._store.names(self._folder))
         found = [self._store.read(f"{self._folder}/{name}") for name in names]
         return [ImportRecord(**json.loads(one[0])) for one in found if one]
 
@@ -50,9 +51,9 @@ class ImportRecords:
         self._store.publish(f"{self._manifest(record)}/{number:08d}.parquet", path)
 
     def manifest(self, record: ImportRecord) -> list[Path]:
-        """Local copies of those files."""
+        """Local copies of those files. Raises DamagedError."""
         folder = self._manifest(record)
-        return [self._store.local(f"{folder}/{name}") for name in self._store.names(folder)]
+        return [whole(self._store, f"{folder}/{name}") for name in only(MANIFEST, self._store.names(folder))]
 
     def remove_files(self, record: ImportRecord, export: str) -> None:
         """Remove the files of the export, which lie in the folder `export`, and of its manifest."""

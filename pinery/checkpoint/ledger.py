@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pinery.checkpoint.parquet import TableWriter
-from pinery.checkpoint.root import IndexPaths
+from pinery.checkpoint.parquet import TableWriter, whole
+from pinery.checkpoint.root import ENTRY, IndexPaths, only
 from pinery.checkpoint.store import Store
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA
 
@@ -33,8 +33,8 @@ class Ledger:
         self._lock = threading.Lock()
 
     def files(self) -> list[Path]:
-        """Local copies of the newest snapshot and the entries after it, oldest first."""
-        return [self._store.local(f"{self._paths.ledger}/{name}") for name in self._current()]
+        """Local copies of the newest snapshot and the entries after it, oldest first. Raises DamagedError."""
+        return [whole(self._store, f"{self._paths.ledger}/{name}") for name in self._current()]
 
     @property
     def doubts(self) -> str:
@@ -53,9 +53,9 @@ class Ledger:
         return found
 
     def rejected_files(self) -> list[Path]:
-        """Local copies of what the index rejected, oldest first."""
-        names = [name for name in self._store.names(self._paths.rejected) if _epoch(name) >= self.first_epoch]
-        return [self._store.local(f"{self._paths.rejected}/{name}") for name in names]
+        """Local copies of what the index rejected, oldest first. Raises DamagedError."""
+        names = [name for name in self._entries(self._paths.rejected) if _epoch(name) >= self.first_epoch]
+        return [whole(self._store, f"{self._paths.rejected}/{name}") for name in names]
 
     def intend(self, ids: pa.Array[Any] | pa.ChunkedArray[Any], scratch: Path) -> str:
         """Note ids that are about to be written or deleted: until they are entered, the index may hold either state.
@@ -104,12 +104,14 @@ class Ledger:
             self._store.delete(f"{self._paths.ledger}/{name}")
 
     def _current(self) -> list[str]:
-        names = self._store.names(self._paths.ledger)
-        names = [name for name in names if _epoch(name) >= self.first_epoch]
+        names = [name for name in self._entries(self._paths.ledger) if _epoch(name) >= self.first_epoch]
         snapshots = [name for name in names if name.startswith(SNAPSHOT)]
         newest = snapshots[-1] if snapshots else ""
         entries = [name for name in names if not name.startswith(SNAPSHOT) and name > newest.removeprefix(SNAPSHOT)]
         return ([newest] if newest else []) + entries
+
+    def _entries(self, folder: str) -> list[str]:
+        return only(ENTRY, self._store.names(folder))
 
     def _append(self, folder: str, rows: pa.Table, scratch: Path) -> str:
         with self._lock:
@@ -164,7 +166,8 @@ def _intended(ids: pa.Array[Any] | pa.ChunkedArray[Any]) -> pa.Table:
 
 def last_epoch(store: Store, paths: IndexPaths) -> int:
     """The epoch of the newest entry of a ledger, 0 where there is none."""
-    return max((_epoch(name) for folder in (paths.ledger, paths.rejected) for name in store.names(folder)), default=0)
+    names = [name for folder in (paths.ledger, paths.rejected) for name in only(ENTRY, store.names(folder))]
+    return max(map(_epoch, names), default=0)
 
 
 def _epoch(name: str) -> int:

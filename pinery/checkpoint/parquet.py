@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +10,11 @@ from typing import Any, BinaryIO, Final, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from pinery.checkpoint.checksums import NOTE, CheckedFile, add_checksums, check_file
+from pinery.checkpoint.damage import damaged
+from pinery.checkpoint.store import Store
+from pinery.errors import TerminalError
 
 # Measured by benchmarks/codec.py over 512 float32 values (2,048 bytes): zstd 1 after BYTE_STREAM_SPLIT stores dense
 # vectors in 1,726 bytes, the least of all; zstd 1 alone takes 1,894. On the descriptor's vectors, with their many
@@ -31,12 +37,13 @@ class TableWriter:
         vectors = [VECTOR_COLUMN] if "values" in schema.names else []
         self._writer = pq.ParquetWriter(
             path,
-            schema,
+            schema.with_metadata(NOTE),
             compression=COMPRESSION,
             compression_level=COMPRESSION_LEVEL,
             use_dictionary=cast(Any, [name for name in schema.names if name in ("error", "reason")]),
             use_byte_stream_split=vectors or False,
             write_statistics=True,
+            write_page_checksum=True,
         )
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
@@ -63,6 +70,8 @@ class TableWriter:
         if error is None:
             self._flush()
         self._writer.close()
+        if error is None:
+            add_checksums(self.path)
 
 
 def vector_row_group(dimension: int) -> int:
@@ -70,17 +79,53 @@ def vector_row_group(dimension: int) -> int:
     return max(64, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (4 * max(dimension, 1))))
 
 
+def whole(store: Store, name: str, columns: list[str] | None = None) -> Path:
+    """A local path to a Parquet file of the state, checked: all of it, or what readers of `columns` see.
+
+    Raises DamagedError, and TerminalError where it is gone.
+    """
+    path = store.local(name)
+    try:
+        check_file(path, f"{store.root}/{name}", columns)
+    except FileNotFoundError:
+        raise TerminalError(f"{store.root}/{name} does not exist") from None
+    return path
+
+
+@contextlib.contextmanager
+def open_parquet(source: Path | BinaryIO, where: str = "") -> Iterator[pq.ParquetFile]:
+    """A Parquet file whose bytes are checked before they are read; `where` names it in messages.
+
+    Whatever Arrow can't read inside the `with` is taken for damage, so nothing else belongs there. Raises DamagedError.
+    """
+    name = where or str(source)
+    beneath = source.open("rb") if isinstance(source, Path) else source
+    try:
+        with (
+            CheckedFile(beneath, name) as checked,
+            pq.ParquetFile(cast(Any, checked), pre_buffer=False, page_checksum_verification=True) as file,
+        ):
+            yield file
+    except MemoryError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(name, str(error).partition("\n")[0][:200]) from error
+
+
 def stream(
-    source: Path | BinaryIO, columns: list[str] | None = None, batch_rows: int = 4096
+    source: Path | BinaryIO, columns: list[str] | None = None, batch_rows: int = 4096, where: str = ""
 ) -> Iterator[pa.RecordBatch]:
-    """The batches of a Parquet file, a row group in memory at a time."""
-    with pq.ParquetFile(source, pre_buffer=False) as file:
+    """The batches of a Parquet file, a row group in memory at a time. Raises DamagedError."""
+    with open_parquet(source, where) as file:
         yield from file.iter_batches(batch_size=batch_rows, columns=columns)
 
 
 def read_rows(path: Path, start: int, stop: int) -> pa.Table:
-    """Rows `start` to `stop` (exclusive) of a local Parquet file, reading only the row groups they lie in."""
-    with pq.ParquetFile(path) as file:
+    """Rows `start` to `stop` (exclusive) of a local Parquet file, reading only the row groups they lie in.
+
+    Raises DamagedError.
+    """
+    with open_parquet(path) as file:
         first, groups, before = 0, [], None
         for group in range(file.metadata.num_row_groups):
             rows = file.metadata.row_group(group).num_rows

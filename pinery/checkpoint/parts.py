@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pinery.checkpoint.parquet import TableWriter, stream, vector_row_group
-from pinery.checkpoint.store import Store
-from pinery.errors import TerminalError
+from pinery.checkpoint.checksums import CheckedFile, check_file
+from pinery.checkpoint.parquet import TableWriter, open_parquet, stream, vector_row_group, whole
+from pinery.checkpoint.root import PART, only
+from pinery.checkpoint.store import Store, put_in_place
+from pinery.errors import DamagedError
 from pinery.records import PART_SCHEMA
 
 KEY_COLUMNS = ["id", "version", "sha256", "error"]
@@ -44,35 +46,34 @@ class Checkpoint:
         self.store.publish(self._name(part), path)
 
     def key_files(self) -> dict[str, Path]:
-        """For each part a local Parquet file with at least the columns id, version, sha256 and error."""
+        """For each part a local Parquet file, checked, with at least the columns id, version, sha256 and error.
+
+        Raises DamagedError where one of these columns isn't what was written.
+        """
         tags = self.tags()
         if self.store.root.startswith("s3://"):
             return {part: self._narrow_copy(part, tag) for part, tag in tags.items()}
-        return {part: self.store.local(self._name(part)) for part in tags}
+        return {part: whole(self.store, self._name(part), KEY_COLUMNS) for part in tags}
 
     def tags(self) -> dict[str, str]:
         """The published parts in the order of their making, each with a tag of its content."""
         tags = self.store.tags(self.folder)
-        return {name.removesuffix(".parquet"): tags[name] for name in sorted(tags) if name.endswith(".parquet")}
+        return {name.removesuffix(".parquet"): tags[name] for name in only(PART, tags)}
 
     def open(self, part: str) -> BinaryIO:
-        """The file of `part`, for random access."""
-        return self.store.open(self._name(part))
+        """The file of `part`, for random access; reading it raises DamagedError."""
+        return cast(BinaryIO, CheckedFile(self.store.open(self._name(part)), self._where(part)))
 
     def batches(self, part: str, columns: list[str], batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
-        """Row batches of `part`, streamed."""
-        try:
-            with self.open(part) as source:
-                yield from stream(source, columns, batch_rows)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise TerminalError(
-                f"{self.store.root}/{self._name(part)} can't be read ({str(error)[:200]}). If it is damaged, delete it:"
-                " its images are embedded again"
-            ) from error
+        """Row batches of `part`, streamed. Raises DamagedError."""
+        yield from stream(self.store.open(self._name(part)), columns, batch_rows, self._where(part))
 
     def row_group(self, part: str, row: int) -> tuple[int, pa.Table]:
-        """The row group that row `row` of `part` lies in: its first row's number, and its `sha256` and `values`."""
-        with self.open(part) as source, pq.ParquetFile(source, pre_buffer=False) as file:
+        """The row group that row `row` of `part` lies in: its first row's number, and its `sha256` and `values`.
+
+        Raises DamagedError, and IndexError where there is no such row.
+        """
+        with open_parquet(self.store.open(self._name(part)), self._where(part)) as file:
             first = 0
             for group in range(file.metadata.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
@@ -84,18 +85,27 @@ class Checkpoint:
     def _name(self, part: str) -> str:
         return f"{self.folder}/{part}.parquet"
 
+    def _where(self, part: str) -> str:
+        return f"{self.store.root}/{self._name(part)}"
+
     def _narrow_copy(self, part: str, tag: str) -> Path:
         digest = hashlib.sha256(tag.encode()).hexdigest()[:16]
         path = self.store.cache(self.folder) / f"{part}.{digest}.parquet"
         with self._lock:
-            if not path.exists():
-                temporary = path.with_suffix(".making")
-                schema = pa.schema([PART_SCHEMA.field(name) for name in KEY_COLUMNS])
-                with TableWriter(temporary, schema) as writer:
-                    for batch in self.batches(part, KEY_COLUMNS, 16384):
-                        writer.append(batch)
-                temporary.replace(path)
+            try:
+                check_file(path, str(path))
+                os.utime(path)  # what was used last is what the cache gives up last
+            except (FileNotFoundError, DamagedError):
+                self._make_narrow_copy(part, path)
         return path
+
+    def _make_narrow_copy(self, part: str, path: Path) -> None:
+        temporary = path.with_suffix(".making")
+        schema = pa.schema([PART_SCHEMA.field(name) for name in KEY_COLUMNS])
+        with TableWriter(temporary, schema) as writer:
+            for batch in self.batches(part, KEY_COLUMNS, 16384):
+                writer.append(batch)
+        put_in_place(temporary, path)
 
 
 def part_name(number: int) -> str:

@@ -1,49 +1,49 @@
-"""The state root: its id, its format, and where a corpus' files lie in it."""
+"""Where a corpus' files lie in a state, and which names they have."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import uuid
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from pinery.checkpoint.s3_store import S3Store
-from pinery.checkpoint.store import ConflictError, LocalStore, Store
+from pinery.checkpoint.state_file import state_id as state_id
+from pinery.checkpoint.store import LocalStore, Store
 from pinery.config import Config, cache_root
-from pinery.errors import ConfigError
 
-FORMAT = 1
+PART = re.compile(r"part-[0-9]{8,}\.parquet")
+ENTRY = re.compile(r"(snapshot-)?[0-9]{8,}-[0-9]{8,}\.parquet")
+OF_RUN = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{6}\.(parquet|json)")
+MANIFEST = re.compile(r"[0-9]{8,}\.parquet")
+"""What the files of a folder are called. Whatever else lies there is of sync clients, file managers and backups."""
+
+LONGEST = 216
+"""Bytes of a file's name, so that `.json` and the ending of a temporary file still fit into the 255 of file systems."""
+
+
+def only(kind: re.Pattern[str], names: Iterable[str]) -> list[str]:
+    """Those of `names` that Pinery gives to files of this kind, sorted."""
+    return sorted(name for name in names if kind.fullmatch(name))
+
+
+def folder_name(name: str) -> str:
+    """The folder for a name that a user chose: no two names share one, and none leads out of its place."""
+    quoted = quote(name, safe="")
+    if quoted in (".", ".."):
+        return quoted.replace(".", "%2E")  # which quoting never makes of a dot
+    if len(quoted) <= LONGEST:
+        return quoted
+    return f"{quoted[:100]}@{hashlib.sha256(name.encode()).hexdigest()}"  # quoting leaves no @
 
 
 def open_store(config: Config) -> Store:
     """The store that the config's `state` names; nothing is created yet."""
     if config.is_s3_state:
-        folder = hashlib.sha256(f"{config.state_s3.endpoint_url}|{config.state}".encode()).hexdigest()[:16]
-        return S3Store(config.state, config.state_s3, cache_root() / folder)
+        return S3Store(config.state, config.state_s3, cache_root().absolute(), config.cache_bytes)
     return LocalStore(Path(config.state))
-
-
-def state_id(store: Store, create: bool = True) -> str | None:
-    """The state root's id, made on first use; None where it doesn't exist and `create` is off.
-
-    Raises ConfigError where the state was written by a later, incompatible version.
-    """
-    found = store.read("state.json")
-    if found is None:
-        if not create:
-            return None
-        fresh = json.dumps({"id": uuid.uuid4().hex, "format": FORMAT}).encode()
-        try:
-            store.replace("state.json", fresh, None)
-        except ConflictError:
-            return state_id(store)
-        found = (fresh, "")
-    data = json.loads(found[0])
-    if data["format"] != FORMAT:
-        raise ConfigError(f"{store.root} has state format {data['format']}; this version reads {FORMAT}: update Pinery")
-    return str(data["id"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +114,4 @@ class CorpusPaths:
         return f"{self.corpus}/{model_key}/parts"
 
     def index(self, kind: str, name: str, namespace: str) -> IndexPaths:
-        return IndexPaths(f"{self.corpus}/indexes/{kind}/{name}/{quote(namespace, safe='')}")
+        return IndexPaths(f"{self.corpus}/indexes/{kind}/{name}/{folder_name(namespace)}")

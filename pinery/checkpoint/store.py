@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import filecmp
 import hashlib
 import os
 import shutil
@@ -25,8 +26,9 @@ class ConflictError(PineryError):
 class Store(Protocol):
     """Named immutable files, and a few small ones that are replaced by compare-and-swap.
 
-    A write is atomic and durable when the call returns, or it didn't happen. Methods raise `TransientError`,
-    `AccessDeniedError` or `TerminalError` for what the storage answers.
+    A write is atomic and durable when the call returns. Where it raises, it may have taken effect all the same: the
+    same call again then succeeds, as a file with the very content that was to be written is no conflict. Methods raise
+    `TransientError`, `AccessDeniedError` or `TerminalError` for what the storage answers.
     """
 
     root: str
@@ -71,6 +73,8 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = str(root)
         self._root = root
+        self._unsure: dict[str, str] = {}
+        """The tag of what this store last tried to write under a name, where the answer was an error."""
 
     def read(self, name: str) -> tuple[bytes, str] | None:
         """See Store."""
@@ -82,13 +86,17 @@ class LocalStore:
 
     def replace(self, name: str, data: bytes, tag: str | None) -> str:
         """See Store."""
-        path = self._root / name
+        path, new = self._root / name, hashlib.sha256(data).hexdigest()
         with self._writing(path), _locked(path.with_name(f".{path.name}.lock")):
             current = self.read(name)
-            if (current[1] if current else None) != tag:
+            found = current[1] if current else None
+            # A write that failed after its rename is on the disk, and it is this store's own.
+            if found != tag and found not in (new, self._unsure.get(name, tag)):
                 raise ConflictError(f"{path} was written by another run")
+            self._unsure[name] = new
             _write_atomically(path, data)
-        return hashlib.sha256(data).hexdigest()
+            del self._unsure[name]
+        return new
 
     def write(self, name: str, data: bytes) -> None:
         """See Store."""
@@ -104,13 +112,14 @@ class LocalStore:
             try:
                 os.link(path, target)
             except FileExistsError:
-                raise ConflictError(f"{target} exists already") from None
+                if not filecmp.cmp(path, target, shallow=False):  # else an earlier attempt, whose answer was an error
+                    raise ConflictError(f"{target} exists already") from None
             except OSError as error:
                 if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK):
                     raise
                 _copy_atomically(path, target)
-            path.unlink()
             _sync(target.parent)
+            path.unlink()
 
     def names(self, folder: str) -> list[str]:
         """See Store."""
@@ -131,7 +140,10 @@ class LocalStore:
 
     def open(self, name: str) -> BinaryIO:
         """See Store."""
-        return (self._root / name).open("rb")
+        try:
+            return (self._root / name).open("rb")
+        except FileNotFoundError:
+            raise TerminalError(f"{self._root / name} does not exist") from None
 
     def local(self, name: str) -> Path:
         """See Store."""
@@ -167,6 +179,13 @@ class LocalStore:
             raise TerminalError(f"can't write {path}: {error.strerror}; nothing of it was published") from error
 
 
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Give a finished file its name: it is there as a whole, whenever the power goes, or not at all."""
+    _sync(temporary)
+    temporary.replace(path)
+    _sync(path.parent)
+
+
 def is_full(error: BaseException) -> bool:
     """Whether an error says that a disk, a quota or a limit on files is used up."""
     words = str(error)  # DuckDB and SQLite have no other sign of it
@@ -179,18 +198,18 @@ def _write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         temporary.write_bytes(data)
-        _sync(temporary)
-        temporary.replace(path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync(path.parent)
 
 
 def _copy_atomically(path: Path, target: Path) -> None:
     # The filesystem has no hard links (or the scratch folder is on another one): one writer holds the lease,
     # so the check and the rename need not be one step.
     if target.exists():
-        raise ConflictError(f"{target} exists already")
+        if not filecmp.cmp(path, target, shallow=False):
+            raise ConflictError(f"{target} exists already")
+        return
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         shutil.copyfile(path, temporary)

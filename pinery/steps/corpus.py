@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pinery.checkpoint.alias import Alias, IndexEntry, read_alias
 from pinery.checkpoint.parts import Checkpoint
-from pinery.checkpoint.root import CorpusPaths, IndexPaths, open_store, state_id
+from pinery.checkpoint.root import OF_RUN, CorpusPaths, IndexPaths, only, open_store, state_id
 from pinery.checkpoint.store import ConflictError, Store
 from pinery.config import Config, FolderSource, PineconeSettings
 from pinery.errors import BadImageError, ConfigError, MovedError, RefusedError, TransientError
@@ -142,7 +142,7 @@ class Corpus:
 
     def current_listing(self) -> str | None:
         """The name of the newest listing whose plan passed the guards."""
-        names = self.store.names(self.paths.listings)
+        names = only(OF_RUN, self.store.names(self.paths.listings))
         return f"{self.paths.listings}/{names[-1]}" if names else None
 
     @property

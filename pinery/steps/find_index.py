@@ -6,9 +6,9 @@ import json
 import uuid
 from dataclasses import asdict
 from functools import partial
-from urllib.parse import quote
 
 from pinery.checkpoint.ledger import Ledger, last_epoch
+from pinery.checkpoint.root import folder_name
 from pinery.checkpoint.store import ConflictError
 from pinery.errors import IndexMismatchError
 from pinery.records import Identity
@@ -105,7 +105,7 @@ def release_namespace(corpus: Corpus) -> None:
 
 
 def _owner_file(corpus: Corpus) -> str:
-    kind, namespace = corpus.config.index.kind, quote(corpus.config.namespace, safe="")
+    kind, namespace = corpus.config.index.kind, folder_name(corpus.config.namespace)
     return f"owners/{kind}/{corpus.index_name}/{namespace}.json"
 
 

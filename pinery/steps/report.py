@@ -11,6 +11,7 @@ from typing import Any
 from pinery.addresses import without_secrets
 from pinery.checkpoint.alias import write_alias
 from pinery.checkpoint.parquet import TableWriter
+from pinery.checkpoint.root import OF_RUN, only
 from pinery.checkpoint.store import Store
 from pinery.errors import LeaseLostError, PineryError, RefusedError, StoppedError
 from pinery.planning.plan import PlanCounts, fold_ledger, snapshot_rows
@@ -212,5 +213,5 @@ def _write(run: Run, report: dict[str, Any]) -> None:
 
 
 def _keep_newest(store: Store, folder: str, count: int) -> None:
-    for name in store.names(folder)[:-count]:
+    for name in only(OF_RUN, store.names(folder))[:-count]:
         store.delete(f"{folder}/{name}")

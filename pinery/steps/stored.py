@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from pinery.errors import ConfigError, TerminalError
+from pinery.checkpoint.parquet import whole
+from pinery.checkpoint.root import OF_RUN, only
+from pinery.errors import ConfigError, DamagedError, TerminalError
 from pinery.steps.corpus import Corpus
 
 Result = TypeVar("Result")
@@ -24,7 +26,9 @@ def undisturbed(read: Callable[[], Result]) -> Result:
     Raises TerminalError where reading fails each time.
     """
     return Retrying(
-        retry=retry_if_exception_type(TerminalError),
+        retry=retry_if_exception(
+            lambda error: isinstance(error, TerminalError) and not isinstance(error, DamagedError)
+        ),
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random_exponential(multiplier=0.1, max=1),
         reraise=True,
@@ -32,13 +36,16 @@ def undisturbed(read: Callable[[], Result]) -> Result:
 
 
 def current_listing(corpus: Corpus) -> Path:
-    """A local copy of the newest listing whose plan passed the guards. Raises ConfigError before the first run."""
+    """A local copy of the newest listing whose plan passed the guards.
+
+    Raises ConfigError before the first run, DamagedError where the listing isn't what was written.
+    """
     name = corpus.current_listing()
     if name is None:
         raise ConfigError(
             f"corpus {corpus.config.corpus} has no listing in {corpus.store.root} yet; `pinery run` makes the first one"
         )
-    return corpus.store.local(name)
+    return whole(corpus.store, name)
 
 
 def copy_current_listing(corpus: Corpus, folder: Path) -> Path:
@@ -48,6 +55,6 @@ def copy_current_listing(corpus: Corpus, folder: Path) -> Path:
 
 def last_report(corpus: Corpus) -> dict[str, Any] | None:
     """The newest run's report, finished or not; None before the first run."""
-    names = corpus.store.names(corpus.paths.runs)
+    names = only(OF_RUN, corpus.store.names(corpus.paths.runs))
     found = corpus.store.read(f"{corpus.paths.runs}/{names[-1]}") if names else None
     return dict(json.loads(found[0])) if found else None
