@@ -318,7 +318,7 @@ class Config(Settings):
     cache_bytes: Bytes = Field(
         CACHE_BYTES,
         ge=0,
-        description="Copies of a state on S3 take so much of this machine's disk; what was used longest ago goes first.",
+        description="Copies of a state on S3 take so much of this disk; what was used longest ago goes first.",
     )
     run: RunSettings = Field(RunSettings(), description="The size of parts, the guards and the limits of a run.")
     upsert: UpsertSettings = Field(

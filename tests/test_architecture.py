@@ -14,7 +14,7 @@ TREES = ("pinery", "flows", "tasks")
 FORBIDDEN = {"pinery": {"prefect", "flows", "tasks"}, "tasks": {"flows"}, "flows": set[str]()}
 """What no file of a tree imports."""
 SHARED = {
-    "records", "errors", "config", "config_errors", "config_file", "config_reference", "addresses", "variables",
+    "records", "errors", "config", "config_errors", "config_file", "config_reference", "addresses", "variables", "duckdb_files",
     "planning",
 }  # fmt: skip
 """What every room may use."""

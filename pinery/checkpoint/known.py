@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,66 +14,67 @@ import pyarrow as pa
 
 from pinery.checkpoint.parquet import stream
 from pinery.checkpoint.parts import Checkpoint
+from pinery.checkpoint.store import is_full
+
+Result = TypeVar("Result")
+BUSY = ("database is locked", "database table is locked")
 
 
 class KnownBytes:
     """Looks vectors up by content; the table is derived from the parts and grows by what is new since last time.
 
-    It lives on disk, so that its memory doesn't grow with the checkpoint. Deleting its file costs only time.
+    It lives on disk, so that its memory doesn't grow with the checkpoint. Its file may be deleted at any time, and a
+    file that can't be read, as after a power cut, is deleted and derived again.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
         self._lock = threading.Lock()
-        self._last: tuple[str, int, pa.Table] = ("", 0, pa.table({}))
-        path = checkpoint.store.cache(checkpoint.folder) / "known.sqlite"
-        self._table = sqlite3.connect(path, check_same_thread=False)
-        self._table.execute("PRAGMA synchronous = OFF")
-        self._table.executescript(
-            "CREATE TABLE IF NOT EXISTS parts (part TEXT PRIMARY KEY) WITHOUT ROWID;"
-            "CREATE TABLE IF NOT EXISTS known (sha256 BLOB PRIMARY KEY, part TEXT, row INTEGER) WITHOUT ROWID;"
-        )
+        self._group = _Group("", 0, [], np.empty(0, np.int64), np.empty(0, np.float32))
+        self._path = checkpoint.store.cache(checkpoint.folder) / "known.sqlite"
+        self._table = self._healed(self._open, lambda: None)
 
     def refresh(self) -> None:
-        """Take in the parts published since the last refresh, and forget the table if a part it names is gone."""
-        published = {f"{part} {tag}": part for part, tag in self._checkpoint.tags().items()}
+        """Take in the parts published since the last refresh, and forget the table if a part it names is gone.
+
+        Raises DamagedError for a part that isn't what was written.
+        """
         with self._lock:
-            seen = {part for (part,) in self._table.execute("SELECT part FROM parts")}
-            if not seen <= published.keys():
-                self._table.executescript("DELETE FROM parts; DELETE FROM known;")
-                seen = set()
-            if new := [name for name in published if name not in seen]:
-                files = self._checkpoint.key_files()
-                for name in new:
-                    self._absorb(name, published[name], files[published[name]])
+            self._healed(self._refresh, self._reopen)
 
     def values(self, sha256: str) -> npt.NDArray[np.float32] | None:
-        """The float32 vector of an image with these bytes, or None."""
+        """The float32 vector (dimension,) of an image with these bytes, or None. Raises DamagedError as `refresh`."""
         with self._lock:
-            found = self._table.execute(
-                "SELECT part, row FROM known WHERE sha256 = ?", (bytes.fromhex(sha256),)
-            ).fetchone()
+            found = self._healed(lambda: self._find(sha256), self._renew)
             if found is None:
                 return None
             part, row = found
-            first, rows = self._rows_around(part, row)
-        # The table only says where to look; the row itself says whose vector it is.
-        if rows["sha256"][row - first].as_py() != sha256 or not rows["values"][row - first].is_valid:
-            return None
-        values: Any = rows["values"][row - first]
-        return np.asarray(values.values, dtype=np.float32)
-
-    def _rows_around(self, part: str, row: int) -> tuple[int, pa.Table]:
-        # Renamed items lie side by side as a rule, so the next one is in the same row group.
-        held, first, rows = self._last
-        if held != part or not first <= row < first + rows.num_rows:
-            first, rows = self._checkpoint.row_group(part, row)
-            self._last = (part, first, rows)
-        return first, rows
+            if not self._group.holds(part, row):
+                try:
+                    self._group = _Group.of(part, *self._checkpoint.row_group(part, row))
+                except IndexError:
+                    return None  # of a table that is wrong; the row that it means is embedded anew
+            # The table only says where to look; the row itself says whose vector it is.
+            return self._group.vector(row, sha256)
 
     def close(self) -> None:
         """Let go of the table's file."""
         self._table.close()
+
+    def _find(self, sha256: str) -> tuple[str, int] | None:
+        found = self._table.execute("SELECT part, row FROM known WHERE sha256 = ?", (bytes.fromhex(sha256),)).fetchone()
+        return None if found is None else (str(found[0]), int(found[1]))
+
+    def _refresh(self) -> None:
+        published = {f"{part} {tag}": part for part, tag in self._checkpoint.tags().items()}
+        seen = {part for (part,) in self._table.execute("SELECT part FROM parts")}
+        if not seen <= published.keys():
+            self._table.executescript("DELETE FROM parts; DELETE FROM known;")
+            seen = set()
+        if new := [name for name in published if name not in seen]:
+            files = self._checkpoint.key_files()
+            for name in new:
+                self._absorb(name, published[name], files[published[name]])
 
     def _absorb(self, name: str, part: str, file: Path) -> None:
         row = 0
@@ -86,3 +88,65 @@ class KnownBytes:
             self._table.executemany("INSERT OR IGNORE INTO known VALUES (?, ?, ?)", rows)
         self._table.execute("INSERT INTO parts VALUES (?)", (name,))
         self._table.commit()
+
+    def _healed(self, action: Callable[[], Result], renew: Callable[[], None]) -> Result:
+        """Do something with the table; if its file turns out spoilt, once more with a new one."""
+        try:
+            return action()
+        except sqlite3.DatabaseError as error:
+            if is_full(error) or str(error).startswith(BUSY):
+                raise  # nothing is known against the file
+            for suffix in ("", "-journal", "-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            renew()
+            return action()
+
+    def _renew(self) -> None:
+        self._reopen()
+        self._refresh()
+
+    def _reopen(self) -> None:
+        self._table.close()
+        self._table = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        table = sqlite3.connect(self._path, check_same_thread=False)
+        table.execute("PRAGMA synchronous = OFF")
+        table.executescript(
+            "CREATE TABLE IF NOT EXISTS parts (part TEXT PRIMARY KEY) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS known (sha256 BLOB PRIMARY KEY, part TEXT, row INTEGER) WITHOUT ROWID;"
+        )
+        return table
+
+
+class _Group:
+    """A row group in memory: renamed items lie side by side as a rule, so the next one is in the same group."""
+
+    def __init__(
+        self,
+        part: str,
+        first: int,
+        sha256: list[str | None],
+        offsets: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float32],
+    ) -> None:
+        """`offsets` (rows + 1,) says which of the `values` (all vectors, one after the other) are a row's."""
+        self._part, self._first, self._sha256, self._offsets, self._values = part, first, sha256, offsets, values
+
+    @classmethod
+    def of(cls, part: str, first: int, rows: pa.Table) -> _Group:
+        """Of the columns `sha256` and `values` of a row group whose first row is `first` of its part."""
+        column: Any = rows["values"].combine_chunks()
+        texts: Any = rows["sha256"].to_pylist()
+        offsets = np.concatenate([[0], np.cumsum(np.asarray(column.value_lengths().fill_null(0), np.int64))])
+        return cls(part, first, texts, offsets, column.flatten().to_numpy(zero_copy_only=False))
+
+    def holds(self, part: str, row: int) -> bool:
+        """Whether row `row` of `part` is in this group."""
+        return part == self._part and 0 <= row - self._first < len(self._sha256)
+
+    def vector(self, row: int, sha256: str) -> npt.NDArray[np.float32] | None:
+        """The vector (dimension,) of row `row`, if it is that of an image with these bytes."""
+        at = row - self._first
+        start, stop = self._offsets[at : at + 2]
+        return self._values[start:stop].copy() if stop > start and self._sha256[at] == sha256 else None

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import duckdb
 
+from pinery.duckdb_files import plain, scan
+
 # Must equal records.metadata_hash.
 HASHED = "substr(sha256(metadata), 1, 16)"
 
@@ -174,13 +176,14 @@ def fold_ledger(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
     """
     con.execute("CREATE OR REPLACE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR, doubt BOOLEAN)")
     if files:
+        scan(con, files, filename=True, row_number=True).create_view("entry_files")
         con.execute(
             """
             INSERT INTO ledger
             WITH entries AS (
                 SELECT id, version, metadata_hash, deleted, NOT deleted AND version IS NULL AS intent,
                        list_position($files, filename) * 4294967296 + file_row_number AS place
-                FROM read_parquet($files, filename = true, file_row_number = true)
+                FROM entry_files
             ), folded AS (
                 SELECT id, max_by({version: version, metadata_hash: metadata_hash}, place) FILTER (NOT intent) AS last,
                        arg_max(intent, place) AS doubt
@@ -188,7 +191,7 @@ def fold_ledger(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
             )
             SELECT id, last.version, last.metadata_hash, doubt FROM folded WHERE doubt OR last.version IS NOT NULL
             """,
-            {"files": files},
+            {"files": [plain(file) for file in files]},
         )
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinery.checkpoint.parquet import read_rows
+from pinery.duckdb_files import write
 from pinery.planning.plan import define_plan
 from pinery.steps.corpus import Corpus
 from pinery.steps.stored import current_listing
@@ -53,9 +54,9 @@ class Embeddings:
         with connect(folder) as con:
             define_tables(con, current_listing(self._corpus), self._corpus.checkpoint, None)
             define_plan(con, limit=None, retry_quarantined=False)
-            rows = con.sql("SELECT part, id, version, metadata FROM desired WHERE part IS NOT NULL AND error IS NULL")
-            rows.order("part, id").write_parquet(str(live))
-            return rows.aggregate("part, count(*)", "part").order("part").fetchall()
+            rows = "FROM desired WHERE part IS NOT NULL AND error IS NULL"
+            write(con, f"SELECT part, id, version, metadata {rows} ORDER BY part, id", live)
+            return con.sql(f"SELECT part, count(*) {rows} GROUP BY part ORDER BY part").fetchall()
 
     def _joined(self, part: str, wanted: pa.Table) -> Iterator[pa.RecordBatch]:
         for batch in self._corpus.checkpoint.batches(part, ["id", "version", "values"]):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from pinery.addresses import without_secrets
 from pinery.checkpoint.alias import IndexEntry
+from pinery.duckdb_files import scan
 from pinery.errors import BadImageError, ConfigError, IndexMismatchError, MovedError, TransientError
 from pinery.imaging.decode import decode
 from pinery.imaging.scaling import least_side
@@ -107,7 +108,7 @@ class Uris:
     """Looks items of the current listing up by id."""
 
     def __init__(self, corpus: Corpus) -> None:
-        self._listing = str(current_listing(corpus))
+        self._listing = current_listing(corpus)
 
     def of(self, ids: list[str]) -> dict[str, str]:
         """The uri of each id that is listed."""
@@ -121,9 +122,8 @@ class Uris:
     def _rows(self, ids: list[str]) -> list[tuple[str, str, str]]:
         wanted = pa.table({"id": pa.array(ids, pa.string())})  # noqa: F841  # DuckDB finds it by name
         with duckdb.connect() as con:
-            return con.execute(
-                "SELECT id, uri, version FROM read_parquet(?) SEMI JOIN wanted USING (id)", [self._listing]
-            ).fetchall()
+            scan(con, self._listing).create_view("listing")
+            return con.sql("SELECT id, uri, version FROM listing SEMI JOIN wanted USING (id)").fetchall()
 
 
 def _vector(corpus: Corpus, index: Index, query: Query) -> tuple[list[float], Image.Image | None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from pinery.duckdb_files import scan
 from pinery.search.grid import check_grid, draw_grid
 from pinery.search.query import tile
 from pinery.steps.corpus import Corpus
@@ -21,11 +22,10 @@ def show(corpus: Corpus, grid: str | None, count: int, seed: int) -> dict[str, A
     """
     picture = Path(f"show-{corpus.config.corpus}.png" if grid is None else grid)
     check_grid(picture)
-    path = str(current_listing(corpus))
     with duckdb.connect() as con:
+        scan(con, current_listing(corpus)).create_view("listing")
         rows = con.execute(
-            "SELECT id, uri, version, metadata FROM read_parquet(?) ORDER BY hash(id || ?::VARCHAR) LIMIT ?",
-            [path, seed, count],
+            "SELECT id, uri, version, metadata FROM listing ORDER BY hash(id || ?::VARCHAR) LIMIT ?", [seed, count]
         ).fetchall()
     tiles = [tile(corpus, row[0], (row[1], row[2]), json.loads(row[3])) for row in rows]
     drawn = draw_grid(tiles, picture)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pinery.checkpoint.parquet import TableWriter, read_rows, stream
+from pinery.duckdb_files import scan, write
 from pinery.errors import ConfigError, RefusedError
 from pinery.planning.guards import judge_deletes
 from pinery.planning.plan import define_plan
@@ -88,7 +89,7 @@ def compare(run: Run, listing: Path, full: bool) -> Comparison:
     with run.stage("compare"), connect(run.scratch) as con:
         define_tables(con, listing, run.corpus.checkpoint, run.open_ledger)
         define_plan(con, limit=None, retry_quarantined=False)
-        con.read_parquet(str(held)).create_view("held")
+        scan(con, held).create_view("held")
         _define_differences(con)
         checked, rounded = _compare_values(run, con, _work(run, con, full))
         counts = dict(con.execute("SELECT difference, count(*) FROM difference GROUP BY difference").fetchall())
@@ -103,7 +104,7 @@ def compare(run: Run, listing: Path, full: bool) -> Comparison:
         if not result.different:
             return result
         path = run.scratch / "differences.parquet"
-        con.sql("SELECT id, difference FROM difference ORDER BY id").write_parquet(str(path))
+        write(con, "SELECT id, difference FROM difference ORDER BY id", path)
         return replace(result, differences=path)
 
 
@@ -196,7 +197,7 @@ def _compare_values(run: Run, con: duckdb.DuckDBPyConnection, work: tuple[Work, 
                 pa.record_batch([pa.array(ids, pa.string()), pa.array(kinds, pa.string())], ["id", "difference"])
             )
             run.advance("compare", rows.num_rows)
-    con.execute("INSERT INTO difference SELECT * FROM read_parquet($path)", {"path": str(path)})
+    scan(con, path).insert_into("difference")
     return checked, rounded
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pinery.duckdb_files import write
 from pinery.errors import RefusedError
 from pinery.planning.guards import judge_deletes
 from pinery.planning.plan import count_plan, define_plan
@@ -55,5 +56,5 @@ def _doomed(run: Run, listing: str, allow_deletes: bool) -> Path:
         reasons = [] if allow_deletes else judge_deletes(counts.leaving, counts.held, run.settings.delete_guard)
         if reasons:
             raise RefusedError(f"corpus {run.corpus.config.corpus}: {reasons[0]}. Nothing was deleted")
-        con.execute(f"COPY (SELECT id FROM to_delete ORDER BY id) TO '{str(path).replace(chr(39), chr(39) * 2)}'")
+        write(con, "SELECT id FROM to_delete ORDER BY id", path)
     return path

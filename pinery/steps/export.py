@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from pinery.checkpoint.imports import ImportRecord, ImportRecords
 from pinery.checkpoint.parquet import TableWriter, read_rows, vector_row_group
+from pinery.duckdb_files import scan
 from pinery.indexes.protocol import ROWS_SCHEMA
 from pinery.planning.plan import define_plan
 from pinery.records import LEDGER_SCHEMA
@@ -62,13 +63,8 @@ def _define_distinct(run: Run, con: duckdb.DuckDBPyConnection, work: tuple[Work,
             for batch in live_rows(run.corpus.checkpoint, one.part, read_rows(one.path, one.start, one.stop)):
                 writer.append(pa.record_batch([batch["id"], _hashes(batch["values"])], schema=HASHES_SCHEMA))
                 run.advance("export", 0)
-    con.execute(
-        """
-        CREATE TABLE distinct_ids AS SELECT arg_min(id, file_row_number) AS id
-        FROM read_parquet($path, file_row_number = true) GROUP BY hash
-        """,
-        {"path": str(path)},
-    )
+    scan(con, path, row_number=True).create_view("hashes")
+    con.execute("CREATE TABLE distinct_ids AS SELECT arg_min(id, file_row_number) AS id FROM hashes GROUP BY hash")
     con.execute("CREATE VIEW distinct_rows AS SELECT * FROM to_upsert SEMI JOIN distinct_ids USING (id)")
 
 
@@ -103,10 +99,10 @@ def manifest_rows(con: duckdb.DuckDBPyConnection, files: list[Path], held: Path 
     """The rows (LEDGER_SCHEMA) of a manifest: as acknowledged where their id is in `held`, else as only intended."""
     if not files:
         return con.sql("SELECT '' AS id, '' AS version, '' AS metadata_hash, false AS deleted LIMIT 0")
-    con.read_parquet([str(file) for file in files]).create_view("manifest")
+    scan(con, files).create_view("manifest")
     con.execute("CREATE TABLE held (id VARCHAR)")
     if held is not None:
-        con.execute("INSERT INTO held SELECT id FROM read_parquet($path)", {"path": str(held)})
+        scan(con, held).select("id").insert_into("held")
     return con.sql("""
         SELECT m.id, if(h.id IS NULL, NULL, version) AS version,
                if(h.id IS NULL, NULL, metadata_hash) AS metadata_hash, deleted

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parts import Checkpoint, part_name
 from pinery.config import RunSettings
+from pinery.duckdb_files import write
 from pinery.errors import ConfigError, RefusedError
 from pinery.planning.guards import judge_plan
 from pinery.planning.partition import part_rows, ranges
@@ -144,8 +145,7 @@ def upsert_work(con: duckdb.DuckDBPyConnection, path: Path, rows: str = "to_upse
 
 
 def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str) -> int:
-    file = str(path).replace("'", "''")
-    con.execute(f"COPY ({query}) TO '{file}' (FORMAT parquet, ROW_GROUP_SIZE 16384)")
+    write(con, query, path, row_group_rows=16384)
     return int(pq.read_metadata(path).num_rows)
 
 

@@ -26,13 +26,15 @@ def undisturbed(read: Callable[[], Result]) -> Result:
     Raises TerminalError where reading fails each time.
     """
     return Retrying(
-        retry=retry_if_exception(
-            lambda error: isinstance(error, TerminalError) and not isinstance(error, DamagedError)
-        ),
+        retry=retry_if_exception(_may_pass),
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random_exponential(multiplier=0.1, max=1),
         reraise=True,
     )(read)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, TerminalError) and not isinstance(error, DamagedError)
 
 
 def current_listing(corpus: Corpus) -> Path:

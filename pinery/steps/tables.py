@@ -8,8 +8,10 @@ from pathlib import Path
 
 import duckdb
 
+from pinery.checkpoint.checksums import check_file
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parts import Checkpoint
+from pinery.duckdb_files import open_database, scan
 from pinery.errors import TerminalError
 from pinery.planning.plan import fold_ledger
 
@@ -21,9 +23,8 @@ def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection whose tables live in a file in `scratch`, and whose joins spill there."""
     file = scratch / "plan.duckdb"
     file.unlink(missing_ok=True)
-    with contextlib.closing(duckdb.connect(str(file))) as con:
+    with contextlib.closing(open_database(file, scratch / "spill")) as con:
         con.execute(f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET preserve_insertion_order = false")
-        con.execute(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}/spill'")
         try:
             yield con
         except duckdb.OutOfMemoryException as error:
@@ -33,7 +34,8 @@ def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         except (duckdb.InvalidInputException, duckdb.IOException) as error:
             told = str(error).partition("\n")[0]
             raise TerminalError(
-                f"the state can't be read: {told}. If a part is damaged, delete its file: its images are embedded again"
+                f"a file of the state can't be read: {told}. Files of earlier versions have no checksums that would"
+                " tell more; if this one lies in a folder `parts`, delete it: its images are embedded again"
             ) from error
     file.unlink(missing_ok=True)
 
@@ -41,8 +43,12 @@ def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def define_tables(
     con: duckdb.DuckDBPyConnection, listing: Path, checkpoint: Checkpoint | None, ledger: Ledger | None
 ) -> None:
-    """Define `listing`, `checkpoint`, `ledger` and `rejected` over local files; absent ones are empty."""
-    con.read_parquet(str(listing), file_row_number=True).select("*, file_row_number AS position").create_view("listing")
+    """Define `listing`, `checkpoint`, `ledger` and `rejected` over local files; absent ones are empty.
+
+    What DuckDB is going to read is checked here, for it checks nothing. Raises DamagedError.
+    """
+    check_file(listing, str(listing))
+    scan(con, listing, row_number=True).select("*, file_row_number AS position").create_view("listing")
     keys = [str(path) for path in checkpoint.key_files().values()] if checkpoint else []
     _view(
         con,
@@ -64,6 +70,6 @@ def define_tables(
 
 def _view(con: duckdb.DuckDBPyConnection, name: str, files: list[str], columns: str, empty: str) -> None:
     if files:
-        con.read_parquet(files, filename=True).select(columns).create_view(name)
+        scan(con, files, filename=True).select(columns).create_view(name)
     else:
         con.execute(f"CREATE TABLE {name} ({empty})")

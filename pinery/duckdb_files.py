@@ -1,0 +1,89 @@
+"""The one place where DuckDB gets to know a file: by a path that it can't take for anything else.
+
+DuckDB takes `[`, `?` and `*` in a path for a pattern, a folder `key=value` for a column, a backslash for a slash, and
+what follows a question mark for a query. Nothing turns all of that off, and its own escapes don't cover it. A path with
+any but the plainest characters is therefore shown to it through a symbolic link with a plain name.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from pinery.errors import ConfigError
+
+PLAIN = re.compile(r"[\w./ -]+")
+
+_lock = threading.Lock()
+_links: dict[Path, Path] = {}
+
+
+def plain(path: Path | str) -> str:
+    """A path of plain characters to the file or folder at `path`, which need not exist; its folder must.
+
+    Raises ConfigError where this machine has no temporary folder with a plain name.
+    """
+    whole = Path(path).absolute()
+    if PLAIN.fullmatch(str(whole)):
+        return str(whole)
+    if PLAIN.fullmatch(whole.name):
+        return str(_link(whole.parent) / whole.name)
+    return str(_link(whole))
+
+
+def scan(
+    con: duckdb.DuckDBPyConnection,
+    files: Path | str | Sequence[Path | str],
+    *,
+    filename: bool = False,
+    row_number: bool = False,
+) -> duckdb.DuckDBPyRelation:
+    """The rows of Parquet files, with `filename` (as `plain` says it) and `file_row_number` where asked for."""
+    paths = [files] if isinstance(files, Path | str) else files
+    return con.read_parquet(
+        [plain(path) for path in paths], filename=filename, file_row_number=row_number, hive_partitioning=False
+    )
+
+
+def write(con: duckdb.DuckDBPyConnection, query: str, path: Path, *, row_group_rows: int = 122_880) -> None:
+    """Write the rows of a query to a Parquet file."""
+    con.execute(f"COPY ({query}) TO '{plain(path)}' (FORMAT parquet, ROW_GROUP_SIZE {row_group_rows})")
+
+
+def open_database(file: Path, spill: Path) -> duckdb.DuckDBPyConnection:
+    """A database in the file `file`, made if it is absent, whose joins spill to the folder `spill`."""
+    con = duckdb.connect(plain(file))
+    con.execute(f"SET temp_directory = '{plain(spill)}'")
+    return con
+
+
+def _link(target: Path) -> Path:
+    with _lock:
+        link = _links.get(target)
+        if link is None or not link.is_symlink():
+            link = _links[target] = _folder() / str(len(_links))
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+        return link
+
+
+@functools.cache
+def _folder() -> Path:
+    """A temporary folder with a plain name, which goes when the process ends."""
+    for base in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        if PLAIN.fullmatch(base) and Path(base).is_dir():
+            made = Path(tempfile.mkdtemp(prefix="pinery-", dir=base))
+            atexit.register(shutil.rmtree, made, ignore_errors=True)
+            return made
+    raise ConfigError(
+        f"DuckDB would take the name of the temporary folder {tempfile.gettempdir()!r} for a pattern; set TMPDIR to a"
+        " folder whose path has only letters, digits, dots, spaces, _ and -"
+    )
