@@ -42,6 +42,11 @@ Processes = Annotated[int, _counted_in("processes")]
 """Numbers with their units, which docs/config.md shows: every number in a config has one of these types."""
 
 
+TAKEN_NAMES = {"state.json", "lance"}
+"""In a state, beside the folders of its corpora, `lance` has the embedded indexes. What else lies there, in `models`,
+`owners` and `exports`, has names that no file of a corpus has."""
+
+
 class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown key is an error."""
 
@@ -340,6 +345,27 @@ class Config(Settings):
                 data["namespace"] = data["corpus"]
             data["run"] = _with_fetch_threads(data.get("run", {}), data.get("source"))
         return data
+
+    @field_validator("corpus")
+    @classmethod
+    def _corpus_is_no_file_of_the_state(cls, value: str) -> str:
+        if value.lower() in TAKEN_NAMES:
+            raise ValueError(
+                f"{value!r} is what the state calls something of its own; choose another name. A corpus that had this"
+                " name goes on, without embedding anything, once its folder in the state has the new one"
+            )
+        return value
+
+    @field_validator("namespace", "state")
+    @classmethod
+    def _is_text(cls, value: str) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{value!r} is no valid Unicode, so that no file could be named by it") from None
+        if "\0" in value:
+            raise ValueError("has a NUL character")
+        return value
 
     @model_validator(mode="after")
     def _import_is_possible(self) -> Config:

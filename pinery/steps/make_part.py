@@ -18,6 +18,7 @@ from pinery.imaging.budget import PIXELS_AT_ONCE
 from pinery.models.protocol import Model
 from pinery.records import PART_SCHEMA, PartReport
 from pinery.sources.protocol import Source
+from pinery.steps.seen import Seen
 
 if TYPE_CHECKING:
     from pinery.models.preparing import Outcome
@@ -120,16 +121,18 @@ def make_part(
         notes.append(text)
         watch.note(text)
 
+    seen = Seen(known.values)
     outcomes = runner.embed(
         table.num_rows,
         lambda at: source.fetch(uris[at].as_py(), versions[at].as_py(), max_bytes),
-        known.values,
+        seen.values,
         note=note,
         stop=lambda: watch.stopping,
         timings=seconds,
     )
     with TableWriter(order.path, PART_SCHEMA, vector_row_group(dimension)) as writer:
-        for batch in outcomes:
+        for made in outcomes:
+            batch = seen.settle(made)
             kept = [outcome for outcome in batch if not outcome.moved]
             if kept:
                 writer.append(_rows(table, kept))
