@@ -14,8 +14,8 @@ TREES = ("pinery", "flows", "tasks")
 FORBIDDEN = {"pinery": {"prefect", "flows", "tasks"}, "tasks": {"flows"}, "flows": set[str]()}
 """What no file of a tree imports."""
 SHARED = {
-    "records", "errors", "config", "config_errors", "config_file", "config_reference", "addresses", "variables", "duckdb_files",
-    "planning",
+    "records", "errors", "config", "config_errors", "config_file", "config_reference", "addresses", "variables",
+    "duckdb_files", "planning",
 }  # fmt: skip
 """What every room may use."""
 USES_EVERY_ROOM = {"steps", "search"}

@@ -200,7 +200,8 @@ def last_window(con: duckdb.DuckDBPyConnection, files: list[str]) -> duckdb.Duck
     doubtful = "SELECT id FROM ledger WHERE doubt"
     if not files:
         return con.sql(doubtful)
-    return con.sql(f"{doubtful} UNION SELECT id FROM read_parquet($files)", params={"files": files})
+    scan(con, files).create_view("newest_entries")
+    return con.sql(f"{doubtful} UNION SELECT id FROM newest_entries")
 
 
 def snapshot_rows(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
