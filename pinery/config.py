@@ -63,9 +63,22 @@ class SourceBase(Settings):
     sidecar: str | None = Field(
         None, description="This CSV or Parquet file, with an `id` column, adds its other columns to the metadata."
     )
+    sidecar_types: dict[str, Literal["text", "number", "boolean", "list"]] = Field(
+        default={},
+        description="Columns of the sidecar are read as these, by name, instead of as what their values look like.",
+    )
     ids: Literal["key", "md5-path"] = Field(
         "key", description="An item's id is its key (the path below the source), or the MD5 of its path."
     )
+    uri_key: str | None = Field(
+        None, min_length=1, pattern=r"^[^$]", description="This key of the metadata gets the item's uri; by default none."
+    )
+
+    @model_validator(mode="after")
+    def _types_are_of_a_sidecar(self) -> SourceBase:
+        if self.sidecar_types and self.sidecar is None:
+            raise ValueError("`sidecar_types` says how a sidecar is read, and there is no `sidecar`")
+        return self
 
     @field_validator("metadata")
     @classmethod
@@ -81,7 +94,32 @@ class SourceBase(Settings):
         return value
 
 
-class FolderSource(SourceBase):
+class FilesSource(SourceBase):
+    """What the sources take that list files: which of them they list."""
+
+    suffixes: list[str] = Field(
+        default_factory=lambda: [*IMAGE_SUFFIXES, *HEIC_SUFFIXES],
+        description="Files with these endings, in any case, are listed; an empty list takes every file.",
+    )
+    exclude: list[str] = Field(
+        default=[],
+        description="Files and folders that match these patterns, as in a .gitignore, are left out.",
+    )
+
+    @field_validator("exclude")
+    @classmethod
+    def _patterns_can_be_read(cls, value: list[str]) -> list[str]:
+        if value:
+            from pathspec import GitIgnoreSpec  # most corpora exclude nothing
+
+            try:
+                GitIgnoreSpec.from_lines(value)
+            except ValueError as error:
+                raise ValueError(f"not a pattern ({error}); write it as in a .gitignore") from None
+        return value
+
+
+class FolderSource(FilesSource):
     """A folder, read recursively."""
 
     kind: Literal["folder"] = Field(description="This names the kind of source.")
@@ -106,15 +144,11 @@ class TorchvisionSource(SourceBase):
     download: bool = Field(True, description="An archive that is not there is downloaded.")
 
 
-class S3Source(SourceBase):
+class S3Source(FilesSource):
     """Objects under an S3 prefix."""
 
     kind: Literal["s3"] = Field(description="This names the kind of source.")
     uri: str = Field(description="The images are below this address: `s3://bucket` or `s3://bucket/prefix`.")
-    suffixes: list[str] = Field(
-        default=[".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"],
-        description="Keys with these endings, in any case, are images; an empty list takes every object.",
-    )
     endpoint_url: str | None = Field(None, description="The S3 API answers here, where it is not Amazon's.")
     region: str | None = Field(None, description="The bucket is in this region; by default boto3 decides.")
     profile: str | None = Field(

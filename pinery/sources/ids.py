@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
+import unicodedata
 from typing import Literal
+from urllib.parse import unquote
 
 from pinery.errors import ConfigError
 
@@ -42,3 +45,30 @@ def readable(key: str) -> str:
     if key.isascii():
         return key
     return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in key)
+
+
+def plain(name: str) -> str:
+    """A name as people write it: composed Unicode (NFC), `/` between folders, no `./` and no `/` in front."""
+    if not name.isascii():
+        name = unicodedata.normalize("NFC", name)
+    if "\\" in name:
+        name = name.replace("\\", "/")
+    if name.startswith((".", "/")) or "/." in name or "//" in name:
+        name = posixpath.normpath(name).lstrip("/")
+    return name
+
+
+def decoded(name: str) -> str:
+    """`name` with its percent-encoded characters decoded; as it is where that gives no UTF-8."""
+    if "%" not in name:
+        return name
+    try:
+        return unquote(name, errors="strict")
+    except UnicodeDecodeError:
+        return name
+
+
+def possible_ids(name: str, how: Literal["key", "md5-path"]) -> list[str]:
+    """The ids that may be meant by `name`, an id or a plain name, best first."""
+    keys = [name, plain(name), unicodedata.normalize("NFD", plain(name))]
+    return list(dict.fromkeys([name, *(item_id(key, how) for key in keys if key)]))

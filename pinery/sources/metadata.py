@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, time
 from pathlib import PurePosixPath
 from typing import Any
@@ -14,38 +15,85 @@ import numpy as np
 
 from pinery.config import SourceBase
 from pinery.errors import ConfigError
-from pinery.sources.ids import item_id, readable
+from pinery.sources.columns import MAX_INTEGER
+from pinery.sources.ids import item_id, plain, readable
 from pinery.sources.sidecar import Sidecar
 
 MAX_METADATA_BYTES = 40_960
-MAX_INTEGER = 2**53  # an index stores numbers as float64
+FEW = 0.01
+"""Under this share of the items, a pattern or a sidecar that matches is told: it was meant for more of them."""
 
 
 class Describer:
-    """Gives items their ids and metadata, as the settings of a source say."""
+    """Gives items their ids and metadata, as the settings of a source say; counts what its sidecar and pattern match."""
 
-    def __init__(self, settings: SourceBase) -> None:
-        """Raises ConfigError where the sidecar can't be read or used."""
+    def __init__(self, settings: SourceBase, prefix: str = "", sidecar: Callable[[], Sidecar] | None = None) -> None:
+        """Below `prefix` lie the keys. `sidecar` opens the settings' sidecar; by default it is a local file."""
         self._ids = settings.ids
         self._parent = settings.metadata == "parent"
         self._pattern = re.compile(settings.metadata) if settings.metadata and not self._parent else None
-        self._sidecar = Sidecar(settings.sidecar) if settings.sidecar else None
+        self._uri_key, self._prefix = settings.uri_key, prefix
+        self._open = sidecar or functools.partial(Sidecar, settings.sidecar or "", settings.sidecar_types)
+        self._has_sidecar = settings.sidecar is not None
+        self._items = self._by_pattern = self._by_sidecar = 0
 
-    def __call__(self, key: str, known: Mapping[str, Any] | None = None) -> tuple[str, str]:
+    @functools.cached_property
+    def sidecar(self) -> Sidecar | None:
+        """The sidecar, read at first use. Raises ConfigError where it can't be read or used."""
+        return self._open() if self._has_sidecar else None
+
+    def begin(self) -> None:
+        """Read the sidecar, if there is one, and count anew. Raises as `sidecar`."""
+        self._items = self._by_pattern = self._by_sidecar = 0
+        if self.sidecar is not None:
+            self.sidecar.forget_matches()
+
+    def __call__(self, key: str, known: Mapping[str, Any] | None = None, uri: str = "") -> tuple[str, str]:
         """The id and the metadata JSON of the item with `key`.
 
-        What the key tells goes over what is `known` of the item, and the sidecar goes over both.
+        What the key tells goes over what is `known` of the item, and the sidecar goes over both; the `uri` over all.
         Raises ConfigError where the metadata can't go into an index.
         """
         id = item_id(key, self._ids)
+        self._items += 1
         metadata: dict[str, Any] = dict(known or {})
         if self._parent:
             metadata |= from_parent(key)
         if self._pattern is not None:
-            metadata |= from_pattern(key, self._pattern)
-        if self._sidecar is not None:
-            metadata |= self._sidecar.get(id)
+            found = from_pattern(key, self._pattern)
+            self._by_pattern += bool(found)
+            metadata |= found
+        if self.sidecar is not None:
+            row = self._row(self.sidecar, key, id)
+            self._by_sidecar += row is not None
+            metadata |= row or {}
+        if self._uri_key is not None:
+            metadata[self._uri_key] = uri
         return id, clean(metadata, id)
+
+    def _row(self, sidecar: Sidecar, key: str, id: str) -> dict[str, Any] | None:
+        name = readable(key)
+        others = [plain(name), plain(self._prefix + name)] if self._prefix else [plain(name)]
+        return sidecar.find((name,) if name == id else (name, id), others)
+
+    def remarks(self) -> list[str]:
+        """What is worth telling of the items since `begin`: a pattern or a sidecar that matches few or none of them."""
+        told = []
+        if self._pattern is not None and self._by_pattern < max(1, FEW * self._items):
+            told.append(f"the regex in `source.metadata` matches {self._of_items(self._by_pattern)}")
+        if self.sidecar is not None:
+            if self._by_sidecar < max(1, FEW * self._items):
+                told.append(f"{self.sidecar.name} has rows for {self._of_items(self._by_sidecar)}")
+            if missing := self.sidecar.rows - self.sidecar.matched:
+                names = ", ".join(map(repr, self.sidecar.unmatched(3)))
+                told.append(
+                    f"{self.sidecar.name}: {missing:,} of its {self.sidecar.rows:,} rows match no item: {names}"
+                    + (", …" if missing > 3 else "")
+                )
+        return told
+
+    def _of_items(self, count: int) -> str:
+        return f"{count:,} of the {self._items:,} items" if count else f"none of the {self._items:,} items"
 
 
 def from_parent(key: str) -> dict[str, str]:
@@ -103,7 +151,8 @@ def _value(value: Any) -> str | float | bool | list[str] | None:
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        elements = [_scalar(element) for element in value]
+        # As text, integers may be as large as they like.
+        elements = [str(one) if type(one) is int else _scalar(one) for one in value]
         return [e if isinstance(e, str) else json.dumps(e) for e in elements if e is not None]
     return _scalar(value)
 

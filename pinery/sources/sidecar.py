@@ -1,68 +1,173 @@
-"""A table of metadata beside the images: CSV or Parquet, one row per item, joined by its `id` column."""
+"""A table of metadata beside the images: CSV or Parquet, one row per item, joined by the item's plain name."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import date, time
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from pinery.errors import ConfigError
+from pinery.sources.columns import Column, Guessed, Kind, Typed, Wanted
+from pinery.sources.ids import decoded, plain
+from pinery.sources.sidecar_csv import CsvTable
+from pinery.sources.sidecar_parquet import ParquetTable
 
-# Empty fields and what pandas and databases write for "no value"; `NA` stays, it is a country code too.
-_NULLS = ["", "NaN", "nan", "NULL", "null"]
+_PLAIN, _DECODED = range(2)
+"""How what a row may mean came about: written plainly, or with its percent-encoded characters decoded."""
 
 
 class Sidecar:
-    """Metadata by item id, from a CSV or Parquet file."""
+    """Metadata by item, from a CSV or Parquet file; kept in a temporary file, so that its memory doesn't grow with it."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Raises ConfigError where the file can't be read, has no `id` column, or a null or twice the same id."""
-        table = _read(Path(path))
-        if "id" not in table.column_names:
-            raise ConfigError(f"sidecar {path} has no column `id`; it has: {', '.join(table.column_names)}")
-        ids = table["id"].cast(pa.string()).to_pylist()
-        self._columns = {name: table[name].combine_chunks() for name in table.column_names if name != "id"}
-        self._row: dict[str, int] = {}
-        for row, id in enumerate(ids):
-            if id is None:
-                raise ConfigError(f"sidecar {path} has a row without an id: row {row + 1} after the header")
-            if self._row.setdefault(id, row) != row:
-                raise ConfigError(f"sidecar {path} has the id {id!r} more than once")
+    def __init__(self, path: str | Path, types: Mapping[str, Kind] | None = None, name: str | None = None) -> None:
+        """Read all of the file; `name` is what it is called in errors, where that isn't its path.
+
+        Raises ConfigError where the file can't be read, has no `id` column, two columns of one name, a row without an
+        id or twice the same, or a value that is not of the type that `types` wants of its column.
+        """
+        self.name = f"sidecar {name or path}"
+        self._folder = tempfile.TemporaryDirectory(prefix="pinery-sidecar-")
+        self._db = sqlite3.connect(Path(self._folder.name) / "rows.sqlite", check_same_thread=False)
+        self._db.executescript(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+            "CREATE TABLE rows (row INTEGER PRIMARY KEY, name TEXT, fields TEXT);"
+            "CREATE TABLE written (name TEXT PRIMARY KEY, row INTEGER) WITHOUT ROWID;"
+            "CREATE TABLE meant (name TEXT, rank INTEGER, row INTEGER, PRIMARY KEY (name, rank, row)) WITHOUT ROWID;"
+        )
+        self._columns: dict[int, tuple[str, Column]] = {}
+        try:
+            self._load(_table(Path(path), self.name), types or {})
+        except FileNotFoundError:
+            raise ConfigError(f"{self.name} does not exist; correct `source.sidecar`") from None
+        except (OSError, pa.ArrowException) as error:
+            raise ConfigError(f"{self.name} can't be read: {error}") from None
+        [(self.rows,)] = self._db.execute("SELECT count(*) FROM rows")
+        self._matched = bytearray(self.rows)
 
     def get(self, id: str) -> dict[str, Any]:
         """The metadata of one item; nothing for an id that the file doesn't have."""
-        row = self._row.get(id)
-        return {} if row is None else {name: column[row].as_py() for name, column in self._columns.items()}
+        return self.find([id], []) or {}
+
+    def find(self, written: Iterable[str], others: Iterable[str]) -> dict[str, Any] | None:
+        """The metadata of the item that is `written` in one of these ways, or else plainly one of `others`; or None.
+
+        Raises ConfigError where two rows name the item.
+        """
+        for name in written:
+            if rows := self._rows("SELECT row FROM written WHERE name = ?", name):
+                return self._values(rows[0])
+        for name in others:
+            if rows := self._plainly(name):
+                if len(rows) > 1:
+                    raise ConfigError(f"{self.name} has two rows for the item {name!r}; remove one of them")
+                return self._values(rows[0])
+        return None
+
+    def _plainly(self, name: str) -> list[int]:
+        plainly = self._rows("SELECT row FROM written WHERE name = ?", name)
+        plainly += self._rows(f"SELECT row FROM meant WHERE name = ? AND rank = {_PLAIN}", name)
+        return plainly or self._rows(f"SELECT row FROM meant WHERE name = ? AND rank = {_DECODED}", name)
+
+    def forget_matches(self) -> None:
+        """Begin anew to count which rows an item was found for."""
+        self._matched = bytearray(self.rows)
+
+    @property
+    def matched(self) -> int:
+        """The rows that an item was found for."""
+        return self._matched.count(1)
+
+    def unmatched(self, count: int) -> list[str]:
+        """The first `count` names that no item was found for."""
+        rows = islice((row for row, matched in enumerate(self._matched) if not matched), count)
+        query = "SELECT name FROM rows WHERE row = ?"
+        return [name for row in rows for (name,) in self._db.execute(query, (row,))]
+
+    def _rows(self, query: str, name: str) -> list[int]:
+        return [row for (row,) in self._db.execute(query, (name,))]
+
+    def _values(self, row: int) -> dict[str, Any]:
+        self._matched[row] = 1
+        [(text,)] = self._db.execute("SELECT fields FROM rows WHERE row = ?", (row,))
+        fields = json.loads(text)
+        return {name: column.read(_restored(fields[at])) for at, (name, column) in self._columns.items()}
+
+    def _load(self, table: CsvTable | ParquetTable, types: Mapping[str, Kind]) -> None:
+        names = table.columns
+        _check_columns(self.name, names, types)
+        at_id = names.index("id")
+        for at, name in enumerate(names):
+            if name and at != at_id:
+                self._columns[at] = name, Wanted(types[name]) if name in types else Typed() if table.typed else Guessed()
+        for row, (place, fields) in enumerate(table.rows()):
+            id = fields[at_id]
+            if id is None or id == "":
+                raise ConfigError(f"{self.name} has a row without an id: {place}")
+            self._enter(row, place, str(id))
+            self._see(place, fields)
+            self._db.execute(
+                "INSERT INTO rows VALUES (?, ?, ?)", (row, str(id), json.dumps(fields, default=_storable))
+            )
+        self._db.commit()
+
+    def _see(self, place: str, fields: list[Any]) -> None:
+        for at, (name, column) in self._columns.items():
+            try:
+                column.see(fields[at])
+            except (ValueError, TypeError) as error:
+                raise ConfigError(
+                    f"{self.name}: {place}, column {name!r}: {fields[at]!r} is not what `source.sidecar_types` wants"
+                    f" ({error})"
+                ) from None
+
+    def _enter(self, row: int, place: str, name: str) -> None:
+        try:
+            self._db.execute("INSERT INTO written VALUES (?, ?)", (name, row))
+        except sqlite3.IntegrityError:
+            raise ConfigError(f"{self.name} has the id {name!r} more than once: again in {place}") from None
+        known = {name}
+        for meant, rank in ((plain(name), _PLAIN), (plain(decoded(name)), _DECODED)):
+            if meant not in known:
+                self._db.execute("INSERT INTO meant VALUES (?, ?, ?)", (meant, rank, row))
+                known.add(meant)
 
 
-def _read(path: Path) -> pa.Table:
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        raise ConfigError(f"sidecar {path} is neither a .csv nor a .parquet file")
-    try:
-        return _read_csv(path) if suffix == ".csv" else _read_parquet(path)
-    except FileNotFoundError:
-        raise ConfigError(f"sidecar {path} does not exist; correct `source.sidecar`") from None
-    except (OSError, pa.ArrowException) as error:
-        raise ConfigError(f"sidecar {path} can't be read: {error}") from None
+def _table(path: Path, name: str) -> CsvTable | ParquetTable:
+    match path.suffix.lower():
+        case ".csv" | ".tsv":
+            return CsvTable(path, name)
+        case ".parquet":
+            return ParquetTable(path, name)
+    raise ConfigError(f"{name} is neither a .csv nor a .parquet file")
 
 
-def _read_csv(path: Path) -> pa.Table:
-    from pyarrow import csv
-
-    def read(types: dict[str, pa.DataType]) -> pa.Table:
-        options = csv.ConvertOptions(column_types=types, null_values=_NULLS, strings_can_be_null=True)
-        return csv.read_csv(path, convert_options=options)
-
-    texts: dict[str, pa.DataType] = {"id": pa.string()}
-    table = read(texts)
-    times = {field.name: pa.string() for field in table.schema if pa.types.is_temporal(field.type)}
-    # Dates and times stay as they are written.
-    return read(texts | times) if times else table
+def _check_columns(name: str, columns: list[str], types: Mapping[str, Kind]) -> None:
+    shown = ", ".join(column for column in columns if column) or "none"
+    if "id" not in columns:
+        raise ConfigError(f"{name} has no column `id`; it has: {shown}")
+    if twice := sorted({column for column in columns if column and columns.count(column) > 1}):
+        raise ConfigError(f"{name} has the column {twice[0]!r} more than once; rename one of them")
+    if unknown := sorted(types.keys() - set(columns)):
+        raise ConfigError(f"{name} has no column {unknown[0]!r}, which `source.sidecar_types` names; it has: {shown}")
 
 
-def _read_parquet(path: Path) -> pa.Table:
-    from pyarrow import parquet
+def _storable(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return {"decimal": str(value)}
+    if isinstance(value, date | time):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is no metadata")
 
-    return parquet.read_table(path)
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, list):
+        return [one["decimal"] if isinstance(one, dict) else one for one in value]
+    return Decimal(value["decimal"]) if isinstance(value, dict) else value
