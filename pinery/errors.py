@@ -51,6 +51,10 @@ class DamagedError(TerminalError):
     """A file of the state doesn't hold what was written to it; the message names the file and what to do."""
 
 
+class ItemDeniedError(AccessDeniedError):
+    """Access to one item is denied, or it is archived; that may say nothing of the others."""
+
+
 class NoRoomError(TerminalError):
     """A disk, a quota or a limit on the size of files is used up."""
 

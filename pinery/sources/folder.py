@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
+import hashlib
 import io
 import logging
 import os
 import stat as modes
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote, unquote_to_bytes
 
 from pinery.config import FolderSource
-from pinery.errors import AccessDeniedError, ConfigError, MovedError, TransientError
+from pinery.errors import AccessDeniedError, ConfigError, ItemDeniedError, MovedError, TransientError
 from pinery.records import Item
-from pinery.sources.hashes import HashCache, content_version
+from pinery.sources.lister import Found, Lister
 from pinery.sources.metadata import Describer
-from pinery.sources.protocol import check_size
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+from pinery.sources.protocol import NoPast, Past, check_size
+from pinery.sources.seen import Seen, content_hash
+from pinery.sources.selection import UNREADABLE, LeftOut, Selection
+from pinery.sources.versions import MARK, File, Versions, mark_of, stat_version
+from pinery.sources.walk import Walk, is_inside
 
 _log = logging.getLogger(__name__)
 
@@ -32,15 +34,26 @@ class Folder:
     relative to the folder.
     """
 
-    def __init__(self, settings: FolderSource, cache: Path | None = None) -> None:
-        """`cache` is a folder that keeps content hashes between listings; without it every listing hashes every file.
-
-        Raises ConfigError where the sidecar can't be used.
-        """
+    def __init__(self, settings: FolderSource, cache: Path | None = None, past: Past | None = None) -> None:
+        """`cache` is a folder that keeps what is remembered of files between listings; without it every listing by
+        content reads every file. `past` is what the state remembers of the corpus."""
         self._root = os.path.realpath(settings.path)
-        self._by_content = settings.version == "content"
+        self._how = settings.version
         self._cache = cache
+        self._past = past or NoPast()
+        self._select = Selection(settings)
         self._describe = Describer(settings)
+        self._lister = Lister(self._describe, self._past)
+        self._identity: tuple[int, int] | None = None
+
+    @property
+    def left_out(self) -> LeftOut:
+        """See Source."""
+        return self._lister.left_out
+
+    def remarks(self) -> list[str]:
+        """See Source."""
+        return self._describe.remarks()
 
     def check(self) -> None:
         """Raise ConfigError where the folder does not exist or is no folder, AccessDeniedError where it is closed."""
@@ -50,125 +63,88 @@ class Folder:
             raise ConfigError(f"folder {self._root} does not exist; correct `source.path`, or mount it") from None
         except NotADirectoryError:
             raise ConfigError(f"{self._root} is no folder; `source.path` must be the folder of the images") from None
+        except PermissionError as error:
+            raise AccessDeniedError(f"{self._root} may not be read by this user ({error.strerror}); correct its mode")
         except OSError as error:
             _fail(error, self._root)
+        self._identity = _identity(self._root)
 
     def list_items(self) -> Iterator[Item]:
         """Every image, sorted by name within each folder. Raises as `check` does, and TransientError."""
         self.check()
-        with contextlib.ExitStack() as stack:
-            hashes = stack.enter_context(HashCache(self._cache)) if self._by_content and self._cache else None
-            for path, stat in _Walk(self._root).files():
-                try:
-                    version = self._content(path, stat, hashes) if self._by_content else _stat_version(stat)
-                except FileNotFoundError:
-                    continue  # gone since the walk saw it
-                except OSError as error:
-                    _fail(error, path)
-                id, metadata = self._describe(path[len(self._root) :].replace(os.sep, "/").lstrip("/"))
-                yield Item(id, file_uri(path), version, stat.st_size, metadata)
+        return self._lister.items(self._found())
+
+    def _found(self) -> Iterator[Found]:
+        files, first = 0, ""
+        closed: deque[str] = deque()
+        walk = Walk(self._root, self._select, self.left_out, closed.append)
+        with Seen(self._cache or self._past.cache()) as seen:
+            versions = Versions(self._how, seen, self._past, self._describe.id, closed.append)
+            try:
+                for file in versions.of(walk.files()):
+                    while closed:
+                        first = first or closed[0]
+                        yield from self._unreadable(closed.popleft())
+                    files += 1
+                    unread = self._select.undecoded(file.key)
+                    yield Found(file.key, file_uri(file.path), file.version, file.stat.st_size, unread=unread)
+            except OSError as error:
+                _fail(error, error.filename or self._root)
+        for path in closed:
+            first = first or path
+            yield from self._unreadable(path)
+        if not files and self.left_out.get(UNREADABLE):
+            raise AccessDeniedError(f"nothing below {self._root} may be read by this user: {first}; correct the modes")
+
+    def _unreadable(self, path: str) -> Iterator[Found]:
+        """What the last listing had at `path`, which may not be read now: that is no reason to think it gone."""
+        if not self.left_out.get(UNREADABLE):
+            _log.warning("%s may not be read by this user; what was listed there before stays as it was", path)
+        self.left_out.count(UNREADABLE)
+        for uri, version, size in self._past.below(file_uri(path)):
+            yield Found(_path(uri)[len(self._root) :].lstrip(os.sep), uri, version, size)
 
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
         """The file's bytes; see `Source.fetch`."""
-        path = os.fsdecode(unquote_to_bytes(uri.removeprefix("file://")))
+        path = _path(uri)
         try:
-            if not _is_inside(os.path.realpath(path), self._root):
+            if not is_inside(os.path.realpath(path), self._root):
                 raise MovedError(f"{path} leads out of the folder {self._root}")
             return self._read(path, version, max_bytes)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            self._check_root()
             raise MovedError(f"{path} is no longer there") from None
         except OSError as error:
             _fail(error, path)
+
+    def _check_root(self) -> None:
+        # Where a share was unmounted, nothing is there, or another folder; that says nothing of its files.
+        if self._identity is None or _identity(self._root) != self._identity:
+            if self._identity is None and os.path.isdir(self._root):
+                return
+            raise TransientError(f"folder {self._root} went away; mount it and run again")
 
     def _read(self, path: str, version: str, max_bytes: int) -> bytes:
         # Opened without blocking, because a pipe may stand there now.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             before = os.fstat(file.fileno())
             changed = MovedError(f"{path} changed since it was listed")
-            if not modes.S_ISREG(before.st_mode) or (not self._by_content and _stat_version(before) != version):
+            by_content = self._how == "content"
+            mark = None if by_content else mark_of(version, before)
+            if not modes.S_ISREG(before.st_mode) or (mark is None and not by_content):
                 raise changed
-            if before.st_size > max_bytes and self._by_content and content_version(file) != version:
+            if before.st_size > max_bytes and by_content and f"sha256:{content_hash(file)}" != version:
                 raise changed
             check_size(before.st_size, max_bytes)
             data = file.read(max_bytes + 1)
             after = os.fstat(file.fileno())
-            if _stat_version(after) != _stat_version(before) or len(data) != before.st_size:
+            if stat_version(after) != stat_version(before) or len(data) != before.st_size:
                 raise changed
-            if self._by_content and content_version(io.BytesIO(data)) != version:
+            if by_content and f"sha256:{content_hash(io.BytesIO(data))}" != version:
+                raise changed
+            if mark and hashlib.sha256(data).hexdigest()[:MARK] != mark:
                 raise changed
         return data
-
-    def _content(self, path: str, stat: os.stat_result, hashes: HashCache | None) -> str:
-        seen = _stat_version(stat)
-        known = hashes.get(path, seen) if hashes else None
-        if known is not None:
-            return known
-        with open(path, "rb") as file:
-            version = content_version(file)
-        if hashes:
-            hashes.put(path, seen, stat.st_mtime_ns, version)
-        return version
-
-
-class _Walk:
-    """The image files below a folder, with their stat."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-        self._identity = _identity(os.stat(root))
-        self._left_out = 0
-
-    def files(self) -> Iterator[tuple[str, os.stat_result]]:
-        yield from self._folder(self._root, (self._identity,), through_link=False)
-        if self._left_out:
-            _log.warning("%s: %d links that lead out of the folder are left out", self._root, self._left_out)
-
-    def _folder(
-        self, folder: str, above: tuple[tuple[int, int], ...], through_link: bool
-    ) -> Iterator[tuple[str, os.stat_result]]:
-        for entry in self._entries(folder):
-            try:
-                if entry.is_symlink() and not self._stays_inside(entry.path):
-                    continue
-                stat = entry.stat()
-            except FileNotFoundError:
-                continue  # a link to nothing, or gone since
-            except OSError as error:
-                if error.errno == errno.ELOOP:
-                    continue  # a link to itself
-                _fail(error, entry.path)
-            if modes.S_ISDIR(stat.st_mode):
-                # Below a link to a folder no further one is followed: links among folders would multiply.
-                if entry.is_symlink() and (through_link or _identity(stat) in above):
-                    continue
-                inside_link = through_link or entry.is_symlink()
-                yield from self._folder(entry.path, (*above, _identity(stat)), inside_link)
-            elif modes.S_ISREG(stat.st_mode) and entry.name.lower().endswith(EXTENSIONS):
-                yield entry.path, stat
-
-    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(folder) as entries:
-                return sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
-        except FileNotFoundError:
-            self._check_root()
-            return []
-        except OSError as error:
-            _fail(error, folder)
-
-    def _check_root(self) -> None:
-        # A folder gone from the tree is fine; a tree that was unmounted midway would read as everything deleted.
-        try:
-            if _identity(os.stat(self._root)) == self._identity:
-                return
-        except OSError:
-            pass
-        raise TransientError(f"folder {self._root} went away while it was listed; mount it and run again")
-
-    def _stays_inside(self, link: str) -> bool:
-        inside = _is_inside(os.path.realpath(link), self._root)
-        self._left_out += not inside
-        return inside
 
 
 def file_uri(path: str) -> str:
@@ -176,19 +152,19 @@ def file_uri(path: str) -> str:
     return "file://" + quote(os.fsencode(path))
 
 
-def _stat_version(stat: os.stat_result) -> str:
-    return f"{stat.st_size}-{stat.st_mtime_ns}"
+def _path(uri: str) -> str:
+    return os.fsdecode(unquote_to_bytes(uri.removeprefix("file://")))
 
 
-def _identity(stat: os.stat_result) -> tuple[int, int]:
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
     return stat.st_dev, stat.st_ino
-
-
-def _is_inside(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 
 def _fail(error: OSError, path: str) -> NoReturn:
     if isinstance(error, PermissionError):
-        raise AccessDeniedError(f"{path} may not be read by this user ({error.strerror}); correct its mode") from None
+        raise ItemDeniedError(f"{path} may not be read by this user ({error.strerror}); correct its mode") from None
     raise TransientError(f"{path} can't be read now: {error.strerror or error}") from error

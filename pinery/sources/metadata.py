@@ -6,7 +6,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, time
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,6 +18,7 @@ from pinery.errors import ConfigError
 from pinery.sources.columns import MAX_INTEGER
 from pinery.sources.ids import item_id, plain, readable
 from pinery.sources.sidecar import Sidecar
+from pinery.sources.sidecar_file import open_sidecar
 
 MAX_METADATA_BYTES = 40_960
 FEW = 0.01
@@ -27,26 +28,29 @@ FEW = 0.01
 class Describer:
     """Gives items their ids and metadata, as the settings of a source say; counts what its sidecar and pattern match."""
 
-    def __init__(self, settings: SourceBase, prefix: str = "", sidecar: Callable[[], Sidecar] | None = None) -> None:
-        """Below `prefix` lie the keys. `sidecar` opens the settings' sidecar; by default it is a local file."""
+    def __init__(self, settings: SourceBase, prefix: str = "") -> None:
+        """The keys lie below `prefix`, which rows of a sidecar may name too."""
         self._ids = settings.ids
         self._parent = settings.metadata == "parent"
         self._pattern = re.compile(settings.metadata) if settings.metadata and not self._parent else None
         self._uri_key, self._prefix = settings.uri_key, prefix
-        self._open = sidecar or functools.partial(Sidecar, settings.sidecar or "", settings.sidecar_types)
-        self._has_sidecar = settings.sidecar is not None
+        self._settings = settings
         self._items = self._by_pattern = self._by_sidecar = 0
 
     @functools.cached_property
     def sidecar(self) -> Sidecar | None:
-        """The sidecar, read at first use. Raises ConfigError where it can't be read or used."""
-        return self._open() if self._has_sidecar else None
+        """The sidecar, read at first use. Raises as `open_sidecar`."""
+        return open_sidecar(self._settings)
 
     def begin(self) -> None:
         """Read the sidecar, if there is one, and count anew. Raises as `sidecar`."""
         self._items = self._by_pattern = self._by_sidecar = 0
         if self.sidecar is not None:
             self.sidecar.forget_matches()
+
+    def id(self, key: str) -> str:
+        """The id of the item with `key`."""
+        return item_id(key, self._ids)
 
     def __call__(self, key: str, known: Mapping[str, Any] | None = None, uri: str = "") -> tuple[str, str]:
         """The id and the metadata JSON of the item with `key`.

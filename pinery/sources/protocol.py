@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from pinery.errors import BadImageError
@@ -11,6 +12,9 @@ from pinery.records import Item
 
 class Source(Protocol):
     """Where a corpus lives. `fetch` may be called from many threads at once."""
+
+    left_out: Mapping[str, int]
+    """What the newest listing left out, by kind, such as `.heic`, `hidden` or `excluded`; whole once it has ended."""
 
     def check(self) -> None:
         """Find out early whether the source can be reached.
@@ -24,12 +28,59 @@ class Source(Protocol):
         Raises what `check` raises, at any point of the iteration; a listing cut short is no listing.
         """
 
+    def remarks(self) -> list[str]:
+        """What is worth telling of the newest listing, a line each: above all what its sidecar and pattern matched."""
+
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
         """The encoded image that was listed under `uri` with `version`.
 
         Raises MovedError where the item vanished or changed since it was listed, BadImageError where it is larger
-        than `max_bytes`, AccessDeniedError, TransientError.
+        than `max_bytes`, ItemDeniedError where access to this item is denied, which may say nothing of the others,
+        AccessDeniedError, TransientError.
         """
+
+
+class Past(Protocol):
+    """What the state remembers of a corpus' items, for what a source can't tell from them alone."""
+
+    def cache(self) -> Path | None:
+        """A local folder for what the source remembers between listings, if there is one."""
+
+    def listed_at(self) -> int:
+        """When the run of the current listing began, in nanoseconds since 1970; 0 where there is no listing."""
+
+    def marked(self) -> Mapping[str, str]:
+        """The versions in the current listing that have a third part, by id."""
+
+    def sums(self, items: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """The SHA-256 in hex of those (id, version) whose bytes were had."""
+
+    def below(self, uri: str) -> Iterator[tuple[str, str, int]]:
+        """Uri, version and size of what the current listing has at `uri` or below it, in its order."""
+
+
+class NoPast:
+    """Of a corpus that nothing is remembered of."""
+
+    def cache(self) -> Path | None:
+        """See Past."""
+        return None
+
+    def listed_at(self) -> int:
+        """See Past."""
+        return 0
+
+    def marked(self) -> Mapping[str, str]:
+        """See Past."""
+        return {}
+
+    def sums(self, items: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:  # noqa: ARG002
+        """See Past."""
+        return {}
+
+    def below(self, uri: str) -> Iterator[tuple[str, str, int]]:  # noqa: ARG002
+        """See Past."""
+        return iter(())
 
 
 def check_size(size: int, max_bytes: int) -> None:

@@ -30,7 +30,7 @@ class CsvTable:
 
     def rows(self) -> Iterator[tuple[str, list[str]]]:
         """Each row's place, for errors, and its fields. Raises ConfigError where one can't be read."""
-        start = 1
+        start = number = 1
         try:
             with self._open() as file:
                 reader = csv.reader(file, delimiter=self._separator, strict=True)
@@ -38,7 +38,8 @@ class CsvTable:
                 start = reader.line_num + 1
                 for row in reader:
                     if row:
-                        yield f"line {start}", self._fitted(row, start)
+                        yield f"row {number} (line {start})", self._fitted(row, start)
+                        number += 1
                     start = reader.line_num + 1
         except UnicodeDecodeError:
             self._fail_by_encoding()

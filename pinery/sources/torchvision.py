@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
+import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -13,13 +16,20 @@ import numpy as np
 from PIL import Image
 
 from pinery.config import TorchvisionSource
-from pinery.errors import ConfigError, MovedError
+from pinery.errors import BadImageError, ConfigError, MovedError, TransientError
 from pinery.records import Item
 from pinery.sources.dataset_archive import checksum, dataset_class, load
+from pinery.sources.lister import Found, Lister
 from pinery.sources.metadata import Describer
-from pinery.sources.protocol import check_size
+from pinery.sources.protocol import NoPast, check_size
+from pinery.sources.seen import content_hash
 
 _LABEL_ATTRIBUTES = ("targets", "labels", "_labels")
+BROKEN = "broken:"
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, RuntimeError)
+"""What Pillow's plugins and torchvision's loaders throw on damaged files."""
+_OF_THE_FILE = (None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR)
+"""Numbers of an OSError that says something of the file; others may pass. Pillow's own have none."""
 _PNG_MODES = {"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"}
 
 
@@ -29,6 +39,8 @@ class TorchvisionDatasets:
     The key of an item is `<dataset>.<row>`; its metadata has `label`, the name of its class.
     """
 
+    left_out: Mapping[str, int] = {}
+
     def __init__(self, settings: TorchvisionSource) -> None:
         """Raises ConfigError where a dataset is unknown or named twice."""
         twice = sorted({name for name in settings.datasets if settings.datasets.count(name) > 1})
@@ -37,6 +49,7 @@ class TorchvisionDatasets:
         self._settings = settings
         self._classes = {name: dataset_class(name) for name in settings.datasets}
         self._describe = Describer(settings)
+        self._lister = Lister(self._describe, NoPast())
         self._loaded: dict[str, _Rows] = {}
         self._lock = threading.Lock()
 
@@ -45,14 +58,20 @@ class TorchvisionDatasets:
         for name in self._classes:
             self._rows(name)
 
+    def remarks(self) -> list[str]:
+        """See Source."""
+        return self._describe.remarks()
+
     def list_items(self) -> Iterator[Item]:
         """Every row of every dataset. Raises as `check` does."""
+        return self._lister.items(self._found())
+
+    def _found(self) -> Iterator[Found]:
         for name in self._classes:
             rows = self._rows(name)
             for row in range(len(rows)):
-                id, metadata = self._describe(f"{name}.{row}", {"label": rows.label(row)})
                 uri = f"torchvision://{name}/{quote(self._settings.split, safe='')}/{row}"
-                yield Item(id, uri, rows.version(row), -1, metadata)
+                yield Found(f"{name}.{row}", uri, rows.version(row), -1, {"label": rows.label(row)})
 
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
         """The row as a PNG without loss, the same bytes every time; see `Source.fetch`."""
@@ -87,8 +106,10 @@ class _Rows:
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def label(self, row: int) -> str:
-        label = self._labels[row] if self._labels is not None else self._dataset[row][1]
+    def label(self, row: int) -> str | None:
+        label = self._labels[row] if self._labels is not None else self._unlisted_label(row)
+        if label is None:
+            return None
         try:
             number = int(label)
         except (TypeError, ValueError):
@@ -98,21 +119,59 @@ class _Rows:
         name = self._names[number]
         return name if isinstance(name, str) else ", ".join(name)
 
+    def _unlisted_label(self, row: int) -> Any:
+        try:
+            return self._dataset[row][1]
+        except _UNREADABLE:
+            return None  # told by the image, which can't be read either
+
     def version(self, row: int) -> str:
-        return f"{self._archive}-{self._split}-{row}" if self._archive else _pixel_version(self._image(row))
+        if self._archive:
+            return f"{self._archive}-{self._split}-{row}"
+        try:
+            return _pixel_version(self._image(row))
+        except BadImageError:
+            return self._broken_version(row)
+
+    def _broken_version(self, row: int) -> str:
+        """What changes when the file of a row that can't be read does; the row alone where its file isn't known."""
+        try:
+            with open(self._file(row), "rb") as file:
+                return f"{BROKEN}{content_hash(file)}"
+        except OSError:
+            return f"{BROKEN}{self._split}-{row}"
+
+    def _file(self, row: int) -> str:
+        """Where the row's image lies, or an empty text where the dataset doesn't say."""
+        samples = getattr(self._dataset, "samples", None)
+        try:
+            return os.fspath(samples[row][0]) if isinstance(samples, list) else ""
+        except (TypeError, IndexError):
+            return ""
 
     def png(self, row: int, version: str) -> bytes:
         if not 0 <= row < len(self):
             raise MovedError(f"{self._name} has no row {row} in {self._split!r}")
-        image = self._image(row)
-        if version != (self.version(row) if self._archive else _pixel_version(image)):
-            raise MovedError(f"row {row} of {self._name} changed since it was listed")
+        if self._archive or version.startswith(BROKEN):
+            if version != self.version(row):
+                raise MovedError(f"row {row} of {self._name} changed since it was listed")
+            image = self._image(row)
+        else:
+            image = self._image(row)
+            if version != _pixel_version(image):
+                raise MovedError(f"row {row} of {self._name} changed since it was listed")
         file = io.BytesIO()
         image.save(file, "PNG", compress_level=1)
         return file.getvalue()
 
     def _image(self, row: int) -> Image.Image:
-        image = self._dataset[row][0]
+        try:
+            image = self._dataset[row][0]
+        except _UNREADABLE as error:
+            if isinstance(error, OSError) and error.errno not in _OF_THE_FILE:
+                raise TransientError(f"row {row} of {self._name} can't be read now: {error}") from error
+            where = self._file(row) or f"row {row} of {self._name}"
+            raise BadImageError(f"{where} can't be read by torchvision: {error or type(error).__name__}") from error
         if not isinstance(image, Image.Image):
             image = Image.fromarray(np.asarray(image))
         return image if image.mode in _PNG_MODES else image.convert("RGB")

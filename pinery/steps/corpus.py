@@ -14,13 +14,14 @@ from pinery.checkpoint.alias import Alias, IndexEntry, read_alias
 from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import OF_RUN, CorpusPaths, IndexPaths, only, open_store, state_id
 from pinery.checkpoint.store import ConflictError, Store
-from pinery.config import Config, FolderSource, PineconeSettings
+from pinery.config import Config, PineconeSettings
 from pinery.errors import BadImageError, ConfigError, MovedError, RefusedError, TransientError
 from pinery.indexes.protocol import Index
 from pinery.models.protocol import Model
 from pinery.models.registry import load, parse
 from pinery.records import ModelCard
 from pinery.sources import Source, open_source
+from pinery.steps.past import StatePast
 
 NAME_LENGTH = 45
 SAMPLES, SAMPLE_BYTES, TRIED = 32, 64 << 20, 128
@@ -44,9 +45,7 @@ class Corpus:
     @cached_property
     def source(self) -> Source:
         """Where the images live."""
-        source = self.config.source
-        hashes = isinstance(source, FolderSource) and source.version == "content"
-        return open_source(source, self.store.cache(f"{self.config.corpus}/source") if hashes else None)
+        return open_source(self.config.source, past=StatePast(self))
 
     @cached_property
     def state(self) -> str:

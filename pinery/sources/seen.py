@@ -1,0 +1,128 @@
+"""What is remembered of files between listings: how each looked, what its bytes were, and the version it was given."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+_CHUNK = 1024 * 1024
+# A file that is still being written may change again within the clock tick of its mtime: not remembered until it rests.
+_REST_NS = 2_000_000_000
+_BATCH = 1000
+_LAYOUT = 2
+
+_log = logging.getLogger(__name__)
+
+
+def content_hash(file: BinaryIO) -> str:
+    """The SHA-256 in hex of the bytes that are left in `file`."""
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How a file was seen last."""
+
+    change: str
+    """Its ctime and inode."""
+    sha256: str | None
+    """Of its bytes in hex, if they were read."""
+    version: str
+
+
+class Seen:
+    """Sights by key and stat, in one SQLite file; to be used as a context manager, from one thread.
+
+    A file that can't be read or written is told and done without: it only saves reading images.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        """`folder` is where the file lies; without one nothing is remembered."""
+        self._fresh: list[tuple[bytes, str, str, str | None, str]] = []
+        self._db: sqlite3.Connection | None = None
+        self._file = None if folder is None else folder / "hashes.sqlite"
+        if self._file is None:
+            return
+        try:
+            self._db = _open(self._file)
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
+            if not isinstance(error, sqlite3.OperationalError | OSError):  # it was spoilt, and is gone now
+                with contextlib.suppress(sqlite3.Error):
+                    self._db = _open(self._file)
+
+    def get(self, key: str, stat: str) -> Sight | None:
+        """How the file `key` was seen last with the size and mtime `stat`, if it was."""
+        if self._db is None:
+            return None
+        query = "SELECT change, sha256, version FROM hashes WHERE path = ? AND stat = ?"
+        try:
+            row = self._db.execute(query, (os.fsencode(key), stat)).fetchone()
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return None
+        return None if row is None else Sight(*row)
+
+    def put(self, key: str, stat: str, sight: Sight) -> None:
+        """Remember how a file was seen."""
+        self._fresh.append((os.fsencode(key), stat, sight.change, sight.sha256, sight.version))
+        if len(self._fresh) >= _BATCH:
+            self._write()
+
+    def _write(self) -> None:
+        try:
+            if self._db is not None:
+                with self._db:
+                    self._db.executemany("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", self._fresh)
+        except sqlite3.Error as error:
+            self._give_up(error)
+        self._fresh.clear()
+
+    def _give_up(self, error: Exception) -> None:
+        _log.warning("%s can't be used (%s): this listing does without it", self._file, error)
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+        # Locked or not writable is not spoilt; anything else is, and worth no more than none.
+        if self._file is not None and not isinstance(error, sqlite3.OperationalError | OSError):
+            self._file.unlink(missing_ok=True)
+
+    def __enter__(self) -> Seen:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._write()
+        if self._db is not None:
+            self._db.close()
+
+
+def at_rest(mtime_ns: int) -> bool:
+    """Whether a file last changed long enough ago for its mtime to tell the next change."""
+    return time.time_ns() - mtime_ns >= _REST_NS
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(file, timeout=60)
+    [(layout,)] = db.execute("PRAGMA user_version")
+    if layout != _LAYOUT:
+        db.executescript(
+            "DROP TABLE IF EXISTS hashes;"
+            "CREATE TABLE hashes (path BLOB, stat TEXT, change TEXT, sha256 TEXT, version TEXT, PRIMARY KEY (path, stat))"
+            f" WITHOUT ROWID; PRAGMA user_version = {_LAYOUT};"
+        )
+    return db

@@ -1,0 +1,86 @@
+"""Which files and objects a source lists, and how many of each kind it left out."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Mapping
+
+from pathspec import GitIgnoreSpec
+
+from pinery.config import HEIC_SUFFIXES, FilesSource
+
+HIDDEN, EXCLUDED, UNREADABLE, TOO_LONG = "hidden", "excluded", "unreadable", "path too long"
+NO_SUFFIX, OTHERS = "no suffix", "other suffixes"
+MAX_KINDS, MAX_SUFFIX, SHOWN_KINDS = 100, 16, 8
+_ADVICE: tuple[tuple[set[str], str], ...] = (
+    (set(HEIC_SUFFIXES), "HEIC is decoded once `pip install pillow-heif` was run"),
+    ({UNREADABLE}, "what was listed there before stays as it was; correct the modes, or name it in `source.exclude`"),
+    ({"archived (GLACIER)", "archived (DEEP_ARCHIVE)"}, "restore archived objects to have them embedded"),
+)
+
+
+class LeftOut(dict[str, int]):
+    """How many files, objects and folders a listing left out, by kind: a suffix such as `.txt`, `hidden`, `excluded`."""
+
+    def count(self, kind: str, times: int = 1) -> None:
+        """Count `times` more of a kind; kinds beyond the hundredth are one."""
+        if kind not in self and len(self) >= MAX_KINDS:
+            kind = OTHERS
+        self[kind] = self.get(kind, 0) + times
+
+
+class Selection:
+    """Judges names by the settings of a source of files."""
+
+    def __init__(self, settings: FilesSource) -> None:
+        self._suffixes = tuple(suffix.lower() for suffix in settings.suffixes)
+        self._undecoded = () if importlib.util.find_spec("pillow_heif") else HEIC_SUFFIXES
+        self._patterns = settings.exclude
+
+    def leaves_out(self, key: str) -> str | None:
+        """The kind that the file `key` is left out as, or None where it is listed. Only its own name may be hidden."""
+        name = key[key.rfind("/") + 1 :]
+        if name.startswith("."):
+            return HIDDEN
+        if self._patterns and self._excluded.match_file(key):
+            return EXCLUDED
+        if self._suffixes and not name.lower().endswith(self._suffixes):
+            return _suffix(name)
+        return None
+
+    def leaves_out_folder(self, key: str) -> str | None:
+        """The kind that the folder `key`, with all below it, is left out as, or None."""
+        if key[key.rfind("/") + 1 :].startswith("."):
+            return HIDDEN
+        return EXCLUDED if self._patterns and self._excluded.match_file(f"{key}/") else None
+
+    def undecoded(self, key: str) -> str:
+        """The suffix of a file that this installation can't decode, else an empty text."""
+        return _suffix(key) if self._undecoded and key.lower().endswith(self._undecoded) else ""
+
+    @functools.cached_property
+    def _excluded(self) -> GitIgnoreSpec:
+        return GitIgnoreSpec.from_lines(self._patterns)
+
+
+def told(left_out: Mapping[str, int]) -> str:
+    """One line on what was left out, most of a kind first, and what to do about it; empty where nothing was."""
+    if not left_out:
+        return ""
+    most = sorted(left_out.items(), key=lambda one: (-one[1], one[0]))
+    shown = [f"{kind} {count:,}" for kind, count in most[:SHOWN_KINDS]]
+    if rest := sum(count for _, count in most[SHOWN_KINDS:]):
+        shown.append(f"others {rest:,}")
+    advice = [text for kinds, text in _ADVICE if kinds & left_out.keys()]
+    suffixes = [kind for kind in left_out if kind.startswith(".") or kind in (NO_SUFFIX, OTHERS)]
+    if any(kind not in HEIC_SUFFIXES for kind in suffixes):
+        advice.append("`source.suffixes` takes others")
+    return f"{sum(left_out.values()):,} left out: {', '.join(shown)}" + (f" ({'; '.join(advice)})" if advice else "")
+
+
+def _suffix(name: str) -> str:
+    stem, dot, suffix = name[name.rfind("/") + 1 :].rpartition(".")
+    if not stem or not dot or not suffix:
+        return NO_SUFFIX
+    return f".{suffix.lower()}" if len(suffix) < MAX_SUFFIX else OTHERS

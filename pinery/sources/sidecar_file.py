@@ -1,0 +1,38 @@
+"""Where a sidecar lies: a local file, or an object on S3 that is read whole."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from pinery.config import S3Source, SourceBase
+from pinery.errors import ConfigError, MovedError
+from pinery.sources.sidecar import Sidecar
+
+
+def open_sidecar(settings: SourceBase) -> Sidecar | None:
+    """The sidecar that the settings name, if they do. An S3 API is reached as the source's is.
+
+    Raises ConfigError where it can't be used, AccessDeniedError, TransientError.
+    """
+    where = settings.sidecar
+    if where is None or not where.startswith("s3://"):
+        return None if where is None else Sidecar(where, settings.sidecar_types)
+    with tempfile.TemporaryDirectory(prefix="pinery-sidecar-") as folder:
+        path = Path(folder) / f"sidecar{Path(where).suffix}"
+        _download(settings, where, path)
+        return Sidecar(path, settings.sidecar_types, name=where)
+
+
+def _download(settings: SourceBase, uri: str, path: Path) -> None:
+    from pinery.sources.bucket import RETRIES, Bucket  # boto3, which a local sidecar needn't wait for
+
+    name, _, key = uri.removeprefix("s3://").partition("/")
+    reached = (settings.endpoint_url, settings.region, settings.profile) if isinstance(settings, S3Source) else (None,) * 3
+    bucket = Bucket(name, *reached, "source.sidecar", RETRIES)
+    try:
+        with bucket.errors(uri), path.open("wb") as file:
+            shutil.copyfileobj(bucket.client.get_object(Bucket=name, Key=key)["Body"], file)
+    except MovedError:
+        raise ConfigError(f"sidecar {uri} does not exist; correct `source.sidecar`") from None

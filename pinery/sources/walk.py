@@ -1,0 +1,108 @@
+"""The files below a folder, without what is left out and without going round in circles."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat as modes
+from collections.abc import Callable, Iterator
+
+from pinery.errors import TransientError
+from pinery.sources.selection import TOO_LONG, LeftOut, Selection
+from pinery.sources.versions import File
+
+_log = logging.getLogger(__name__)
+
+LINKS = "links that lead out"
+
+
+class Walk:
+    """The files below `root` that `select` lists, with their stat; all others are counted in `left_out`."""
+
+    def __init__(self, root: str, select: Selection, left_out: LeftOut, unreadable: Callable[[str], None]) -> None:
+        """`unreadable` is told each path that may not be read: nobody knows what lies there."""
+        self._root, self._select, self._left_out, self._unreadable = root, select, left_out, unreadable
+        self._prefix = len(root.rstrip(os.sep)) + 1
+        self._root_stat = os.stat(root)
+
+    def files(self) -> Iterator[File]:
+        """Each file once, sorted by name within each folder. Raises OSError, and TransientError where the root went."""
+        yield from self._folder(self._root, (_identity(self._root_stat),), through_link=False)
+        if links := self._left_out.get(LINKS):
+            _log.warning("%s: %d links that lead out of the folder are left out", self._root, links)
+
+    def _folder(self, folder: str, above: tuple[tuple[int, int], ...], through_link: bool) -> Iterator[File]:
+        for entry in self._entries(folder):
+            key = entry.path[self._prefix :]
+            try:
+                if self._is_left_out(entry, key):
+                    continue
+                stat = entry.stat()
+            except FileNotFoundError:
+                continue  # a link to nothing, or gone since
+            except PermissionError:
+                if entry.is_symlink():
+                    self._unreadable(entry.path)
+                    continue
+                self._unreadable(folder)  # whose names may be read, and nothing behind any of them
+                return
+            except OSError as error:
+                if error.errno not in (errno.ELOOP, errno.ENAMETOOLONG):
+                    raise
+                if error.errno == errno.ENAMETOOLONG:
+                    self._left_out.count(TOO_LONG)
+                continue
+            if modes.S_ISDIR(stat.st_mode):
+                # Below a link to a folder no further one is followed: links among folders would multiply.
+                if entry.is_symlink() and (through_link or _identity(stat) in above):
+                    continue
+                inside_link = through_link or entry.is_symlink()
+                yield from self._folder(entry.path, (*above, _identity(stat)), inside_link)
+            elif modes.S_ISREG(stat.st_mode):
+                yield File(key, entry.path, stat)
+
+    def _is_left_out(self, entry: os.DirEntry[str], key: str) -> bool:
+        if entry.is_symlink() and not is_inside(os.path.realpath(entry.path), self._root):
+            kind: str | None = LINKS
+        elif entry.is_dir():
+            kind = self._select.leaves_out_folder(key)
+        elif entry.is_file() or entry.name.startswith("."):
+            kind = self._select.leaves_out(key)
+        else:
+            return False
+        if kind is not None:
+            self._left_out.count(kind)
+        return kind is not None
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            self._check_root()
+        except PermissionError:
+            self._unreadable(folder)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            self._left_out.count(TOO_LONG)
+        return []
+
+    def _check_root(self) -> None:
+        # A folder gone from the tree is fine; a tree that was unmounted midway would read as everything deleted.
+        try:
+            if _identity(os.stat(self._root)) == _identity(self._root_stat):
+                return
+        except OSError:
+            pass
+        raise TransientError(f"folder {self._root} went away while it was listed; mount it and run again")
+
+
+def is_inside(path: str, root: str) -> bool:
+    """Whether an absolute path is `root` or below it."""
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def _identity(stat: os.stat_result) -> tuple[int, int]:
+    return stat.st_dev, stat.st_ino

@@ -1,0 +1,84 @@
+"""What the state remembers of a corpus' items, as its source asks for it while it lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pinery.checkpoint.parquet import stream
+from pinery.checkpoint.parts import Checkpoint
+
+if TYPE_CHECKING:
+    from pinery.steps.corpus import Corpus
+
+STAMP = "%Y%m%dT%H%M%S%fZ"
+"""What the name of a run, and so of its listing, begins with."""
+BATCH_ROWS = 16384
+_MARKED = "^[0-9]+--?[0-9]+-[0-9a-f]+$"
+
+
+class StatePast:
+    """The past of one corpus: its current listing, and the bytes that its checkpoints have vectors of."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+
+    def cache(self) -> Path | None:
+        """A local folder for what the source remembers between listings; None before the first run of the corpus."""
+        config = self._corpus.config
+        if not config.is_s3_state and not (Path(config.state) / config.corpus).is_dir():
+            return None  # whoever only looks at what a run would do leaves nothing behind
+        return self._corpus.store.cache(f"{config.corpus}/source")
+
+    def listed_at(self) -> int:
+        """See Past."""
+        name = self._corpus.current_listing()
+        try:
+            begun = datetime.strptime((name or "").rpartition("/")[2].partition("-")[0], STAMP).replace(tzinfo=UTC)
+        except ValueError:
+            return 0
+        return int(begun.timestamp() * 1_000_000) * 1000
+
+    def marked(self) -> Mapping[str, str]:
+        """See Past."""
+        found: dict[str, str] = {}
+        for batch in self._listing(["id", "version"]):
+            rows = batch.filter(pc.match_substring_regex(batch["version"], _MARKED))
+            found |= zip(rows["id"].to_pylist(), rows["version"].to_pylist(), strict=True)
+        return found
+
+    def below(self, uri: str) -> Iterator[tuple[str, str, int]]:
+        """See Past."""
+        for batch in self._listing(["uri", "version", "bytes"]):
+            within = pc.or_(pc.equal(batch["uri"], uri), pc.starts_with(batch["uri"], f"{uri.rstrip('/')}/"))
+            rows = batch.filter(within)
+            yield from zip(*(rows[name].to_pylist() for name in ("uri", "version", "bytes")), strict=True)
+
+    def sums(self, items: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """See Past."""
+        wanted, found = set(items), dict[tuple[str, str], str]()
+        ids = pa.array([id for id, _ in items], pa.string())
+        for file in self._parts():
+            for batch in stream(file, ["id", "version", "sha256"], BATCH_ROWS):
+                rows = batch.filter(pc.and_(pc.is_in(batch["id"], ids), pc.is_valid(batch["sha256"])))
+                for id, version, sha256 in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+                    if (id, version) in wanted:
+                        found.setdefault((id, version), sha256)
+        return found
+
+    def _parts(self) -> Iterator[Path]:
+        """Of the checkpoint of the config's model, and then of the live index' where that is another."""
+        corpus = self._corpus
+        cards = [corpus.stored_card(), live.card if (live := corpus.alias()[0].live) else None]
+        for key in dict.fromkeys(card.key for card in cards if card):
+            yield from Checkpoint(corpus.store, corpus.paths.parts(key)).key_files().values()
+
+    def _listing(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        name = self._corpus.current_listing()
+        if name is not None:
+            yield from stream(self._corpus.store.local(name), columns, BATCH_ROWS)
