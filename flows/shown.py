@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from pinery.sources.selection import told
 
 if TYPE_CHECKING:
     from pinery.search.query import Answer
@@ -31,6 +34,7 @@ def report(data: dict[str, Any], as_json: bool) -> None:
     for name in (*COUNTS, "quarantined", "rejected"):
         if data[name] or name in ("listed", "new", "embedded", "upserted", "quarantined"):
             _add(table, name, f"{data[name]:,}{_remark(name, data)}")
+    _left_out(table, data)
     stages = [f"{name} {seconds:.1f}" for name, seconds in data["seconds"].items() if seconds >= 0.05]
     _add(table, "seconds", "  ".join(stages))
     if data["embedded"]:
@@ -58,6 +62,7 @@ def preview(data: dict[str, Any], as_json: bool) -> None:
     names = ("listed", "new", "changed", "relabelled", "deleted", "unchanged", "quarantined", "to_embed", "to_upsert")
     for name in names:
         _add(table, name, f"{data[name]:,}{_remark(name, data)}")
+    _left_out(table, data)
     estimate = data["estimate"]
     if estimate["embed_seconds"] is not None:
         _add(table, "embedding takes about", f"{estimate['embed_seconds']:,.0f} s at the last run's rate")
@@ -66,6 +71,8 @@ def preview(data: dict[str, Any], as_json: bool) -> None:
     if estimate["import_dollars"] is not None:
         _add(table, "by bulk import about", f"${estimate['import_dollars']:,.2f}, where the namespace is new")
     _console().print(table)
+    for remark in data["remarks"]:
+        click.echo(click.style(remark, fg="yellow"), err=True)
     for reason in data["refused"]:
         click.echo(click.style(f"run would refuse this: {reason}", fg="yellow"), err=True)
     return None
@@ -137,6 +144,7 @@ def status(data: dict[str, Any], as_json: bool) -> None:
         _add(table, "error", last["error"])
     if left := ", ".join(f"{count:,} to {what}" for what, count in data.get("left", {}).items() if count):
         _add(table, "left to do", f"{left}; `pinery run` goes on with it")
+    _left_out(table, last or {})
     _console().print(table)
     for name in ("quarantined", "rejected"):
         if data[name]:
@@ -194,6 +202,11 @@ def _add_last_run(table: Table, last: dict[str, Any]) -> None:
 def _duration(last: dict[str, Any]) -> str:
     took = datetime.fromisoformat(last["finished"]) - datetime.fromisoformat(last["started"])
     return f" (after {took})"
+
+
+def _left_out(table: Table, data: Mapping[str, Any]) -> None:
+    if line := told(data.get("left_out", {})):
+        _add(table, "listing", line)
 
 
 def _table(title: str) -> Table:

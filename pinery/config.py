@@ -71,7 +71,10 @@ class SourceBase(Settings):
         "key", description="An item's id is its key (the path below the source), or the MD5 of its path."
     )
     uri_key: str | None = Field(
-        None, min_length=1, pattern=r"^[^$]", description="This key of the metadata gets the item's uri; by default none."
+        None,
+        min_length=1,
+        pattern=r"^[^$]",
+        description="This key of the metadata gets the item's uri; by default none.",
     )
 
     @model_validator(mode="after")
@@ -114,7 +117,7 @@ class FilesSource(SourceBase):
 
             try:
                 GitIgnoreSpec.from_lines(value)
-            except ValueError as error:
+            except (ValueError, re.error) as error:
                 raise ValueError(f"not a pattern ({error}); write it as in a .gitignore") from None
         return value
 

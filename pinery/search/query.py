@@ -15,13 +15,21 @@ from PIL import Image
 from pinery.addresses import without_secrets
 from pinery.checkpoint.alias import IndexEntry
 from pinery.duckdb_files import scan
-from pinery.errors import BadImageError, ConfigError, IndexMismatchError, MovedError, TransientError
+from pinery.errors import (
+    BadImageError,
+    ConfigError,
+    IndexMismatchError,
+    ItemDeniedError,
+    MovedError,
+    TransientError,
+)
 from pinery.imaging.decode import decode
 from pinery.imaging.scaling import least_side
 from pinery.indexes.engine import ask
 from pinery.indexes.protocol import Index
 from pinery.records import Match
 from pinery.search.grid import Tile, check_grid, draw_grid
+from pinery.sources.ids import possible_ids
 from pinery.steps.corpus import Corpus
 from pinery.steps.stored import current_listing
 
@@ -72,12 +80,21 @@ def search(corpus: Corpus, query: Query) -> Answer:
         check_grid(Path(query.grid))
     entry = live_entry(corpus)
     index = corpus.open_index(entry)
+    if query.id is not None:
+        query = replace(query, id=_held_id(corpus, index, query.id))
     vector, picture = _vector(corpus, index, query)
     uris = Uris(corpus)
     found = ask(lambda: index.query(vector, query.top_k, query.filter), f"index {index.name}")
     known = uris.of([match.id for match in found])
     matches = [replace(match, uri=known.get(match.id, "")) for match in found]
     return Answer(matches, _grid(corpus, query, picture, matches) if query.grid is not None else None)
+
+
+def _held_id(corpus: Corpus, index: Index, name: str) -> str:
+    """The id in the index that an id, or an item's plain name, means; `name` itself where there is none."""
+    possible = possible_ids(name, corpus.config.source.ids)
+    held = index.fetch(possible)
+    return next((id for id in possible if id in held), name)
 
 
 def live_entry(corpus: Corpus) -> IndexEntry:
@@ -205,5 +222,5 @@ def tile(
     try:
         data = corpus.source.fetch(*item, corpus.config.run.max_bytes)
         return Tile(decode(data, corpus.config.run.max_pixels), caption, note, score)
-    except (BadImageError, MovedError, TransientError) as error:
+    except (BadImageError, MovedError, ItemDeniedError, TransientError) as error:
         return Tile(None, caption, str(error), score)

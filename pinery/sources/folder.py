@@ -21,7 +21,7 @@ from pinery.sources.metadata import Describer
 from pinery.sources.protocol import NoPast, Past, check_size
 from pinery.sources.seen import Seen, content_hash
 from pinery.sources.selection import UNREADABLE, LeftOut, Selection
-from pinery.sources.versions import MARK, File, Versions, mark_of, stat_version
+from pinery.sources.versions import MARK, Versions, mark_of, stat_version
 from pinery.sources.walk import Walk, is_inside
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,9 @@ class Folder:
         except NotADirectoryError:
             raise ConfigError(f"{self._root} is no folder; `source.path` must be the folder of the images") from None
         except PermissionError as error:
-            raise AccessDeniedError(f"{self._root} may not be read by this user ({error.strerror}); correct its mode")
+            raise AccessDeniedError(
+                f"{self._root} may not be read by this user ({error.strerror}); correct its mode"
+            ) from None
         except OSError as error:
             _fail(error, self._root)
         self._identity = _identity(self._root)

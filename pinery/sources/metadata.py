@@ -26,7 +26,7 @@ FEW = 0.01
 
 
 class Describer:
-    """Gives items their ids and metadata, as the settings of a source say; counts what its sidecar and pattern match."""
+    """Gives items their ids and metadata, as the settings of a source say; counts what sidecar and pattern match."""
 
     def __init__(self, settings: SourceBase, prefix: str = "") -> None:
         """The keys lie below `prefix`, which rows of a sidecar may name too."""

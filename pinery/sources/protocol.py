@@ -13,8 +13,9 @@ from pinery.records import Item
 class Source(Protocol):
     """Where a corpus lives. `fetch` may be called from many threads at once."""
 
-    left_out: Mapping[str, int]
-    """What the newest listing left out, by kind, such as `.heic`, `hidden` or `excluded`; whole once it has ended."""
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """What the newest listing left out, by kind, such as `.heic`, `hidden` or `excluded`; whole once it ended."""
 
     def check(self) -> None:
         """Find out early whether the source can be reached.

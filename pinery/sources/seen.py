@@ -122,7 +122,7 @@ def _open(file: Path) -> sqlite3.Connection:
     if layout != _LAYOUT:
         db.executescript(
             "DROP TABLE IF EXISTS hashes;"
-            "CREATE TABLE hashes (path BLOB, stat TEXT, change TEXT, sha256 TEXT, version TEXT, PRIMARY KEY (path, stat))"
-            f" WITHOUT ROWID; PRAGMA user_version = {_LAYOUT};"
+            "CREATE TABLE hashes (path BLOB, stat TEXT, change TEXT, sha256 TEXT, version TEXT,"
+            f" PRIMARY KEY (path, stat)) WITHOUT ROWID; PRAGMA user_version = {_LAYOUT};"
         )
     return db

@@ -21,7 +21,7 @@ _ADVICE: tuple[tuple[set[str], str], ...] = (
 
 
 class LeftOut(dict[str, int]):
-    """How many files, objects and folders a listing left out, by kind: a suffix such as `.txt`, `hidden`, `excluded`."""
+    """How many files, objects and folders a listing left out, by kind: `.txt`, `hidden`, `excluded`."""
 
     def count(self, kind: str, times: int = 1) -> None:
         """Count `times` more of a kind; kinds beyond the hundredth are one."""

@@ -25,7 +25,7 @@ _PLAIN, _DECODED = range(2)
 
 
 class Sidecar:
-    """Metadata by item, from a CSV or Parquet file; kept in a temporary file, so that its memory doesn't grow with it."""
+    """Metadata by item, from a CSV or Parquet file; kept in a temporary file, so that memory doesn't grow with it."""
 
     def __init__(self, path: str | Path, types: Mapping[str, Kind] | None = None, name: str | None = None) -> None:
         """Read all of the file; `name` is what it is called in errors, where that isn't its path.
@@ -106,16 +106,17 @@ class Sidecar:
         at_id = names.index("id")
         for at, name in enumerate(names):
             if name and at != at_id:
-                self._columns[at] = name, Wanted(types[name]) if name in types else Typed() if table.typed else Guessed()
+                self._columns[at] = (
+                    name,
+                    Wanted(types[name]) if name in types else Typed() if table.typed else Guessed(),
+                )
         for row, (place, fields) in enumerate(table.rows()):
             id = fields[at_id]
             if id is None or id == "":
                 raise ConfigError(f"{self.name} has a row without an id: {place}")
             self._enter(row, place, str(id))
             self._see(place, fields)
-            self._db.execute(
-                "INSERT INTO rows VALUES (?, ?, ?)", (row, str(id), json.dumps(fields, default=_storable))
-            )
+            self._db.execute("INSERT INTO rows VALUES (?, ?, ?)", (row, str(id), json.dumps(fields, default=_storable)))
         self._db.commit()
 
     def _see(self, place: str, fields: list[Any]) -> None:

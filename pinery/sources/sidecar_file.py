@@ -29,7 +29,8 @@ def _download(settings: SourceBase, uri: str, path: Path) -> None:
     from pinery.sources.bucket import RETRIES, Bucket  # boto3, which a local sidecar needn't wait for
 
     name, _, key = uri.removeprefix("s3://").partition("/")
-    reached = (settings.endpoint_url, settings.region, settings.profile) if isinstance(settings, S3Source) else (None,) * 3
+    api = settings if isinstance(settings, S3Source) else None
+    reached = (api.endpoint_url, api.region, api.profile) if api else (None, None, None)
     bucket = Bucket(name, *reached, "source.sidecar", RETRIES)
     try:
         with bucket.errors(uri), path.open("wb") as file:

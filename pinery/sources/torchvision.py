@@ -39,8 +39,6 @@ class TorchvisionDatasets:
     The key of an item is `<dataset>.<row>`; its metadata has `label`, the name of its class.
     """
 
-    left_out: Mapping[str, int] = {}
-
     def __init__(self, settings: TorchvisionSource) -> None:
         """Raises ConfigError where a dataset is unknown or named twice."""
         twice = sorted({name for name in settings.datasets if settings.datasets.count(name) > 1})
@@ -57,6 +55,11 @@ class TorchvisionDatasets:
         """Load every dataset. Raises ConfigError, or TransientError where a download failed."""
         for name in self._classes:
             self._rows(name)
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """See Source."""
+        return self._lister.left_out
 
     def remarks(self) -> list[str]:
         """See Source."""

@@ -15,7 +15,7 @@ from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import OF_RUN, CorpusPaths, IndexPaths, only, open_store, state_id
 from pinery.checkpoint.store import ConflictError, Store
 from pinery.config import Config, PineconeSettings
-from pinery.errors import BadImageError, ConfigError, MovedError, RefusedError, TransientError
+from pinery.errors import BadImageError, ConfigError, ItemDeniedError, MovedError, RefusedError, TransientError
 from pinery.indexes.protocol import Index
 from pinery.models.protocol import Model
 from pinery.models.registry import load, parse
@@ -178,7 +178,7 @@ class Corpus:
         for item in itertools.islice(self.source.list_items(), TRIED):
             try:
                 data = self.source.fetch(item.uri, item.version, self.config.run.max_bytes)
-            except (BadImageError, MovedError):
+            except (BadImageError, MovedError, ItemDeniedError):
                 continue
             except TransientError as error:  # the others say as much
                 fault = error

@@ -7,7 +7,18 @@ import uuid
 from collections import Counter
 from dataclasses import replace
 
-from pinery.errors import RefusedError, StoppedError, TerminalError
+import pyarrow.parquet as pq
+
+from pinery.checkpoint.parquet import read_rows
+from pinery.errors import (
+    AccessDeniedError,
+    BadImageError,
+    ItemDeniedError,
+    MovedError,
+    RefusedError,
+    StoppedError,
+    TerminalError,
+)
 from pinery.planning.guards import too_many_quarantined
 from pinery.records import PartReport
 from pinery.steps.lanes import Lanes
@@ -16,6 +27,8 @@ from pinery.steps.make_plan import Work
 from pinery.steps.run import Run
 
 TELLING = 10
+TRIED = 16
+"""Items, spread over the listing, that are tried where access to some is denied."""
 
 _one_at_a_time = threading.Lock()
 """What lanes share in their run: its counts, and the refreshing of what is known."""
@@ -30,7 +43,7 @@ def embed_part(run: Run, work: Work, lanes: Lanes) -> PartReport:
     tried again), StoppedError.
     """
     path = run.scratch / f"{work.part}-{uuid.uuid4().hex}.parquet"
-    watch = _Watch(run)
+    watch = _Watch(run, work)
     try:
         with _one_at_a_time:
             run.known.refresh()
@@ -63,13 +76,34 @@ def refuse_nothing_but_failures(run: Run, live_before: int) -> None:
         )
 
 
+def refuse_denied_to_all(run: Run, work: Work, why: str) -> None:
+    """Raise AccessDeniedError, saying `why`, where none of the listed items that are tried can be read.
+
+    Then it is not a few items that are closed, but the source or these credentials, and nothing is said of any item.
+    """
+    name = run.corpus.current_listing()
+    path = run.corpus.store.local(name) if name else work.path
+    rows = pq.read_metadata(path).num_rows
+    for at in sorted({rows * turn // TRIED for turn in range(TRIED)}):
+        item = read_rows(path, at, at + 1)
+        try:
+            run.corpus.source.fetch(item["uri"][0].as_py(), item["version"][0].as_py(), run.settings.max_bytes)
+        except (ItemDeniedError, MovedError):
+            continue
+        except BadImageError:
+            return
+        return
+    raise AccessDeniedError(f"{why}; none of the other items that were tried may be read either. Nothing was recorded")
+
+
 class _Watch:
     """Passes progress on to the run, and judges the part after each batch."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, work: Work) -> None:
         self.items = self._moved = self._quarantined = 0
-        self._run = run
+        self._run, self._work = run, work
         self._reasons: Counter[str] = Counter()
+        self._others_read = False
 
     @property
     def stopping(self) -> bool:
@@ -81,6 +115,9 @@ class _Watch:
         self._quarantined += batch.quarantined
         self._reasons.update(batch.reasons)
         self._run.advance("embed", batch.items)
+        if batch.denied and len(batch.denied) + batch.moved == batch.items and not self._others_read:
+            refuse_denied_to_all(self._run, self._work, batch.denied[0])
+            self._others_read = True
         self._judge()
 
     def note(self, text: str) -> None:

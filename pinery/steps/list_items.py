@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pinery.checkpoint.listings import write_listing
 from pinery.errors import TerminalError
+from pinery.sources.selection import told
 from pinery.steps.run import Run
 
 
@@ -23,9 +24,14 @@ def list_items(run: Run) -> Path:
     with run.stage("list"):
         run.corpus.source.check()
         rows = write_listing(run.corpus.source.list_items(), path, progress)
+    source = run.corpus.source
+    run.left_out, run.remarks = dict(source.left_out), source.remarks()
+    left_out = told(run.left_out)
     if rows == 0:
         raise TerminalError(
-            f"the source of corpus {run.corpus.config.corpus} lists no image; nothing was changed."
-            " Check the path or prefix in the config's `source`"
+            f"the source of corpus {run.corpus.config.corpus} lists no image{f' ({left_out})' if left_out else ''};"
+            " nothing was changed. Check the path or prefix in the config's `source`"
         )
+    for line in filter(None, (left_out, *run.remarks)):
+        run.note(line)
     return path

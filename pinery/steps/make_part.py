@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pinery.checkpoint.parquet import TableWriter, read_rows, vector_row_group
 from pinery.config import Config
+from pinery.errors import BadImageError, ItemDeniedError
 from pinery.imaging.budget import PIXELS_AT_ONCE
 from pinery.models.protocol import Model
 from pinery.records import PART_SCHEMA, PartReport
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MAX_REASONS = 20
 MAX_REASON = 120
+DENIED = "no access"
+"""How the reason of an item begins that may not be read."""
 
 
 class Known(Protocol):
@@ -57,6 +60,8 @@ class Batch:
     quarantined: int
     reasons: Mapping[str, int]
     """Quarantine reasons and how often each was met."""
+    denied: tuple[str, ...] = ()
+    """The reasons of those that access is denied to."""
 
 
 class Watch(Protocol):
@@ -121,10 +126,16 @@ def make_part(
         notes.append(text)
         watch.note(text)
 
+    def fetch(at: int) -> bytes:
+        try:
+            return source.fetch(uris[at].as_py(), versions[at].as_py(), max_bytes)
+        except ItemDeniedError as error:
+            raise BadImageError(f"{DENIED}: {error}") from error
+
     seen = Seen(known.values)
     outcomes = runner.embed(
         table.num_rows,
-        lambda at: source.fetch(uris[at].as_py(), versions[at].as_py(), max_bytes),
+        fetch,
         seen.values,
         note=note,
         stop=lambda: watch.stopping,
@@ -140,7 +151,8 @@ def make_part(
             why = Counter(outcome.error[:MAX_REASON] for outcome in kept if outcome.error)
             tally.update(kinds)
             reasons.update(why)
-            watch.told(Batch(len(batch), kinds["moved"], kinds["quarantined"], dict(why)))
+            denied = [error for outcome in kept if (error := outcome.error or "").startswith(DENIED)]
+            watch.told(Batch(len(batch), kinds["moved"], kinds["quarantined"], dict(why), tuple(denied)))
     return PartReport(
         part=order.part,
         rows=writer.rows,

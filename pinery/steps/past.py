@@ -49,26 +49,26 @@ class StatePast:
         found: dict[str, str] = {}
         for batch in self._listing(["id", "version"]):
             rows = batch.filter(pc.match_substring_regex(batch["version"], _MARKED))
-            found |= zip(rows["id"].to_pylist(), rows["version"].to_pylist(), strict=True)
+            found |= {row["id"]: row["version"] for row in rows.to_pylist()}
         return found
 
     def below(self, uri: str) -> Iterator[tuple[str, str, int]]:
         """See Past."""
         for batch in self._listing(["uri", "version", "bytes"]):
-            within = pc.or_(pc.equal(batch["uri"], uri), pc.starts_with(batch["uri"], f"{uri.rstrip('/')}/"))
-            rows = batch.filter(within)
-            yield from zip(*(rows[name].to_pylist() for name in ("uri", "version", "bytes")), strict=True)
+            at_it = pc.equal(batch["uri"], pa.scalar(uri))
+            rows = batch.filter(pc.or_(at_it, pc.starts_with(batch["uri"], f"{uri.rstrip('/')}/")))
+            yield from ((row["uri"], row["version"], row["bytes"]) for row in rows.to_pylist())
 
     def sums(self, items: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
         """See Past."""
         wanted, found = set(items), dict[tuple[str, str], str]()
-        ids = pa.array([id for id, _ in items], pa.string())
+        ids = pa.array({id for id, _ in items}, pa.string())
         for file in self._parts():
             for batch in stream(file, ["id", "version", "sha256"], BATCH_ROWS):
                 rows = batch.filter(pc.and_(pc.is_in(batch["id"], ids), pc.is_valid(batch["sha256"])))
-                for id, version, sha256 in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-                    if (id, version) in wanted:
-                        found.setdefault((id, version), sha256)
+                for row in rows.to_pylist():
+                    if (item := (row["id"], row["version"])) in wanted:
+                        found.setdefault(item, row["sha256"])
         return found
 
     def _parts(self) -> Iterator[Path]:

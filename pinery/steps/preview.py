@@ -19,6 +19,7 @@ from pinery.planning.guards import judge_plan
 from pinery.planning.loading import estimate_load
 from pinery.planning.plan import PlanCounts
 from pinery.records import ModelCard
+from pinery.sources.selection import told
 from pinery.steps.corpus import Corpus
 from pinery.steps.find_index import open_ledger, refuse_foreign
 from pinery.steps.make_plan import PlanOptions, count_only
@@ -52,6 +53,8 @@ def preview(corpus: Corpus, limit: int | None) -> dict[str, Any]:
         "to_upsert": counts.to_embed + counts.to_upsert,
         "limited": limit,
         "refused": [*_behind(corpus, card), *([] if limit is not None else _refusals(corpus, counts))],
+        "left_out": dict(corpus.source.left_out),
+        "remarks": corpus.source.remarks(),
         "estimate": _estimate(corpus, card, counts),
     }
 
@@ -72,8 +75,10 @@ def _counts(corpus: Corpus, card: ModelCard | None, limit: int | None) -> PlanCo
         corpus.source.check()
         listing = folder / "listing.parquet"
         if write_listing(corpus.source.list_items(), listing, lambda _: None) == 0:
+            left_out = told(corpus.source.left_out)
             raise ConfigError(
-                f"the source of corpus {corpus.config.corpus} lists no image; check the config's `source`"
+                f"the source of corpus {corpus.config.corpus} lists no image{f' ({left_out})' if left_out else ''};"
+                " check the config's `source`"
             )
         return undisturbed(lambda: count_only(folder, listing, checkpoint, ledger, PlanOptions(limit=limit)))
     finally:

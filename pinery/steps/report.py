@@ -56,6 +56,7 @@ def reported(run: Run) -> Iterator[dict[str, Any]]:
 def add_plan(run: Run, report: dict[str, Any], plan: Plan, limit: int | None) -> None:
     """Add the plan's counts and its listing, which is the current one from now on."""
     names = ("listed", "new", "changed", "relabelled", "unchanged")
+    report |= {"left_out": run.left_out, "remarks": run.remarks}
     report |= {"listing": plan.listing, "limited": limit} | {name: getattr(plan.counts, name) for name in names}
     _write(run, report)
 

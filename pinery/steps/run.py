@@ -68,6 +68,10 @@ class Run:
         self.attempted = 0
         self.quarantined = 0
         self.imported = 0
+        self.left_out: dict[str, int] = {}
+        """What the listing left out, by kind."""
+        self.remarks: list[str] = []
+        """What else was worth telling of the listing."""
         self.identity: Identity | None = None
         self.ledger: Ledger | None = None
         self.held_back: list[pa.Table] = []

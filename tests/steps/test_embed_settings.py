@@ -79,5 +79,5 @@ def test_every_thread_keeps_a_connection_of_its_own(
         fetched = list(pool.map(lambda _: source.fetch(item.uri, item.version, 100), range(2 * threads)))
     assert fetched == [b"bytes"] * 2 * threads
     assert [record.message for record in caplog.records] == []
-    assert source._client.meta.config.max_pool_connections == MAX_FETCH_THREADS
-    assert (source._client.meta.config.connect_timeout, source._client.meta.config.read_timeout) == (5, 30)
+    assert source._bucket.client.meta.config.max_pool_connections == MAX_FETCH_THREADS
+    assert (source._bucket.client.meta.config.connect_timeout, source._client.meta.config.read_timeout) == (5, 30)
