@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ class CsvTable:
                 self._separator, self.columns = _header(file.read(1 << 20))
         except UnicodeDecodeError:
             self._fail_by_encoding()
+        self._named = max((at + 1 for at, column in enumerate(self.columns) if column), default=0)
 
     def rows(self) -> Iterator[tuple[str, list[str]]]:
         """Each row's place, for errors, and its fields. Raises ConfigError where one can't be read."""
@@ -49,8 +51,8 @@ class CsvTable:
 
     def _fitted(self, row: list[str], line: int) -> list[str]:
         width = len(self.columns)
-        named = max(at for at, column in enumerate(self.columns) if column) + 1
-        row += [""] * (width - len(row) if len(row) >= named else 0)  # columns without a name are no metadata
+        if self._named <= len(row):
+            row += [""] * (width - len(row))  # columns without a name are no metadata
         if len(row) < width or any(row[width:]):
             raise ConfigError(
                 f"{self._name} can't be read: line {line} has {len(row)} values, and the header {width} columns;"
@@ -71,7 +73,8 @@ class CsvTable:
             for row in reader:
                 for at, field in enumerate(row):
                     if (byte := _first_foreign(field)) is not None:
-                        column = repr(header[at]) if at < len(header) else f"number {at + 1}"
+                        names = header or row
+                        column = repr(names[at]) if at < len(names) else f"number {at + 1}"
                         raise ConfigError(
                             f"{self._name} is not in UTF-8: line {reader.line_num}, column {column} has the byte"
                             f" 0x{byte:02X}, which is {bytes([byte]).decode('cp1252', 'replace')!r} in Latin-1"
@@ -84,7 +87,7 @@ class CsvTable:
 def _header(text: str) -> tuple[str, list[str]]:
     found: dict[str, list[str]] = {}
     for separator in SEPARATORS:
-        row = next(csv.reader(text.splitlines(keepends=True), delimiter=separator), [])
+        row = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
         found[separator] = [name.strip() for name in row]
         if "id" in found[separator]:
             return separator, found[separator]

@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyarrow import parquet
 
 from pinery.config import FolderSource
 from pinery.errors import ConfigError
 from pinery.sources.metadata import MAX_METADATA_BYTES, Describer, clean, from_parent, from_pattern
-from pinery.sources.sidecar import Sidecar
 
 
 def describer(**settings: Any) -> Describer:
@@ -90,43 +87,6 @@ def test_the_text_is_canonical(metadata: dict[str, Any]) -> None:
     text = clean(metadata)
     assert json.loads(text) == metadata
     assert text == clean(dict(reversed(metadata.items())))
-
-
-def test_a_csv_sidecar_is_joined_by_id(tmp_path: Path) -> None:
-    path = tmp_path / "labels.csv"
-    path.write_text("id,label,width,when,code\n007,cat,3,2024-01-02,NA\nb.jpg,,,,\n")
-    sidecar = Sidecar(path)
-    assert sidecar.get("007") == {"label": "cat", "width": 3, "when": "2024-01-02", "code": "NA"}
-    assert clean(sidecar.get("b.jpg")) == "{}"
-    assert sidecar.get("c.jpg") == {}
-
-
-def test_a_parquet_sidecar_keeps_its_types(tmp_path: Path) -> None:
-    table = pa.table({"id": [1, 2], "tags": [["a", "b"], None], "score": [0.5, math.nan], "on": [True, None]})
-    parquet.write_table(table, tmp_path / "x.parquet")
-    sidecar = Sidecar(tmp_path / "x.parquet")
-    assert clean(sidecar.get("1")) == '{"on":true,"score":0.5,"tags":["a","b"]}'
-    assert clean(sidecar.get("2")) == "{}"
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "complaint"),
-    [
-        ("a.csv", "name,label\nx,y\n", "no column `id`; it has: name, label"),
-        ("a.csv", "id,label\nx,y\nx,z\n", "the id 'x' more than once"),
-        ("a.csv", "id,label\nx,y\n,z\n", "without an id: row 2"),
-        ("a.csv", "id,label\nx,y,z\n", "can't be read"),
-        ("a.parquet", "no parquet", "can't be read"),
-        ("a.json", "{}", "neither a .csv nor a .parquet"),
-        ("a.csv", None, "does not exist"),
-    ],
-)
-def test_an_unusable_sidecar_is_refused(tmp_path: Path, name: str, text: str | None, complaint: str) -> None:
-    path = tmp_path / name
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(ConfigError, match=f"{re.escape(str(path))}.*{re.escape(complaint)}"):
-        Sidecar(path)
 
 
 def test_the_sidecar_goes_over_the_key_and_the_key_over_the_known(tmp_path: Path) -> None:
