@@ -34,7 +34,8 @@ def report(data: dict[str, Any], as_json: bool) -> None:
     for name in (*COUNTS, "quarantined", "rejected"):
         if data[name] or name in ("listed", "new", "embedded", "upserted", "quarantined"):
             _add(table, name, f"{data[name]:,}{_remark(name, data)}")
-    _left_out(table, data)
+    if data["left_out"]:
+        _add(table, "left out", f"{sum(data['left_out'].values()):,}")
     stages = [f"{name} {seconds:.1f}" for name, seconds in data["seconds"].items() if seconds >= 0.05]
     _add(table, "seconds", "  ".join(stages))
     if data["embedded"]:

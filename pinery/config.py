@@ -74,7 +74,7 @@ class SourceBase(Settings):
         None,
         min_length=1,
         pattern=r"^[^$]",
-        description="This key of the metadata gets the item's uri; by default none.",
+        description="This key of the metadata gets the item's uri; no key by default.",
     )
 
     @model_validator(mode="after")

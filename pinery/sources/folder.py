@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import logging
 import os
 import stat as modes
 from collections import deque
@@ -24,8 +23,6 @@ from pinery.sources.selection import UNREADABLE, LeftOut, Selection
 from pinery.sources.versions import MARK, Versions, mark_of, stat_version
 from pinery.sources.walk import Walk, is_inside
 
-_log = logging.getLogger(__name__)
-
 
 class Folder:
     """The images below one folder; hidden files and folders are left out.
@@ -35,8 +32,10 @@ class Folder:
     """
 
     def __init__(self, settings: FolderSource, cache: Path | None = None, past: Past | None = None) -> None:
-        """`cache` is a folder that keeps what is remembered of files between listings; without it every listing by
-        content reads every file. `past` is what the state remembers of the corpus."""
+        """`cache` is a local folder for what is remembered of files between listings, `past` what the state remembers.
+
+        Without either, every listing by content reads every file.
+        """
         self._root = os.path.realpath(settings.path)
         self._how = settings.version
         self._cache = cache
@@ -45,6 +44,8 @@ class Folder:
         self._describe = Describer(settings)
         self._lister = Lister(self._describe, self._past)
         self._identity: tuple[int, int] | None = None
+        self._closed = ""
+        """The first path that the newest listing might not read."""
 
     @property
     def left_out(self) -> LeftOut:
@@ -53,7 +54,8 @@ class Folder:
 
     def remarks(self) -> list[str]:
         """See Source."""
-        return self._describe.remarks()
+        closed = [f"{self._closed} may not be read by this user"] if self._closed else []
+        return closed + self._describe.remarks()
 
     def check(self) -> None:
         """Raise ConfigError where the folder does not exist or is no folder, AccessDeniedError where it is closed."""
@@ -77,7 +79,7 @@ class Folder:
         return self._lister.items(self._found())
 
     def _found(self) -> Iterator[Found]:
-        files, first = 0, ""
+        files, self._closed = 0, ""
         closed: deque[str] = deque()
         walk = Walk(self._root, self._select, self.left_out, closed.append)
         with Seen(self._cache or self._past.cache()) as seen:
@@ -85,7 +87,6 @@ class Folder:
             try:
                 for file in versions.of(walk.files()):
                     while closed:
-                        first = first or closed[0]
                         yield from self._unreadable(closed.popleft())
                     files += 1
                     unread = self._select.undecoded(file.key)
@@ -93,16 +94,16 @@ class Folder:
             except OSError as error:
                 _fail(error, error.filename or self._root)
         for path in closed:
-            first = first or path
             yield from self._unreadable(path)
         if not files and self.left_out.get(UNREADABLE):
-            raise AccessDeniedError(f"nothing below {self._root} may be read by this user: {first}; correct the modes")
+            raise AccessDeniedError(
+                f"nothing below {self._root} may be read by this user: {self._closed}; correct the modes"
+            )
 
     def _unreadable(self, path: str) -> Iterator[Found]:
         """What the last listing had at `path`, which may not be read now: that is no reason to think it gone."""
-        if not self.left_out.get(UNREADABLE):
-            _log.warning("%s may not be read by this user; what was listed there before stays as it was", path)
         self.left_out.count(UNREADABLE)
+        self._closed = self._closed or path
         for uri, version, size in self._past.below(file_uri(path)):
             yield Found(_path(uri)[len(self._root) :].lstrip(os.sep), uri, version, size)
 

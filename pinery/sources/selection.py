@@ -76,7 +76,8 @@ def told(left_out: Mapping[str, int]) -> str:
     suffixes = [kind for kind in left_out if kind.startswith(".") or kind in (NO_SUFFIX, OTHERS)]
     if any(kind not in HEIC_SUFFIXES for kind in suffixes):
         advice.append("`source.suffixes` takes others")
-    return f"{sum(left_out.values()):,} left out: {', '.join(shown)}" + (f" ({'; '.join(advice)})" if advice else "")
+    files = "1 file" if sum(left_out.values()) == 1 else f"{sum(left_out.values()):,} files"
+    return f"{files} left out: {', '.join(shown)}" + (f" ({'; '.join(advice)})" if advice else "")
 
 
 def _suffix(name: str) -> str:

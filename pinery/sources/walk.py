@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import stat as modes
 from collections.abc import Callable, Iterator
@@ -12,9 +11,7 @@ from pinery.errors import TransientError
 from pinery.sources.selection import TOO_LONG, LeftOut, Selection
 from pinery.sources.versions import File
 
-_log = logging.getLogger(__name__)
-
-LINKS = "links that lead out"
+LINKS = "links that lead out of the folder"
 
 
 class Walk:
@@ -29,8 +26,6 @@ class Walk:
     def files(self) -> Iterator[File]:
         """Each file once, sorted by name within each folder. Raises OSError, and TransientError where the root went."""
         yield from self._folder(self._root, (_identity(self._root_stat),), through_link=False)
-        if links := self._left_out.get(LINKS):
-            _log.warning("%s: %d links that lead out of the folder are left out", self._root, links)
 
     def _folder(self, folder: str, above: tuple[tuple[int, int], ...], through_link: bool) -> Iterator[File]:
         for entry in self._entries(folder):

@@ -9,15 +9,25 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pinery.config import FolderSource
-from pinery.errors import AccessDeniedError, BadImageError, ConfigError, MovedError
+from pinery.errors import (
+    AccessDeniedError,
+    BadImageError,
+    ConfigError,
+    ItemDeniedError,
+    MovedError,
+    TransientError,
+)
 from pinery.records import Item
 from pinery.sources import open_source
 from pinery.sources.folder import Folder
+from pinery.sources.protocol import NoPast, Past
 
 LIMIT = 1000
 LONG_AGO = 1_600_000_000_000_000_000
@@ -29,8 +39,8 @@ def write(path: Path, data: bytes = b"bytes of an image") -> Path:
     return path
 
 
-def folder(path: Path, cache: Path | None = None, **settings: str) -> Folder:
-    source = open_source(FolderSource.model_validate({"kind": "folder", "path": str(path), **settings}), cache)
+def folder(path: Path, cache: Path | None = None, past: Past | None = None, **settings: Any) -> Folder:
+    source = open_source(FolderSource.model_validate({"kind": "folder", "path": str(path), **settings}), cache, past)
     assert isinstance(source, Folder)
     return source
 
@@ -79,7 +89,7 @@ def test_a_name_that_is_no_utf8_is_listed_and_fetched(tmp_path: Path) -> None:
     assert source.fetch(items[1].uri, items[1].version, LIMIT) == b"caf\xe9-1.jpg"
 
 
-def test_links_are_followed_only_within_the_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_links_are_followed_only_within_the_folder(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", write(tmp_path / "outside" / "secret.jpg")
     target = write(root / "real" / "1.jpg")
     (root / "link.jpg").symlink_to(target)
@@ -88,8 +98,9 @@ def test_links_are_followed_only_within_the_folder(tmp_path: Path, caplog: pytes
     (root / "out").symlink_to(outside.parent)
     (root / "dangling.jpg").symlink_to(root / "nothing.jpg")
     (root / "self.jpg").symlink_to(root / "self.jpg")
-    assert ids(folder(root)) == ["link.jpg", "linked/1.jpg", "real/1.jpg"]
-    assert "2 links that lead out" in caplog.text
+    source = folder(root)
+    assert ids(source) == ["link.jpg", "linked/1.jpg", "real/1.jpg"]
+    assert source.left_out == {"links that lead out of the folder": 2}
 
 
 def test_cycles_of_links_end(tmp_path: Path) -> None:
@@ -209,18 +220,126 @@ def plain_user() -> Iterator[None]:
         os.seteuid(was)
 
 
-def test_what_may_not_be_read_fails_the_listing_and_the_fetch() -> None:
-    # Not pytest's own folder, which another user may not enter.
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A folder that other users may enter, unlike pytest's own."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
-        path = write(Path(name) / "closed" / "1.jpg")
-        source = folder(Path(name))
-        [item] = source.list_items()
-        path.parent.chmod(0)
+        yield Path(name)
+
+
+def test_where_nothing_may_be_read_the_listing_fails_and_so_does_a_fetch(open_to_all: Path) -> None:
+    path = write(open_to_all / "closed" / "1.jpg")
+    source = folder(open_to_all)
+    [item] = source.list_items()
+    path.parent.chmod(0)
+    with plain_user():
+        source.check()
+        with pytest.raises(AccessDeniedError, match="closed"):
+            list(source.list_items())
+        with pytest.raises(ItemDeniedError, match=r"1\.jpg"):
+            source.fetch(item.uri, item.version, LIMIT)
+    open_to_all.chmod(0)
+    with plain_user(), pytest.raises(AccessDeniedError, match="may not be read"):
+        source.check()
+    path.parent.chmod(0o755)
+
+
+@pytest.mark.parametrize("mode", [0, 0o444], ids=["not even listed", "listed, and nothing more"])
+def test_a_folder_that_may_not_be_read_is_counted_and_its_items_stay(open_to_all: Path, mode: int) -> None:
+    write(open_to_all / "open" / "1.jpg")
+    closed = write(open_to_all / "closed" / "deep" / "2.jpg").parent.parent
+    before = list(folder(open_to_all).list_items())
+    closed.chmod(mode)
+    source, alone = folder(open_to_all, past=Remembered(before)), folder(open_to_all)
+    with plain_user():
+        assert list(source.list_items()) == before
+        assert ids(alone) == ["open/1.jpg"]
+    closed.chmod(0o755)
+    for one in (source, alone):
+        assert one.left_out == {"unreadable": 1}
+        assert one.remarks() == [f"{closed} may not be read by this user"]
+
+
+def test_a_file_that_may_not_be_read_stays_as_it_was(open_to_all: Path) -> None:
+    write(open_to_all / "1.jpg")
+    path = write(open_to_all / "2.jpg")
+    for version in ("stat", "content"):
+        before = list(folder(open_to_all, version=version).list_items())
+        path.chmod(0)
+        source = folder(open_to_all, version=version, past=Remembered(before))
         with plain_user():
-            source.check()
-            with pytest.raises(AccessDeniedError, match="closed"):
-                list(source.list_items())
-            with pytest.raises(AccessDeniedError, match=r"1\.jpg"):
-                source.fetch(item.uri, item.version, LIMIT)
-        path.parent.chmod(0o755)
+            assert list(source.list_items()) == before
+        path.chmod(0o644)
+
+
+def test_what_is_left_out_is_counted_by_kind(tmp_path: Path) -> None:
+    names = ["1.jpg", "2.JFIF", "a.txt", "b.TXT", "d", "x.with-a-very-long-suffix", ".hidden.jpg", ".git/1.jpg"]
+    for name in [*names, "sub/tmp/1.jpg", "sub/tmp/2.jpg", "sub/3.jpg", "sub/draft-4.jpg", "keep/tmp.jpg"]:
+        write(tmp_path / name)
+    source = folder(tmp_path, exclude=["tmp/", "draft-*"])
+    for _ in range(2):  # each listing counts anew
+        assert ids(source) == ["1.jpg", "2.JFIF", "keep/tmp.jpg", "sub/3.jpg"]
+        assert source.left_out == {
+            ".txt": 2, "no suffix": 1, "other suffixes": 1, "hidden": 2, "excluded": 2
+        }  # fmt: skip
+
+
+def test_suffixes_can_be_named_and_none_takes_all(tmp_path: Path) -> None:
+    for name in ["1.jpg", "2.raw", "3"]:
+        write(tmp_path / name)
+    assert ids(folder(tmp_path, suffixes=[".RAW"])) == ["2.raw"]
+    assert ids(folder(tmp_path, suffixes=[])) == ["1.jpg", "2.raw", "3"]
+
+
+def test_an_excluded_folder_is_not_looked_into(open_to_all: Path) -> None:
+    write(open_to_all / "1.jpg")
+    (open_to_all / "lost+found").mkdir(mode=0)
+    source = folder(open_to_all, exclude=["/lost+found/"])
+    with plain_user():
+        assert ids(source) == ["1.jpg"]
+    assert source.left_out == {"excluded": 1}
+
+
+@pytest.mark.parametrize("pattern", ["!", "[z-a]"])
+def test_a_pattern_that_can_not_be_read_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="not a pattern"):
+        FolderSource(kind="folder", path="/images", exclude=[pattern])
+
+
+def test_a_path_that_is_too_long_is_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "1.jpg")
+    here = os.getcwd()
+    os.chdir(tmp_path)
+    try:
+        for _ in range(20):
+            os.mkdir("x" * 250)
+            os.chdir("x" * 250)
+        Path("2.jpg").write_bytes(b"bytes")
+    finally:
+        os.chdir(here)
+    source = folder(tmp_path)
+    assert ids(source) == ["1.jpg"]
+    assert source.left_out == {"path too long": 1}
+
+
+def test_a_share_that_was_unmounted_says_nothing_of_its_files(tmp_path: Path) -> None:
+    write(tmp_path / "images" / "1.jpg")
+    source = folder(tmp_path / "images")
+    [item] = source.list_items()
+    (tmp_path / "images").rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(TransientError, match="went away"):
+            source.fetch(item.uri, item.version, LIMIT)
+        (tmp_path / "images").mkdir(exist_ok=True)
+
+
+@dataclass
+class Remembered(NoPast):
+    """A state in which these items are the current listing."""
+
+    items: list[Item]
+
+    def below(self, uri: str) -> Iterator[tuple[str, str, int]]:
+        """See Past."""
+        return ((one.uri, one.version, one.bytes) for one in self.items if (one.uri + "/").startswith(uri + "/"))

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from pinery.config import S3Source
-from pinery.errors import AccessDeniedError, BadImageError, ConfigError, MovedError, TerminalError, TransientError
+from pinery.errors import (
+    AccessDeniedError,
+    BadImageError,
+    ConfigError,
+    ItemDeniedError,
+    MovedError,
+    TerminalError,
+    TransientError,
+)
 from pinery.records import Item
 from pinery.sources import open_source
+from pinery.sources.protocol import NoPast
 from pinery.sources.s3 import S3Prefix
 from tests.s3_server import S3Server, shut_out_credentials
 
@@ -58,6 +68,56 @@ def test_lists_what_lies_under_the_prefix(s3_server: S3Server) -> None:
     assert [i.id for i in prefix(s3_server, f"s3://{bucket}/photos", suffixes=[".TXT"]).list_items()] == ["notes.txt"]
     for item in (odd_item, cat):
         assert source.fetch(item.uri, item.version, LIMIT) == b"bytes of an image"
+
+
+def test_what_is_left_out_is_counted_by_kind_as_in_a_folder(s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    names = ["1.jpg", "2.JFIF", "a.txt", "d", ".hidden.jpg", ".git/1.jpg", "sub/.cache/1.jpg", "sub/"]
+    for key in [*names, "sub/tmp/1.jpg", "sub/tmp/2.jpg", "sub/3.jpg", "keep/tmp.jpg"]:
+        put(s3_server, bucket, f".photos/{key}")
+    source = prefix(s3_server, f"s3://{bucket}/.photos", exclude=["tmp/"])
+    for _ in range(2):  # each listing counts anew
+        assert [item.id for item in source.list_items()] == ["1.jpg", "2.JFIF", "keep/tmp.jpg", "sub/3.jpg"]
+        assert source.left_out == {".txt": 1, "no suffix": 1, "hidden": 3, "excluded": 2}
+
+
+class Embedded(NoPast):
+    """A state that has vectors of all items with these ids."""
+
+    def __init__(self, *ids: str) -> None:
+        self._ids = ids
+
+    def sums(self, items: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """See Past."""
+        return {item: "sha256" for item in items if item[0] in self._ids}
+
+
+def test_an_archived_object_is_listed_only_where_its_vector_is_there(s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    for name, kind in {"1": "GLACIER", "2": "DEEP_ARCHIVE", "3": "GLACIER", "4": "GLACIER_IR", "5": "STANDARD"}.items():
+        s3_server.client().put_object(Bucket=bucket, Key=f"{name}.jpg", Body=b"x", StorageClass=kind)  # type: ignore[arg-type]
+    s3_server.client().restore_object(Bucket=bucket, Key="3.jpg", RestoreRequest={"Days": 1})
+    settings = S3Source(kind="s3", uri=f"s3://{bucket}", endpoint_url=s3_server.endpoint_url)
+    new = S3Prefix(settings)
+    assert [item.id for item in new.list_items()][-2:] == ["4.jpg", "5.jpg"]
+    assert new.left_out["archived (DEEP_ARCHIVE)"] == 1
+    assert new.left_out["archived (GLACIER)"] in (1, 2), "whether restored ones are known is up to the server"
+    held = S3Prefix(settings, Embedded("2.jpg"))
+    assert "2.jpg" in [item.id for item in held.list_items()]
+    assert "archived (DEEP_ARCHIVE)" not in held.left_out
+
+
+def test_a_server_that_ignores_the_condition_gives_no_other_bytes(
+    listed: tuple[S3Prefix, Item, str], monkeypatch: pytest.MonkeyPatch, s3_server: S3Server
+) -> None:
+    source, item, bucket = listed
+    put(s3_server, bucket, "photos/1.jpg", b"other bytes")
+    client = source._bucket.client
+    client.meta.events.register(
+        "before-send.s3.GetObject", lambda request, **_: request.headers.__delitem__("If-Match")
+    )
+    with pytest.raises(MovedError, match="changed since it was listed"):
+        source.fetch(item.uri, item.version, LIMIT)
 
 
 def test_a_prefix_may_hold_any_character(s3_server: S3Server) -> None:
@@ -108,8 +168,9 @@ def test_what_is_too_large_is_a_bad_image(listed: tuple[S3Prefix, Item, str]) ->
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
-        (403, "AccessDenied", AccessDeniedError),
-        (403, "InvalidObjectState", AccessDeniedError),
+        (403, "AccessDenied", ItemDeniedError),
+        (403, "InvalidObjectState", ItemDeniedError),
+        (403, "SignatureDoesNotMatch", AccessDeniedError),
         (400, "ExpiredToken", AccessDeniedError),
         (500, "InternalError", TransientError),
         (503, "SlowDown", TransientError),

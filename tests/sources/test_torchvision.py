@@ -258,3 +258,28 @@ def test_labels_are_listed_without_opening_images(source: Make, monkeypatch: pyt
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "__getitem__", lambda _, row: opened.append(row))
     assert len(list(source().list_items())) == 20
     assert opened == []
+
+
+def test_a_file_that_can_not_be_read_is_one_bad_row(tmp_path: Path) -> None:
+    for name in ("cats/1.png", "cats/2.png", "dogs/3.png"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.effect_noise((64, 64), 50).save(path)
+    broken = tmp_path / "cats" / "2.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:300])
+    settings = TorchvisionSource(kind="torchvision", datasets=["ImageFolder"], root=str(tmp_path))
+    first, bad, third = open_source(settings).list_items()
+    assert [json.loads(item.metadata)["label"] for item in (first, bad, third)] == ["cats", "cats", "dogs"]
+    source = open_source(settings)
+    with pytest.raises(BadImageError, match=r"cats/2\.png can't be read by torchvision: .*truncated"):
+        source.fetch(bad.uri, bad.version, LIMIT)
+    assert source.fetch(third.uri, third.version, LIMIT)
+    assert [item.version for item in open_source(settings).list_items()] == [one.version for one in (first, bad, third)]
+    broken.write_bytes(whole[:301])
+    with pytest.raises(MovedError):
+        source.fetch(bad.uri, bad.version, LIMIT)
+    broken.write_bytes(whole)
+    mended = list(open_source(settings).list_items())[1]
+    assert mended.version.startswith("sha256:")
+    assert open_source(settings).fetch(mended.uri, mended.version, LIMIT)
