@@ -46,8 +46,9 @@ def summary(report: Mapping[str, Any]) -> str:
 def warning(report: Mapping[str, Any], status: str) -> str:
     """What of the corpus is not in the index, and why; nothing if all is. `status` is a command."""
     counts = ", ".join(f"{report[name]:,} {name}" for name in LEFT_OUT if report.get(name))
-    reasons = "; ".join(f"{reason} ({times:,} times)" for _, reason, times in _reasons(report))
-    return f"not in the index as listed: {counts}. {reasons or 'Reasons'}: `{status}`" if counts else ""
+    reasons = "; ".join(f"{kind} {times:,} times: {reason}" for kind, reason, times in _reasons(report))
+    told = f" ({reasons})" if reasons else ""
+    return f"not in the index as listed: {counts}{told}; `{status}` lists them" if counts else ""
 
 
 def table(report: Mapping[str, Any], error: Exception | None, command: str, config: str) -> list[Row]:
