@@ -221,8 +221,18 @@ def left_out(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
              ON r.id = s.id AND r.version = s.version AND r.metadata_hash = s.metadata_hash
         WHERE s.refused AND NOT s.bad GROUP BY s.id
     """
-    found = {}
-    for kind, rows in (("quarantined", quarantined), ("rejected", rejected)):
-        counted = f"SELECT reason, count(*) AS times FROM ({rows}) GROUP BY reason"
-        found[kind] = dict(con.execute(f"{counted} ORDER BY times DESC, reason LIMIT {TOLD_REASONS}").fetchall())
+    found = {"quarantined": _commonest(con, quarantined), "rejected": _commonest(con, rejected)}
     return {kind: reasons for kind, reasons in found.items() if reasons}
+
+
+def _commonest(con: duckdb.DuckDBPyConnection, rows: str) -> dict[str, int]:
+    """How often each `reason` is in the rows; those beyond the commonest are counted together."""
+    counts = con.execute(f"""
+        SELECT CASE WHEN place <= {TOLD_REASONS} THEN reason ELSE 'other reasons' END, sum(times)::BIGINT
+        FROM (
+            SELECT reason, count(*) AS times, row_number() OVER (ORDER BY count(*) DESC, reason) AS place
+            FROM ({rows}) GROUP BY reason
+        )
+        GROUP BY ALL ORDER BY min(place)
+    """)
+    return dict(counts.fetchall())

@@ -15,7 +15,7 @@ from pinery.duckdb_files import write
 from pinery.errors import ConfigError, RefusedError
 from pinery.planning.guards import judge_plan
 from pinery.planning.partition import part_rows, ranges
-from pinery.planning.plan import PlanCounts, count_plan, dataset_sizes, define_plan, duplicate_ids
+from pinery.planning.plan import PlanCounts, count_plan, dataset_sizes, define_plan, duplicate_ids, left_out
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
 
@@ -63,7 +63,12 @@ def make_plan(run: Run, listing: Path, options: PlanOptions) -> Plan:
     corpus = run.corpus
     with run.stage("plan"), connect(run.scratch) as con:
         define_tables(con, listing, corpus.checkpoint, run.open_ledger)
-        counts = judge(con, options, run.settings, corpus.config.corpus)
+        try:
+            counts = judge(con, options, run.settings, corpus.config.corpus)
+        except RefusedError:
+            run.left_out = left_out(con)
+            raise
+        run.left_out = left_out(con)
         size = part_rows(run.settings.part_rows, corpus.card.dimension)
         embed = _embed_work(con, run.scratch, size, corpus.checkpoint.next_number())
         upsert = upsert_work(con, run.scratch / "upsert.parquet")

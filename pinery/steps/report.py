@@ -168,14 +168,23 @@ def _fail(run: Run, report: dict[str, Any], error: BaseException) -> None:
     except LeaseLostError:
         return  # whoever has the lease now does the writing
     state, reason = end_of(error)
-    report |= {
+    failed = report | {
         "state": state,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "error": without_secrets(reason),
         "seconds": {name: round(value, 2) for name, value in run.seconds.items()},
         "verified": False,
     }
-    _write(run, report)
+    _write(run, failed)
+    report |= failed | _known_left_out(run)  # for whoever tells of the run's end
+
+
+def _known_left_out(run: Run) -> dict[str, Any]:
+    """What a run that didn't end well knows of the items that are not in the index: counts and reasons."""
+    if run.left_out is None:
+        return {}
+    counts = {kind: sum(run.left_out.get(kind, {}).values()) for kind in ("quarantined", "rejected")}
+    return counts | {"quarantined": counts["quarantined"] + run.quarantined, "left_out": run.left_out}
 
 
 def end_of(error: BaseException) -> tuple[str, str]:
@@ -210,6 +219,8 @@ def _stage_seconds(run: Run, parts: Sequence[PartReport], upserts: Sequence[Upse
 
 
 def _write(run: Run, report: dict[str, Any]) -> None:
+    if "error" in report:
+        report = report | {"error": without_secrets(report["error"])}  # one of another library may have any address
     run.corpus.store.write(run.corpus.paths.report(run.name), json.dumps(report, indent=2).encode())
 
 

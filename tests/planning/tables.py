@@ -23,8 +23,8 @@ def tables(
     """A connection with the tables that `define_plan` takes.
 
     Rows are written short: the listing as `id` or (id, version, metadata, uri), the checkpoint as (part number, id,
-    version, error), the ledger as (id, version, metadata, "doubt"), the rejected as (id, version, metadata). What is
-    left out is version `v1`, metadata `LABEL`, the id as uri, no error and no doubt.
+    version, error), the ledger as (id, version, metadata, "doubt"), the rejected as (id, version, metadata,
+    reason). What is left out is version `v1`, metadata `LABEL`, the id as uri, no error, no doubt, and the reason `no`.
     """
     with duckdb.connect() as con:
         con.execute(
@@ -33,7 +33,7 @@ def tables(
         )
         con.execute("CREATE TABLE checkpoint (part VARCHAR, id VARCHAR, version VARCHAR, error VARCHAR)")
         con.execute("CREATE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR, doubt BOOLEAN)")
-        con.execute("CREATE TABLE rejected (id VARCHAR, version VARCHAR, metadata_hash VARCHAR)")
+        con.execute("CREATE TABLE rejected (id VARCHAR, version VARCHAR, metadata_hash VARCHAR, reason VARCHAR)")
         for position, short in enumerate(listing):
             id, version, metadata, uri = _filled((short,) if isinstance(short, str) else short, None, "v1", LABEL, None)
             _insert(con, "listing", (id, uri or f"file:///{id}", version, 1, metadata, position))
@@ -44,8 +44,8 @@ def tables(
             id, version, metadata, doubt = _filled(row, None, "v1", LABEL, None)
             _insert(con, "ledger", (id, version, metadata and metadata_hash(metadata), doubt is not None))
         for row in rejected:
-            id, version, metadata = _filled(row, None, "v1", LABEL)
-            _insert(con, "rejected", (id, version, metadata_hash(metadata or "")))
+            id, version, metadata, reason = _filled(row, None, "v1", LABEL, "no")
+            _insert(con, "rejected", (id, version, metadata_hash(metadata or ""), reason))
         yield con
 
 
