@@ -83,5 +83,5 @@ def next_step(report: Mapping[str, Any], error: Exception | None, command: str, 
 
 def _reasons(report: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     """Why items are left out: quarantined or rejected, the reason, and of how many items."""
-    found = report.get("left_out") or {}
+    found = report.get("not_indexed") or {}
     return [(kind, reason, times) for kind, reasons in found.items() for reason, times in reasons.items()]

@@ -212,7 +212,7 @@ def snapshot_rows(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
     """)
 
 
-def left_out(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+def not_indexed(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
     """Why listed items are not in the index: `quarantined` and `rejected`, how many for each common reason."""
     quarantined = "SELECT error AS reason FROM winner WHERE error IS NOT NULL"
     rejected = """

@@ -15,7 +15,7 @@ from pinery.duckdb_files import write
 from pinery.errors import ConfigError, RefusedError
 from pinery.planning.guards import judge_plan
 from pinery.planning.partition import part_rows, ranges
-from pinery.planning.plan import PlanCounts, count_plan, dataset_sizes, define_plan, duplicate_ids, left_out
+from pinery.planning.plan import PlanCounts, count_plan, dataset_sizes, define_plan, duplicate_ids, not_indexed
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
 
@@ -66,9 +66,9 @@ def make_plan(run: Run, listing: Path, options: PlanOptions) -> Plan:
         try:
             counts = judge(con, options, run.settings, corpus.config.corpus)
         except RefusedError:
-            run.left_out = left_out(con)
+            run.not_indexed = not_indexed(con)
             raise
-        run.left_out = left_out(con)
+        run.not_indexed = not_indexed(con)
         size = part_rows(run.settings.part_rows, corpus.card.dimension)
         embed = _embed_work(con, run.scratch, size, corpus.checkpoint.next_number())
         upsert = upsert_work(con, run.scratch / "upsert.parquet")

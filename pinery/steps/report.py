@@ -100,7 +100,7 @@ def close_report(
         "images_per_second": round((embedded + reused) / stages["embed"], 1) if stages.get("embed") else 0.0,
         "bottleneck": bottleneck(stages),
         "reasons": reasons,
-        "left_out": run.left_out,
+        "not_indexed": run.not_indexed,
         "notes": [note for part in parts for note in part.notes],
         "held": counts.held,
         "verified": True,
@@ -176,15 +176,15 @@ def _fail(run: Run, report: dict[str, Any], error: BaseException) -> None:
         "verified": False,
     }
     _write(run, failed)
-    report |= failed | _known_left_out(run)  # for whoever tells of the run's end
+    report |= failed | _known_not_indexed(run)  # for whoever tells of the run's end
 
 
-def _known_left_out(run: Run) -> dict[str, Any]:
+def _known_not_indexed(run: Run) -> dict[str, Any]:
     """What a run that didn't end well knows of the items that are not in the index: counts and reasons."""
-    if run.left_out is None:
+    if run.not_indexed is None:
         return {}
-    counts = {kind: sum(run.left_out.get(kind, {}).values()) for kind in ("quarantined", "rejected")}
-    return counts | {"quarantined": counts["quarantined"] + run.quarantined, "left_out": run.left_out}
+    counts = {kind: sum(run.not_indexed.get(kind, {}).values()) for kind in ("quarantined", "rejected")}
+    return counts | {"quarantined": counts["quarantined"] + run.quarantined, "not_indexed": run.not_indexed}
 
 
 def end_of(error: BaseException) -> tuple[str, str]:

@@ -77,7 +77,7 @@ class Run:
         self.held_back: list[pa.Table] = []
         """Rows (REJECTED_SCHEMA) that the index refused before it took any of this run's."""
         self.acknowledged = 0
-        self.left_out: dict[str, dict[str, int]] | None = None
+        self.not_indexed: dict[str, dict[str, int]] | None = None
         """Why items of the corpus are not in the index, once that is known: by kind, how many for each reason."""
         self.settings = corpus.config.run
         self._progress = progress

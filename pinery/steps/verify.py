@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pinery.checkpoint.parts import Checkpoint
 from pinery.errors import TerminalError
-from pinery.planning.plan import PlanCounts, count_plan, define_plan, left_out
+from pinery.planning.plan import PlanCounts, count_plan, define_plan, not_indexed
 from pinery.steps.compare import difference_of
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
@@ -38,7 +38,7 @@ def verify(run: Run, listing: str, limit: int | None) -> PlanCounts:
         define_tables(con, corpus.store.local(listing), corpus.checkpoint, run.open_ledger)
         define_plan(con, limit=limit, retry_quarantined=False)
         counts = count_plan(con)
-        run.left_out = left_out(con)
+        run.not_indexed = not_indexed(con)
         differences = _differences(run, con, counts)
         for pause in PAUSES:  # counts, fetches and queries may come to see a write one after the other
             if not differences:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinery.planning.plan import count_plan, dataset_sizes, define_plan, duplicate_ids, left_out
+from pinery.planning.plan import count_plan, dataset_sizes, define_plan, duplicate_ids, not_indexed
 from pinery.records import metadata_hash
 from tests.planning.tables import LABEL, tables
 
@@ -291,17 +291,17 @@ def test_what_is_left_out_is_counted_by_reason_and_in_all() -> None:
     listed = [row[1] for row in (*bad, *embedded)]
     with tables(listed, [*bad, *embedded, ("2", "gone", "v1", "empty")], rejected=refused) as con:
         define_plan(con, limit=None, retry_quarantined=False)
-        assert left_out(con) == {"quarantined": {"empty": 3, "truncated": 1}, "rejected": {"too large": 2}}
+        assert not_indexed(con) == {"quarantined": {"empty": 3, "truncated": 1}, "rejected": {"too large": 2}}
     with tables(["a"], [("0", "a")], ledger=[("a",)]) as con:
         define_plan(con, limit=None, retry_quarantined=False)
-        assert left_out(con) == {}
+        assert not_indexed(con) == {}
 
 
 def test_rare_reasons_are_counted_together() -> None:
     bad = [("0", f"{reason}-{n}", "v1", f"reason {reason:02}") for reason in range(13) for n in range(20 - reason)]
     with tables([row[1] for row in bad], bad) as con:
         define_plan(con, limit=None, retry_quarantined=False)
-        counts = left_out(con)["quarantined"]
+        counts = not_indexed(con)["quarantined"]
         assert list(counts) == [*(f"reason {reason:02}" for reason in range(10)), "other reasons"]
         assert sum(counts.values()) == len(bad)
 
