@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 
+from pinery.checkpoint.own import replace_own
 from pinery.checkpoint.store import Store
 from pinery.records import ModelCard
 
@@ -78,7 +79,7 @@ def read_alias(store: Store, name: str) -> tuple[Alias, str | None]:
 
 def write_alias(store: Store, name: str, alias: Alias, tag: str | None) -> None:
     """Replace the alias read with `tag`; ConflictError where it changed since."""
-    store.replace(name, json.dumps(asdict(alias), indent=2).encode(), tag)
+    replace_own(store, name, json.dumps(asdict(alias), indent=2).encode(), tag)
 
 
 def _entry(data: dict[str, object]) -> IndexEntry:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pinery.checkpoint.own import publish_own
 from pinery.checkpoint.parquet import TableWriter, whole
 from pinery.checkpoint.root import ENTRY, IndexPaths, only
 from pinery.checkpoint.store import Store
@@ -71,7 +72,7 @@ class Ledger:
     def enter_file(self, path: Path) -> None:
         """Enter the local Parquet file `path` (LEDGER_SCHEMA) as it is; it is gone then."""
         with self._lock:
-            self._store.publish(f"{self._paths.ledger}/{self._next_name()}", path)
+            publish_own(self._store, f"{self._paths.ledger}/{self._next_name()}", path)
 
     def open_entry(self, ids: pa.ChunkedArray[Any], scratch: Path) -> OpenEntry:
         """Note ids that are about to be written, to be entered as they are acknowledged."""
@@ -99,7 +100,7 @@ class Ledger:
         """Publish the local file `path` (LEDGER_SCHEMA, a row an id, none deleted), then remove what it replaces."""
         replaced = self._current()
         newest = replaced[-1].removeprefix(SNAPSHOT)
-        self._store.publish(f"{self._paths.ledger}/{SNAPSHOT}{newest}", path)
+        publish_own(self._store, f"{self._paths.ledger}/{SNAPSHOT}{newest}", path)
         for name in replaced:
             self._store.delete(f"{self._paths.ledger}/{name}")
 
@@ -120,7 +121,7 @@ class Ledger:
             with TableWriter(path, rows.schema) as writer:
                 for batch in rows.to_batches():
                     writer.append(batch)
-            self._store.publish(f"{folder}/{name}", path)
+            publish_own(self._store, f"{folder}/{name}", path)
         return name
 
     def _next_name(self) -> str:

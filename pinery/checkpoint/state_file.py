@@ -6,7 +6,7 @@ import json
 import uuid
 
 from pinery.checkpoint.store import ConflictError, Store
-from pinery.errors import ConfigError, DamagedError
+from pinery.errors import ConfigError, DamagedError, TransientError
 
 NAME = "state.json"
 FORMAT = 1
@@ -25,7 +25,9 @@ def state_id(store: Store, create: bool = True) -> str | None:
         fresh = json.dumps({"id": uuid.uuid4().hex, "format": FORMAT}).encode()
         try:
             store.replace(NAME, fresh, None)
-        except ConflictError:
+        except (ConflictError, TransientError):  # another run was first, or the answer to this write was lost
+            if store.read(NAME) is None:
+                raise
             return state_id(store)
         found = (fresh, "")
     try:

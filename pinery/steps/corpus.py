@@ -161,10 +161,10 @@ class Corpus:
             model = own.submit(load, self.config.model, samples=self._samples, max_pixels=limit).result()
         try:
             self.store.replace(self._reference, json.dumps(asdict(model.card), indent=2).encode(), None)
-        except ConflictError:
+        except (ConflictError, TransientError):
             stored = self.stored_card()
             if stored is None:
-                raise TransientError(f"{self._reference} vanished while it was read; run again") from None
+                raise TransientError(f"{self._reference} can't be written, or vanished again; run again") from None
             return stored  # whose `auto` may have been decided otherwise on another machine
         self._model = model
         return model.card

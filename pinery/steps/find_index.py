@@ -10,7 +10,7 @@ from functools import partial
 from pinery.checkpoint.ledger import Ledger, last_epoch
 from pinery.checkpoint.root import folder_name
 from pinery.checkpoint.store import ConflictError
-from pinery.errors import IndexMismatchError
+from pinery.errors import IndexMismatchError, TransientError
 from pinery.records import Identity
 from pinery.steps.corpus import Corpus
 from pinery.steps.doubts import doubt_all, doubt_last_window
@@ -118,8 +118,10 @@ def _claim(corpus: Corpus) -> None:
     if _owner(corpus) is None:
         try:
             corpus.store.replace(_owner_file(corpus), json.dumps({"corpus": corpus.config.corpus}).encode(), None)
-        except ConflictError:
+        except (ConflictError, TransientError):
             owner = _owner(corpus)
+            if owner is None:
+                raise
             if owner != corpus.config.corpus:
                 raise IndexMismatchError(
                     f"namespace {corpus.config.namespace!r} of {corpus.index_name} was just taken by corpus {owner}"

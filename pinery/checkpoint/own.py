@@ -1,0 +1,49 @@
+"""Writes whose answer is lost: whatever failed, a file that holds what was to be written was written by ourselves."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import BinaryIO
+
+from pinery.checkpoint.store import ConflictError, Store
+from pinery.errors import TerminalError, TransientError
+
+CHUNK = 1 << 20
+
+
+def replace_own(store: Store, name: str, data: bytes, tag: str | None) -> None:
+    """As Store.replace, but no error where the file holds `data` already; only for data that no other run writes."""
+    try:
+        store.replace(name, data, tag)
+    except (ConflictError, TransientError):
+        found = store.read(name)
+        if found is None or found[0] != data:
+            raise
+
+
+def publish_own(store: Store, name: str, path: Path) -> None:
+    """As Store.publish, but no error where `name` holds what is in `path`; only for names that no other run writes."""
+    try:
+        store.publish(name, path)
+    except (ConflictError, TransientError):
+        if not _holds(store, name, path):
+            raise
+        path.unlink(missing_ok=True)
+
+
+def _holds(store: Store, name: str, path: Path) -> bool:
+    try:
+        with store.open(name) as published:
+            found = _digest(published)
+    except (FileNotFoundError, TerminalError):
+        return False
+    with path.open("rb") as own:
+        return _digest(own) == found
+
+
+def _digest(file: BinaryIO) -> bytes:
+    digest = hashlib.sha256()
+    while data := file.read(CHUNK):
+        digest.update(data)
+    return digest.digest()
