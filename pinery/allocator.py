@@ -1,4 +1,4 @@
-"""What the C library does with memory that a batch has left: it is to keep it for the next one."""
+"""What the C library does with memory that was freed: it keeps it for the next batch, until it is told to let go."""
 
 from __future__ import annotations
 
@@ -33,3 +33,10 @@ def keep_freed_memory() -> bool:
     # A thread's own heap has at most 64 MiB; only the first one grows.
     settings = ((ARENA_MAX, 1), (MMAP_THRESHOLD, LARGEST_KEPT), (TRIM_THRESHOLD, KEPT))
     return all(library.mallopt(name, value) for name, value in settings)
+
+
+def give_back_freed_memory() -> None:
+    """Return to the system what is free now: what comes next needs other memory than the batches before it."""
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    if library is not None and hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)

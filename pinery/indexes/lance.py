@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
+import os
 import re
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -15,22 +17,42 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pinery.allocator import give_back_freed_memory
 from pinery.config import LanceSettings
 from pinery.errors import IndexMismatchError, RowsRefusedError, TerminalError
+from pinery.indexes.lance_disk import Disk, sync_path, write_durably
 from pinery.indexes.lance_filter import to_sql
 from pinery.records import Identity, Match, Stored
 
 EXACT_BELOW_ROWS = 50_000
 DISTANCES = {"cosine": "cosine", "dotproduct": "dot", "euclidean": "l2"}
 IDENTITY_FILE = "pinery.json"
+KEPT_VERSIONS = timedelta(minutes=10)
+"""How long a search that began before a write may go on reading what it began with."""
+FOR_EVER = timedelta(days=36500)
+
+INDEX_CACHE_BYTES, METADATA_CACHE_BYTES = 64 << 20, 32 << 20
+READ_AHEAD_BYTES, SHUFFLE_BYTES = 32 << 20, 8 << 20
+"""Lance's own defaults are gigabytes; with these the memory of a run doesn't grow with the index."""
+os.environ.setdefault("LANCE_DEFAULT_IO_BUFFER_SIZE", str(READ_AHEAD_BYTES))
+os.environ.setdefault("LANCE_SHUFFLE_BATCH_BYTES", str(SHUFFLE_BYTES))
+
+CODE_BITS = 2
+"""Of each value in the ANN index (RaBitQ), whose candidates are then compared by their whole vectors."""
+TRAINED_ON = 32
+"""Vectors sampled for each partition of the ANN index; Lance's 256 would be half of the vectors, in memory at once."""
+PROBES = 128
+CANDIDATES = 400
+"""How many partitions a search looks at, at least, and how many vectors it compares, beyond four for each match."""
 
 
 class LanceIndex:
     """One namespace of an embedded index in the local folder `folder`; see Index."""
 
     kind = "lance"
-    max_request_rows = 1024
-    max_request_bytes = 1 << 30
+    # Each request is a version of the table, with files of its own to be brought to the disk.
+    max_request_rows = 4096
+    max_request_bytes = 32 << 20
     value_bytes = 4
     max_concurrency = 1
 
@@ -39,6 +61,7 @@ class LanceIndex:
         self._folder, self._dimension, self._metric = folder, dimension, settings.metric
         self._table_name = _table_name(namespace)
         self._opened: Any = None
+        self._disk = Disk(folder / f"{self._table_name}.lance")
 
     def describe(self) -> Identity | None:
         """See Index."""
@@ -71,9 +94,7 @@ class LanceIndex:
             "dimension": self._dimension,
             "metric": self._metric,
         }
-        temporary = self._folder / f".{IDENTITY_FILE}.{uuid.uuid4().hex}"
-        temporary.write_text(json.dumps(record))
-        temporary.rename(self._folder / IDENTITY_FILE)
+        write_durably(self._folder / IDENTITY_FILE, json.dumps(record))
         return identity
 
     def read_mark(self) -> str | None:
@@ -96,45 +117,70 @@ class LanceIndex:
         """See Index."""
         table = pa.table([rows["id"], self._vectors(rows["values"]), _json(rows["metadata"])], schema=self._schema)
         merge = self._table(create=True).merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-        try:
+        with self._writing():
             merge.execute(table)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise TerminalError(f"can't write to the index in {self._folder}: {error}") from error
+            self._disk.sync()
 
     def delete(self, ids: Sequence[str]) -> None:
         """See Index."""
         table = self._table()
         if table is not None and ids:
-            table.delete(_among(ids))
+            with self._writing():
+                table.delete(_among(ids))
+                self._disk.sync()
 
     def drop(self) -> None:
         """See Index."""
         import lancedb
 
         if self._table() is not None:
-            lancedb.connect(self._folder).drop_table(self._table_name)
+            with self._writing():
+                lancedb.connect(self._folder).drop_table(self._table_name)
+                sync_path(self._folder)
             self._opened = None
 
     def settle(self, timeout: float) -> None:  # noqa: ARG002  # a Lance write is visible when it returns
-        """Compact what the run wrote, and index the vectors once there are too many to scan."""
+        """Compact what the run wrote, index the ids, and the vectors once there are too many to scan."""
         table = self._table()
         if table is None:
             return
-        table.optimize(cleanup_older_than=timedelta(minutes=10))
-        indexed = any("vector" in index.columns for index in table.list_indices())
-        if not indexed and table.count_rows() >= EXACT_BELOW_ROWS:
-            table.create_index(metric=DISTANCES[self._metric], vector_column_name="vector", index_type="IVF_FLAT")
+        with self._writing():
+            give_back_freed_memory()
+            table.optimize(cleanup_older_than=FOR_EVER)
+            self._index(table)
+            # What takes the place of older files must be on the disk before they are removed.
+            self._disk.sync()
+            table.optimize(cleanup_older_than=KEPT_VERSIONS)
+
+    def _index(self, table: Any) -> None:
+        from lancedb.index import BTree
+
+        columns = [column for index in table.list_indices() for column in index.columns]
+        if "id" not in columns:
+            table.create_index("id", config=BTree())
+        rows = table.count_rows()
+        if "vector" not in columns and rows >= EXACT_BELOW_ROWS:
+            give_back_freed_memory()
+            table.create_index("vector", config=self._ann(math.isqrt(rows)))
+
+    def _ann(self, partitions: int) -> Any:
+        from lancedb.index import IvfRq, IvfSq
+
+        common: dict[str, Any] = {
+            "distance_type": DISTANCES[self._metric],
+            "num_partitions": partitions,
+            "sample_rate": TRAINED_ON,
+        }
+        # RaBitQ's codes take the least memory to make, and only it asks for a multiple of eight.
+        return IvfSq(**common) if self._dimension % 8 else IvfRq(**common, num_bits=CODE_BITS)
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Stored]:
         """See Index."""
         table = self._table()
         if table is None or not ids:
             return {}
-        found = table.search().where(_among(ids)).limit(len(ids)).to_arrow()
-        return {
-            row["id"]: Stored(tuple(row["vector"]), json.loads(row["metadata"]))
-            for row in found.select(["id", "vector", "metadata"]).to_pylist()
-        }
+        found = table.search().where(_among(ids)).select(["id", "vector", "metadata"]).limit(len(ids)).to_arrow()
+        return {row["id"]: Stored(tuple(row["vector"]), json.loads(row["metadata"])) for row in found.to_pylist()}
 
     def list_ids(self) -> Iterator[list[str]]:
         """See Index."""
@@ -154,11 +200,12 @@ class LanceIndex:
         if table is None:
             return []
         search = table.search(np.asarray(vector, dtype=np.float32)).distance_type(DISTANCES[self._metric]).limit(top_k)
-        if table.list_indices():
-            search = search.nprobes(64)
+        if any("vector" in index.columns for index in table.list_indices()):
+            # Where a filter leaves too few in these partitions, the others are looked at too.
+            search = search.minimum_nprobes(PROBES).maximum_nprobes(0).refine_factor(4 + math.ceil(CANDIDATES / top_k))
         if filter:
             search = search.where(to_sql(filter), prefilter=True)
-        rows = search.to_arrow().select(["id", "metadata", "_distance"]).to_pylist()
+        rows = search.select(["id", "metadata", "_distance"]).to_arrow().to_pylist()
         return [Match(row["id"], self._score(row["_distance"]), json.loads(row["metadata"])) for row in rows]
 
     def _vectors(self, column: Any) -> Any:
@@ -182,6 +229,13 @@ class LanceIndex:
         vector = pa.list_(pa.float32(), self._dimension)
         return pa.schema([("id", pa.string()), ("vector", vector), ("metadata", pa.json_())])
 
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:
+            raise TerminalError(f"can't write to the index in {self._folder}: {error}") from error
+
     def _table(self, create: bool = False) -> Any:
         import lancedb
 
@@ -192,7 +246,8 @@ class LanceIndex:
                 return None
             try:
                 # Reads see what other processes have written since: a search page outlives many runs.
-                database = lancedb.connect(self._folder, read_consistency_interval=timedelta(0))
+                session = lancedb.Session(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES)
+                database = lancedb.connect(self._folder, read_consistency_interval=timedelta(0), session=session)
                 if exists:
                     self._opened = database.open_table(self._table_name)
                 else:
