@@ -28,7 +28,7 @@ class Walk:
         yield from self._folder(self._root, (_identity(self._root_stat),), through_link=False)
 
     def _folder(self, folder: str, above: tuple[tuple[int, int], ...], through_link: bool) -> Iterator[File]:
-        for entry in self._entries(folder):
+        for entry in _one_by_one(self._entries(folder)):
             key = entry.path[self._prefix :]
             try:
                 if self._is_left_out(entry, key):
@@ -92,6 +92,13 @@ class Walk:
         except OSError:
             pass
         raise TransientError(f"folder {self._root} went away while it was listed; mount it and run again")
+
+
+def _one_by_one(entries: list[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    """Each entry, forgotten with the path and stat that it keeps before the next: a folder may hold millions."""
+    entries.reverse()
+    while entries:
+        yield entries.pop()
 
 
 def is_inside(path: str, root: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,21 @@ def live_rows(checkpoint: Checkpoint, part: str, wanted: pa.Table) -> Iterator[p
             metadata = wanted["metadata"].take(found.filter(usable)).combine_chunks()
             values = rows["values"].cast(ROWS_SCHEMA.field("values").type)
             yield pa.RecordBatch.from_arrays([rows["id"], values, metadata], schema=ROWS_SCHEMA)
+
+
+def gathered(batches: Iterable[pa.RecordBatch], rows: int, size: int) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of at least `rows` rows or `size` bytes, but for the last: few requests, not many small.
+
+    Where a part has few rows to send, each batch of it has next to none.
+    """
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(one.num_rows for one in waiting) >= rows or sum(one.nbytes for one in waiting) >= size:
+            yield pa.concat_batches(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_batches(waiting)
 
 
 def _key(rows: pa.Table | pa.RecordBatch) -> Any:

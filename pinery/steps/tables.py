@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from pinery.allocator import give_back_freed_memory
 from pinery.checkpoint.checksums import check_file
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parts import Checkpoint
@@ -23,6 +24,7 @@ def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection whose tables live in a file in `scratch`, and whose joins spill there."""
     file = scratch / "plan.duckdb"
     file.unlink(missing_ok=True)
+    give_back_freed_memory()  # DuckDB takes its own from the system, beside what listing or embedding has left
     with contextlib.closing(open_database(file, scratch / "spill")) as con:
         con.execute(f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET preserve_insertion_order = false")
         try:

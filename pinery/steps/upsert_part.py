@@ -13,7 +13,7 @@ from pinery.checkpoint.parquet import read_rows
 from pinery.errors import TerminalError
 from pinery.indexes.engine import Settled, upsert_rows
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA, UpsertReport
-from pinery.steps.live_rows import live_rows, with_vectors
+from pinery.steps.live_rows import gathered, live_rows, with_vectors
 from pinery.steps.make_plan import Work
 from pinery.steps.marks import claim_index
 from pinery.steps.outage import outlast, patience
@@ -40,7 +40,8 @@ def upsert_part(run: Run, work: Work) -> UpsertReport:
     settled: list[Settled] = []
     upserted = rejected = 0
     try:
-        for one in upsert_rows(index, live_rows(checkpoint, work.part, wanted), patience(run)):
+        rows = gathered(live_rows(checkpoint, work.part, wanted), index.max_request_rows, index.max_request_bytes)
+        for one in upsert_rows(index, rows, patience(run)):
             settled.append(one)
             upserted += one.rows.num_rows - len(one.refused)
             rejected += len(one.refused)
