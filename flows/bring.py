@@ -10,7 +10,7 @@ from prefect.futures import PrefectConcurrentFuture
 from pinery.config import MAX_WORKERS
 from pinery.records import PartReport, UpsertReport
 from pinery.steps.bulk_import import choose_load
-from pinery.steps.embed_part import refuse_nothing_but_failures
+from pinery.steps.embed_part import refuse_an_empty_index, refuse_nothing_but_failures
 from pinery.steps.lanes import open_lanes
 from pinery.steps.make_plan import Plan, PlanOptions, Work, still_to_upsert
 from pinery.steps.marks import check_mark
@@ -40,11 +40,12 @@ def bring_index(run: Run, plan: Plan, options: PlanOptions, report: dict[str, An
     else:
         parts, upserts = embed_and_upsert(run, plan)
     refuse_nothing_but_failures(run, plan.counts.held)
-    judge_rejected(run, plan.counts.held)
+    judge_rejected(run)
     deletes = options.limit is None and needs_deletes(plan, upserts)
     deleted = delete_rows(run, plan.listing, options.allow_deletes) if deletes else 0
     check_mark(run)
     counts = verify(run, plan.listing, options.limit)
+    refuse_an_empty_index(run, counts)
     return publish_report(run, report, parts, upserts, deleted, counts, go_live)
 
 

@@ -73,7 +73,7 @@ def _describe(error: BaseException, signals: set[int]) -> tuple[str, int] | None
         return f"stopped by SIGINT; what is published stays. {again}", STOPPED[signal.SIGINT]
     if isinstance(error, PineryError):
         text = str(error).rstrip()
-        if error.exit_code == 1 and "run the same command again" not in text.lower():
+        if error.exit_code == 1 and error.rerun_helps and "run the same command again" not in text.lower():
             text = f"{text.removesuffix('.')}. {again}"
         return text, error.exit_code
     if isinstance(error, SystemExit) or os.environ.get("PINERY_DEBUG"):

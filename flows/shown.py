@@ -42,11 +42,12 @@ def report(data: dict[str, Any], as_json: bool) -> None:
         _add(table, "images/s", f"{data['images_per_second']:,.1f}")
         _add(table, "bottleneck", data["bottleneck"])
     _add(table, "index", f"{data['kind']}:{data['index']} / {data['namespace']} ({data['held']:,} rows, verified)")
+    _add_retired(table, data)
     _console().print(table)
     if not data["limited"] and not any(data.get(name, 0) for name in (*WORK, "attempted")):
         click.echo("Nothing changed: no model was loaded and no image was read.")
     if data["limited"]:
-        click.echo(f"Limited to the first {data['limited']} items; nothing was deleted.")
+        click.echo(f"Limited to the first {data['limited']} items; nothing was deleted, and nothing went live.")
     if data["quarantined"] or data["rejected"]:
         warning = (
             f"WARNING: {data['quarantined']} quarantined and {data['rejected']} rejected items are not in the index."
@@ -86,6 +87,8 @@ def comparison(data: dict[str, Any], as_json: bool) -> None:
     table = _table(f"index {data['kind']}:{data['index']} / {data['namespace']} against corpus {data['corpus']}")
     for name in ("expected", "held", "missing", "extra", "stale", "wrong", "wrong_metadata"):
         _add(table, name.replace("_", " "), f"{data[name]:,}")
+    if data["awaited"]:
+        _add(table, "awaited", f"{data['awaited']:,} (not embedded as listed yet; what the index has of them stays)")
     sampled = not data["full"] and data["checked"] < data["expected"] - data["missing"] - data["stale"]
     _add(table, "compared by value", f"{data['checked']:,}{' (a sample; --full compares all)' if sampled else ''}")
     if data["rounded"]:
@@ -137,6 +140,9 @@ def status(data: dict[str, Any], as_json: bool) -> None:
     _add(table, "live index", f"{live['kind']}:{live['index']} / {live['namespace']}" if live else "none yet")
     _add(table, "rows held", f"{data['held']:,}")
     _add(table, "parts", f"{data['parts']:,} (the files that the vectors are in)")
+    if data["awaited"]:
+        _add(table, "awaited", f"{data['awaited']:,} items not embedded yet as they are listed")
+    _add_retired(table, data)
     if data["running"]:
         _add(table, "running", data["running"])
     _add(table, "last run", f"{last['run']}: {last['state']}" if last else "none yet")
@@ -146,16 +152,14 @@ def status(data: dict[str, Any], as_json: bool) -> None:
     if left := ", ".join(f"{count:,} to {what}" for what, count in data.get("left", {}).items() if count):
         _add(table, "left to do", f"{left}; `pinery run` goes on with it")
     _left_out(table, last or {})
+    if last and last.get("moved"):
+        _add(table, "moved", f"{last['moved']:,} items in the last run")
     _console().print(table)
     for name in ("quarantined", "rejected"):
-        if data[name]:
-            import pandas as pd
-
-            rows = pd.DataFrame(data[name])
-            click.echo(f"\n{name}: {len(rows):,} items not in the index")
-            click.echo(rows[["id", "reason"]].head(SHOWN_ROWS).to_string(index=False, justify="left"))
-            if len(rows) > SHOWN_ROWS:
-                click.echo(f"… and {len(rows) - SHOWN_ROWS:,} more; --json lists all")
+        _list(f"{name}: {len(data[name]):,} items not in the index", data[name])
+    examples = (last or {}).get("examples", [])
+    known = {one["id"] for one in data["quarantined"]}
+    _list("not embedded by the last run, and not recorded", [one for one in examples if one["id"] not in known])
     return None
 
 
@@ -172,6 +176,24 @@ def deployment(data: dict[str, Any], as_json: bool) -> None:
         click.echo('It has no schedule yet; --cron "30 3 * * *" gives it one.')
     click.echo(f"Run it now: prefect deployment run '{name}'. Workers run it: prefect worker start --pool {pool}")
     return None
+
+
+def _list(title: str, items: list[dict[str, str]]) -> None:
+    if not items:
+        return
+    import pandas as pd
+
+    click.echo(f"\n{title}")
+    rows = pd.DataFrame(items)[["id", "reason"]]
+    click.echo(rows.head(SHOWN_ROWS).to_string(index=False, justify="left"))
+    if len(rows) > SHOWN_ROWS:
+        click.echo(f"… and {len(rows) - SHOWN_ROWS:,} more; --json lists all")
+
+
+def _add_retired(table: Table, data: dict[str, Any]) -> None:
+    for one in data["retired"]:
+        where = f"{one['kind']}:{one['index']} / {one['namespace']}"
+        _add(table, "retired", f"{where}: nothing keeps its rows true any more; `{one['remove']}` deletes them")
 
 
 def sample(data: dict[str, Any], as_json: bool) -> None:

@@ -267,6 +267,12 @@ class RunSettings(Settings):
     change_guard: Share = Field(
         0.5, ge=0, le=1, description="A plan that changes more than this of the items, and over 1,000, is refused."
     )
+    relabel_guard: Share = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="A plan by which more than this of the index' rows, and over 20, lose metadata is refused.",
+    )
     quarantine_guard: Share = Field(
         0.05,
         ge=0,

@@ -53,9 +53,19 @@ def scan(
     )
 
 
-def write(con: duckdb.DuckDBPyConnection, query: str, path: Path, *, row_group_rows: int = 122_880) -> None:
-    """Write the rows of a query to a Parquet file."""
-    con.execute(f"COPY ({query}) TO '{plain(path)}' (FORMAT parquet, ROW_GROUP_SIZE {row_group_rows})")
+def write(
+    con: duckdb.DuckDBPyConnection,
+    query: str,
+    path: Path,
+    *,
+    row_group_rows: int = 122_880,
+    row_group_bytes: int | None = None,
+) -> None:
+    """Write the rows of a query to a Parquet file; a row group ends at so many rows, or about so many bytes."""
+    size = f"ROW_GROUP_SIZE {row_group_rows}"
+    if row_group_bytes is not None:
+        size += f", ROW_GROUP_SIZE_BYTES {row_group_bytes}"
+    con.execute(f"COPY ({query}) TO '{plain(path)}' (FORMAT parquet, {size})")
 
 
 def open_database(file: Path, spill: Path) -> duckdb.DuckDBPyConnection:

@@ -14,6 +14,8 @@ class PineryError(Exception):
     """
 
     exit_code = 1
+    rerun_helps = True
+    """Whether the same command may go on as it stands, once what stood in its way has passed."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(without_secrets(one) if isinstance(one, str) else one for one in args))
@@ -46,6 +48,27 @@ class TerminalError(PineryError):
 class AccessDeniedError(TerminalError):
     """Credentials are missing, wrong or not sufficient."""
 
+    rerun_helps = False
+
+
+class EmptyListingError(TerminalError):
+    """The source lists no image at all, which no flag lets pass: it is never what a source should be."""
+
+    rerun_helps = False
+
+    def __init__(self, corpus: str, left_out: str = "") -> None:
+        why = f" ({left_out})" if left_out else ""
+        super().__init__(
+            f"the source of corpus {corpus} lists no image{why}; nothing was changed. Check the path or prefix in the"
+            " config's `source`; `pinery remove` takes a corpus out of its index"
+        )
+
+
+class NothingLiveError(TerminalError):
+    """A run got nothing of what it tried into the index; the same images would fail again."""
+
+    rerun_helps = False
+
 
 class DamagedError(TerminalError):
     """A file of the state doesn't hold what was written to it; the message names the file and what to do."""
@@ -69,6 +92,8 @@ class StoppedError(TerminalError):
 
 class DifferentError(TerminalError):
     """An index doesn't hold what it should; `result` has the counts of `pinery verify`."""
+
+    rerun_helps = False
 
     def __init__(self, index: str, result: dict[str, Any]) -> None:
         kinds = ("missing", "extra", "stale", "wrong", "wrong_metadata")

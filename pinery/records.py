@@ -19,7 +19,7 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 
 _TEXT, _VECTOR = pa.string(), pa.list_(pa.field("element", pa.float32()))
 
-LISTING_SCHEMA = _schema(id=_TEXT, uri=_TEXT, version=_TEXT, bytes=pa.int64(), metadata=_TEXT)
+LISTING_SCHEMA = _schema(id=_TEXT, uri=_TEXT, version=_TEXT, bytes=pa.int64(), metadata=_TEXT, error=_TEXT)
 PART_SCHEMA = _schema(id=_TEXT, version=_TEXT, sha256=_TEXT, values=_VECTOR, error=_TEXT)
 LEDGER_SCHEMA = _schema(id=_TEXT, version=_TEXT, metadata_hash=_TEXT, deleted=pa.bool_())
 REJECTED_SCHEMA = _schema(id=_TEXT, version=_TEXT, metadata_hash=_TEXT, reason=_TEXT)
@@ -30,7 +30,8 @@ class Item:
     """One image of a corpus, as listed.
 
     `version` changes when the image's bytes change. `bytes` is the encoded size, -1 where the listing doesn't tell.
-    `metadata` is JSON text, already cleaned to what an index takes.
+    `metadata` is JSON text, already cleaned to what an index takes. `error` says why it can't be, where it can't: such
+    an item is embedded, and counts among the rejected until its metadata is mended.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Item:
     version: str
     bytes: int
     metadata: str
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,11 @@ class IndexEntry:
     namespace: str
     card: ModelCard
 
+    @property
+    def place(self) -> str:
+        """Where it is, as users read it."""
+        return f"{self.kind}:{self.name} / {self.namespace}"
+
     def same_place(self, other: IndexEntry) -> bool:
         """Whether both name one (index, namespace)."""
         return (self.kind, self.name, self.namespace) == (other.kind, other.name, other.namespace)

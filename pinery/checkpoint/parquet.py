@@ -26,6 +26,8 @@ COMPRESSION: Final = "zstd"
 COMPRESSION_LEVEL = 1
 ROW_GROUP_BYTES = 4 << 20
 ROW_GROUP_ROWS = 16384
+PENDING_BYTES = 16 << 20
+"""Rows of tens of kilobytes make a row group before they are as many as one may have."""
 
 
 class TableWriter:
@@ -46,20 +48,21 @@ class TableWriter:
             write_page_checksum=True,
         )
         self._pending: list[pa.RecordBatch] = []
-        self._pending_rows = 0
+        self._pending_rows = self._pending_bytes = 0
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Add rows; they reach the disk a row group at a time."""
         self._pending.append(batch.cast(self.schema) if batch.schema != self.schema else batch)
         self._pending_rows += batch.num_rows
+        self._pending_bytes += batch.nbytes
         self.rows += batch.num_rows
-        if self._pending_rows >= self._row_group_rows:
+        if self._pending_rows >= self._row_group_rows or self._pending_bytes >= PENDING_BYTES:
             self._flush()
 
     def _flush(self) -> None:
         if self._pending:
             self._writer.write_table(pa.Table.from_batches(self._pending), row_group_size=self._row_group_rows)
-            self._pending, self._pending_rows = [], 0
+            self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
 
     def __enter__(self) -> TableWriter:
         return self

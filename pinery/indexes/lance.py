@@ -104,9 +104,7 @@ class LanceIndex:
 
     def leave_mark(self, mark: str) -> bool:
         """See Index."""
-        temporary = self._folder / f".{self._mark_file.name}.{uuid.uuid4().hex}"
-        temporary.write_text(mark)
-        temporary.rename(self._mark_file)
+        write_durably(self._mark_file, mark)
         return True
 
     @property

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pinery.planning.plan import PlanCounts
 
 CHANGES_ALWAYS_ALLOWED = 1000
+RELABELS_ALWAYS_ALLOWED = 20
 QUARANTINES_ALWAYS_ALLOWED = 100
 
 
@@ -15,7 +18,7 @@ def judge_plan(
 
     The guards are shares (0 to 1) of what the index holds.
     """
-    reasons = [] if allow_deletes else judge_deletes(counts.leaving, counts.held, delete_guard)
+    reasons = [] if allow_deletes else judge_deletes(counts.leaving, counts.perhaps_held, delete_guard)
     if not allow_changes and counts.changed > max(change_guard * counts.held, CHANGES_ALWAYS_ALLOWED):
         reasons.append(
             f"{counts.changed} of the {counts.held} rows that the index holds have changed, over the"
@@ -31,6 +34,25 @@ def judge_deletes(leaving: int, held: int, delete_guard: float) -> list[str]:
     return [
         f"{leaving} of the {held} rows that the index holds would be deleted, over the delete_guard of"
         f" {delete_guard:.0%}; is the source complete, are its files whole? --allow-deletes lets it pass"
+    ]
+
+
+def relabels_allowed(held: int, relabel_guard: float) -> float:
+    """How many of the `held` rows may lose metadata in one run."""
+    return max(relabel_guard * held, RELABELS_ALWAYS_ALLOWED)
+
+
+def judge_relabels(losing: int, names: Sequence[str], held: int, relabel_guard: float) -> list[str]:
+    """Why taking metadata off `losing` of the `held` rows of an index is refused; empty where it may go on.
+
+    `names` are metadata keys that they would lose.
+    """
+    if losing <= relabels_allowed(held, relabel_guard):
+        return []
+    return [
+        f"{losing} of the {held} rows that the index holds would lose metadata ({', '.join(names)}), over the"
+        f" relabel_guard of {relabel_guard:.0%}; is the sidecar whole, does `source.metadata` still match?"
+        " --allow-changes lets it pass"
     ]
 
 

@@ -1,11 +1,15 @@
 """Desired − recorded = plan: pure SQL over tables; no clock, no network, no environment.
 
 The tables that it takes, as DuckDB relations:
-`listing` (id, uri, version, bytes, metadata, position), `checkpoint` (part, id, version, error),
-`ledger` (id, version, metadata_hash, doubt), `rejected` (id, version, metadata_hash).
+`listing` (id, uri, version, bytes, metadata, position; error where an item's metadata can't go into an index),
+`checkpoint` (part, id, version, error), `ledger` (id, version, metadata_hash, doubt), `rejected` (id, version,
+metadata_hash).
 
 A ledger row says what an index acknowledged last. `doubt` marks a row that was about to be written when the last entry
 was made: the index holds the old state or the new one. Its version is null if nothing was ever acknowledged.
+
+A listed version with neither vector nor verdict is *awaited*: not embedded yet, or its item moved before it was read.
+What an index holds of it stays, however old, until a listing sees the item as it is.
 """
 
 from __future__ import annotations
@@ -35,16 +39,18 @@ class PlanCounts:
     deleted: int
     """Acknowledged by the index, not in the listing."""
     leaving: int
-    """Of what the index holds: not in the listing, or listed as bytes that are recorded as bad or refused."""
+    """In the ledger, and not in the listing, or listed as bytes that are recorded as bad or refused."""
     quarantined: int
     """Listed with a verdict already recorded for this version."""
     rejected: int
-    """Listed, embedded and refused by the index as they stand."""
+    """Listed and refused by the index as they stand, or with metadata that no index takes."""
+    awaited: int
+    """Listed in a version that has neither vector nor verdict."""
     to_embed: int
     to_upsert: int
     """Checkpointed already and not in the ledger as they should be."""
     to_delete: int
-    """In the ledger, and not live as things stand (what is still to embed counts as not live)."""
+    """What is leaving, or nothing where the work is limited."""
     held: int
     """What the index acknowledged to hold."""
     doubtful: int
@@ -52,9 +58,14 @@ class PlanCounts:
     held_in_doubt: int
     """Of these, the ones that the index had acknowledged before: they may be gone by now."""
 
+    @property
+    def perhaps_held(self) -> int:
+        """What the index holds or may hold: all rows of the ledger."""
+        return self.held + self.doubtful - self.held_in_doubt
+
 
 def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quarantined: bool) -> None:
-    """Define the views `winner`, `desired`, `state`, `to_embed`, `to_upsert` and `to_delete` over the four tables.
+    """Define `winner`, `desired`, `state`, `to_embed`, `to_upsert`, `leaving` and `to_delete` over the four tables.
 
     `limit` restricts the work to the first items of the listing, per dataset where the uri names one, and then nothing
     is deleted. `retry_quarantined` embeds again what has an error for its version, and sends again what was refused.
@@ -67,28 +78,13 @@ def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quar
         FROM checkpoint SEMI JOIN listing USING (id, version)
         GROUP BY id, version
     """)
-    # Numbering the items of a dataset sorts all of them, so only a limit pays for it.
-    place = "0" if limit is None else f"row_number() OVER (PARTITION BY {_DATASET} ORDER BY l.position)"
+    unfit = "l.error" if _has_errors(con) else "NULL::VARCHAR"
     con.execute(f"""
         CREATE OR REPLACE VIEW desired AS
-        SELECT l.*, {HASHED.replace("metadata", "l.metadata")} AS metadata_hash, w.part, w.error, {place} AS place
+        SELECT l.id, l.uri, l.version, l.metadata, l.position, {unfit} AS unfit, w.part, w.error
         FROM listing l LEFT JOIN winner w ON w.id = l.id AND w.version = l.version
     """)
-    asked = "false" if retry_quarantined else "true"
-    con.execute(f"""
-        CREATE OR REPLACE TABLE state AS
-        SELECT d.id, d.version, d.position, d.part, d.place, d.metadata_hash,
-               d.error IS NOT NULL AS bad,
-               g.version IS NULL AS absent, coalesce(g.doubt, false) AS doubt,
-               g.version IS DISTINCT FROM d.version AS other_version,
-               g.metadata_hash IS DISTINCT FROM d.metadata_hash AS other_metadata,
-               r.id IS NOT NULL AND {asked} AND (
-                   g.version IS DISTINCT FROM d.version OR g.metadata_hash IS DISTINCT FROM d.metadata_hash OR g.doubt
-               ) AS refused
-        FROM desired d LEFT JOIN ledger g ON g.id = d.id
-        LEFT JOIN (SELECT DISTINCT id, version, metadata_hash FROM rejected) r
-               ON r.id = d.id AND r.version = d.version AND r.metadata_hash = d.metadata_hash
-    """)
+    _define_state(con, unfit, limit, retry_quarantined)
     within = "true" if limit is None else f"place <= {int(limit)}"
     missing = "part IS NULL OR bad" if retry_quarantined else "part IS NULL"
     con.execute(f"CREATE OR REPLACE VIEW to_embed AS SELECT * FROM state WHERE ({missing}) AND {within}")
@@ -97,17 +93,46 @@ def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quar
         SELECT * FROM state WHERE part IS NOT NULL AND NOT bad AND NOT refused
         AND (absent OR other_version OR other_metadata OR doubt) AND {within}
     """)
-    # An id whose listed version has no vector (quarantined, moved) or was refused must not keep its old one.
-    deletes = "true" if limit is None else "false"
-    con.execute(f"""
-        CREATE OR REPLACE VIEW to_delete AS
-        SELECT g.id FROM ledger g LEFT JOIN state s USING (id)
-        WHERE {deletes} AND (
-            s.id IS NULL
-            OR ((s.bad OR s.part IS NULL) AND (s.other_version OR s.doubt))
-            OR (s.refused AND (s.other_version OR s.other_metadata OR s.doubt))
-        )
+    # Bytes that are bad now, or a row that was refused, must not be found as what they were before.
+    con.execute("""
+        CREATE OR REPLACE TABLE leaving AS
+        SELECT g.id, s.id IS NULL AND g.version IS NOT NULL AS deleted FROM ledger g LEFT JOIN state s USING (id)
+        WHERE s.id IS NULL
+           OR (s.bad AND (s.other_version OR s.doubt))
+           OR (s.refused AND (s.other_version OR s.other_metadata OR s.doubt))
     """)
+    con.execute(f"CREATE OR REPLACE VIEW to_delete AS SELECT id FROM leaving WHERE {limit is None}")
+
+
+def _define_state(con: duckdb.DuckDBPyConnection, unfit: str, limit: int | None, retry_quarantined: bool) -> None:
+    # Metadata is hashed before any join or sort, for rows of tens of kilobytes would not fit into one.
+    hashed = (
+        f"SELECT id, uri, version, position, {HASHED} AS metadata_hash, {unfit} IS NOT NULL AS unfit FROM listing l"
+    )
+    # Numbering the items of a dataset sorts all of them, so only a limit pays for it.
+    place = "0" if limit is None else f"row_number() OVER (PARTITION BY {_DATASET} ORDER BY l.position)"
+    asked = "false" if retry_quarantined else "true"
+    con.execute(f"""
+        CREATE OR REPLACE TABLE state AS
+        SELECT l.id, l.version, l.position, w.part, l.place, l.metadata_hash,
+               w.error IS NOT NULL AS bad,
+               g.version IS NULL AS absent, coalesce(g.doubt, false) AS doubt,
+               g.version IS DISTINCT FROM l.version AS other_version,
+               l.unfit OR g.metadata_hash IS DISTINCT FROM l.metadata_hash AS other_metadata,
+               l.unfit OR r.id IS NOT NULL AND {asked} AND (
+                   g.version IS DISTINCT FROM l.version OR g.metadata_hash IS DISTINCT FROM l.metadata_hash OR g.doubt
+               ) AS refused
+        FROM (SELECT * EXCLUDE (uri), {place} AS place FROM ({hashed}) l) l
+        LEFT JOIN winner w ON w.id = l.id AND w.version = l.version
+        LEFT JOIN ledger g ON g.id = l.id
+        LEFT JOIN (SELECT DISTINCT id, version, metadata_hash FROM rejected) r
+               ON r.id = l.id AND r.version = l.version AND r.metadata_hash = l.metadata_hash
+    """)
+
+
+def _has_errors(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the listing says which items have unfit metadata; those of earlier versions don't."""
+    return "error" in con.sql("SELECT * FROM listing LIMIT 0").columns
 
 
 _DATASET = "regexp_extract(l.uri, '^torchvision://[^/]+/')"
@@ -132,20 +157,17 @@ def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
                count(*) FILTER (bad), count(*) FILTER (refused AND NOT bad)
         FROM state
     """).fetchall()
-    gone = _count(con, "ledger ANTI JOIN listing USING (id) WHERE version IS NOT NULL")
-    lost = _count(
-        con, "state WHERE NOT absent AND (bad AND other_version OR refused AND (other_version OR other_metadata))"
-    )
     return PlanCounts(
         listed=listed,
         new=new,
         changed=changed,
         relabelled=relabelled,
         unchanged=unchanged,
-        deleted=gone,
-        leaving=gone + lost,
+        deleted=_count(con, "leaving WHERE deleted"),
+        leaving=_count(con, "leaving"),
         quarantined=bad,
         rejected=refused,
+        awaited=_count(con, "state WHERE part IS NULL"),
         to_embed=_count(con, "to_embed"),
         to_upsert=_count(con, "to_upsert"),
         to_delete=_count(con, "to_delete"),

@@ -78,8 +78,7 @@ def search(corpus: Corpus, query: Query) -> Answer:
         raise ConfigError(f"give exactly one of --image, --text and --id, not {' and '.join(given) or 'none'}")
     if query.grid is not None:
         check_grid(Path(query.grid))
-    entry = live_entry(corpus)
-    index = corpus.open_index(entry)
+    index = corpus.open_index(searched_entry(corpus))
     if query.id is not None:
         query = replace(query, id=_held_id(corpus, index, query.id))
     vector, picture = _vector(corpus, index, query)
@@ -97,11 +96,16 @@ def _held_id(corpus: Corpus, index: Index, name: str) -> str:
     return next((id for id in possible if id in held), name)
 
 
-def live_entry(corpus: Corpus) -> IndexEntry:
-    """The live index. Raises ConfigError before the first verified run, IndexMismatchError for another model's."""
+def searched_entry(corpus: Corpus) -> IndexEntry:
+    """The live index; while none is live, the one that the config names, as far as limited runs have filled it.
+
+    Raises ConfigError before the first run, IndexMismatchError for another model's.
+    """
     entry = corpus.alias()[0].live
     if entry is None:
-        raise ConfigError(f"corpus {corpus.config.corpus} has no live index yet; `pinery run` makes one")
+        if corpus.current_listing() is None or corpus.open_index(corpus.entry).describe() is None:
+            raise ConfigError(f"corpus {corpus.config.corpus} has no live index yet; `pinery run` makes one")
+        entry = corpus.entry
     if entry.kind != corpus.config.index.kind:
         raise IndexMismatchError(
             f"the live index of corpus {corpus.config.corpus} is {entry.kind}:{entry.name}; the config's index.kind is"

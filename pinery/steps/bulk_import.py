@@ -97,7 +97,6 @@ def _finish(run: Run, records: ImportRecords, record: ImportRecord) -> int:
         raise _given_up(run, records, record, reason)
     entered = _enter(run, records, record, completed=True)
     run.imported += entered
-    run.acknowledged += entered
     run.check()
     records.write(replace(record, state="entered"))
     _close(run, records, replace(record, state="done"))

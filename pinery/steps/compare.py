@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pinery.checkpoint.parquet import TableWriter, read_rows, stream
+from pinery.checkpoint.parquet import TableWriter, stream
 from pinery.duckdb_files import scan, write
 from pinery.errors import ConfigError, RefusedError
 from pinery.planning.guards import judge_deletes
@@ -58,8 +58,10 @@ class Comparison:
     """Other metadata than the listing's."""
     checked: int
     """Rows whose vector and metadata were fetched and compared."""
+    awaited: int
+    """Listed in a version that was not embedded yet: what the index holds of them stays, however old."""
     rounded: int
-    """Of these, vectors that differ by rounding alone: within 1e-6 relative, but not equal as float32."""
+    """Of those compared, vectors that differ by rounding alone: within 1e-6 relative, but not equal as float32."""
     differences: Path | None = None
     """A local Parquet file of ids and what is wrong with each, where anything is."""
 
@@ -93,12 +95,15 @@ def compare(run: Run, listing: Path, full: bool) -> Comparison:
         _define_differences(con)
         checked, rounded = _compare_values(run, con, _work(run, con, full))
         counts = dict(con.execute("SELECT difference, count(*) FROM difference GROUP BY difference").fetchall())
-        [(expected,)] = con.execute("SELECT count(*) FROM expected").fetchall()
+        [(expected, awaited)] = con.execute("""
+            SELECT (SELECT count(*) FROM expected), (SELECT count(*) FROM state WHERE part IS NULL)
+        """).fetchall()
         result = Comparison(
             expected=expected,
             held=pq.read_metadata(held).num_rows,
             **{kind: counts.get(kind, 0) for kind in KINDS},
             checked=checked,
+            awaited=awaited,
             rounded=rounded,
         )
         if not result.different:
@@ -147,11 +152,15 @@ def list_held(run: Run) -> Path:
 
 
 def _define_differences(con: duckdb.DuckDBPyConnection) -> None:
+    # What the ledger knows of an item that is awaited may stay; what was being written of it need not be there.
     con.execute("""
         CREATE VIEW expected AS SELECT * FROM state WHERE part IS NOT NULL AND NOT bad AND NOT refused;
+        CREATE VIEW waiting AS SELECT * FROM state WHERE part IS NULL AND NOT refused AND (NOT absent OR doubt);
         CREATE TABLE difference (id VARCHAR, difference VARCHAR);
         INSERT INTO difference SELECT id, 'missing' FROM expected ANTI JOIN held USING (id);
-        INSERT INTO difference SELECT id, 'extra' FROM held ANTI JOIN expected USING (id);
+        INSERT INTO difference SELECT id, 'missing' FROM waiting ANTI JOIN held USING (id) WHERE NOT doubt;
+        INSERT INTO difference
+            SELECT id, 'extra' FROM held ANTI JOIN expected USING (id) ANTI JOIN waiting USING (id);
         INSERT INTO difference SELECT id, 'stale' FROM expected SEMI JOIN held USING (id)
             WHERE absent OR other_version OR other_metadata OR doubt
     """)
@@ -212,8 +221,7 @@ def _fetched(run: Run, work: tuple[Work, ...]) -> Iterator[tuple[pa.RecordBatch,
 
     with ThreadPoolExecutor(index.max_concurrency, thread_name_prefix="compare") as pool:
         for one in work:
-            wanted = read_rows(one.path, one.start, one.stop)
-            for batch in live_rows(run.corpus.checkpoint, one.part, wanted):
+            for batch in live_rows(run.corpus.checkpoint, one):
                 slices = [batch.slice(start, size) for start in range(0, batch.num_rows, size)]
                 yield from zip(slices, pool.map(fetch, slices), strict=True)
 

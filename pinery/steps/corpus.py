@@ -80,9 +80,10 @@ class Corpus:
         """The alias of this corpus and its tag."""
         return read_alias(self.store, self.paths.alias)
 
-    def refuse_another_model(self) -> None:
-        """Raise RefusedError where the live index was filled with another model than the config's."""
-        live = self.alias()[0].live
+    def refuse_another_model(self) -> tuple[Alias, str | None]:
+        """The alias and its tag; RefusedError where the live index was filled with another model than the config's."""
+        alias, tag = self.alias()
+        live = alias.live
         if live is not None and live.card.key != self.card.key:
             raise RefusedError(
                 f"the live index {live.name} of corpus {self.config.corpus} holds vectors of {live.card.name}"
@@ -90,6 +91,7 @@ class Corpus:
                 " Vectors of two models are never mixed: filling a fresh index with another model is a backfill"
                 " (`pinery backfill`); until this version has it, give the new model a `corpus` of its own"
             )
+        return alias, tag
 
     @property
     def index_name(self) -> str:

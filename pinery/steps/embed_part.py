@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
 import pyarrow.parquet as pq
 
@@ -15,20 +17,23 @@ from pinery.errors import (
     BadImageError,
     ItemDeniedError,
     MovedError,
+    NothingLiveError,
     RefusedError,
     StoppedError,
     TerminalError,
 )
 from pinery.planning.guards import too_many_quarantined
+from pinery.planning.plan import PlanCounts
 from pinery.records import PartReport
 from pinery.steps.lanes import Lanes
-from pinery.steps.make_part import Batch, Order
+from pinery.steps.make_part import MAX_EXAMPLES, Batch, Order
 from pinery.steps.make_plan import Work
 from pinery.steps.run import Run
 
 TELLING = 10
 TRIED = 16
 """Items, spread over the listing, that are tried where access to some is denied."""
+SHOWN_EXAMPLES = 3
 
 _one_at_a_time = threading.Lock()
 """What lanes share in their run: its counts, and the refreshing of what is known."""
@@ -61,19 +66,49 @@ def embed_part(run: Run, work: Work, lanes: Lanes) -> PartReport:
     with _one_at_a_time:
         run.attempted += made.rows
         run.quarantined += made.quarantined
+        run.moved += made.moved
     return replace(made, seconds={name: value / lanes.count for name, value in made.seconds.items()})
 
 
 def refuse_nothing_but_failures(run: Run, live_before: int) -> None:
-    """Raise TerminalError where every attempted item failed, and that says something is wrong with more than them.
+    """Raise where every attempted item failed or moved, and that says something is wrong with more than them.
 
-    It does with ten attempts or more, or where nothing else of the corpus is in the index (`live_before` rows).
+    It does where all moved (TerminalError: they are listed anew), with ten attempts or more, and where nothing else of
+    the corpus is in the index, which had `live_before` rows (NothingLiveError).
     """
-    if run.attempted and run.attempted == run.quarantined and (run.attempted >= TELLING or not live_before):
+    tried = run.attempted + run.moved
+    if not tried or run.attempted > run.quarantined:
+        return
+    if run.moved == tried:
         raise TerminalError(
-            f"all {run.attempted} images that this run tried to embed were quarantined; `pinery status` lists the"
-            " reasons. Nothing was deleted. Once the cause is mended, run again with --retry-quarantined"
+            f"all {tried} images that this run tried to embed had changed or vanished since they were listed. Nothing"
+            " was deleted, and what the index holds of them stays until they are listed as they are. Is the source"
+            " complete, and is it at rest?"
         )
+    if tried >= TELLING or not live_before:
+        moved = f", and {run.moved} had changed or vanished since they were listed" if run.moved else ""
+        share = f"{run.quarantined} of {tried}" if moved else f"all {tried}"
+        raise NothingLiveError(
+            f"{share} images that this run tried to embed were quarantined{moved}: {_named(run.examples)}. Nothing was deleted. Later runs leave the quarantined ones"
+            " out, and `pinery status` lists them; once the cause is mended, --retry-quarantined tries them again"
+        )
+
+
+def refuse_an_empty_index(run: Run, counts: PlanCounts) -> None:
+    """Raise NothingLiveError where the index holds nothing of what is listed, whichever run found out why."""
+    if counts.held or counts.doubtful:
+        return
+    raise NothingLiveError(
+        f"none of the {counts.listed} listed images of corpus {run.corpus.config.corpus} is in index"
+        f" {run.corpus.index_name}: {counts.quarantined} are quarantined, {counts.rejected} rejected and"
+        f" {counts.awaited} not embedded. `pinery status` lists them with reasons; once the cause is mended, `pinery run"
+        " --retry-quarantined` tries them again"
+    )
+
+
+def _named(examples: Mapping[str, str]) -> str:
+    """A few items with their reasons, as text."""
+    return "; ".join(f"{id}: {reason}" for id, reason in islice(examples.items(), SHOWN_EXAMPLES))
 
 
 def refuse_denied_to_all(run: Run, work: Work, why: str) -> None:
@@ -114,6 +149,8 @@ class _Watch:
         self._moved += batch.moved
         self._quarantined += batch.quarantined
         self._reasons.update(batch.reasons)
+        room = MAX_EXAMPLES - len(self._run.examples)
+        self._run.examples |= dict(islice(batch.examples.items(), max(0, room)))
         self._run.advance("embed", batch.items)
         if batch.denied and len(batch.denied) + batch.moved == batch.items and not self._others_read:
             refuse_denied_to_all(self._run, self._work, batch.denied[0])
@@ -131,6 +168,7 @@ class _Watch:
             most, times = self._reasons.most_common(1)[0] if self._reasons else ("", 0)
             raise RefusedError(
                 f"{quarantined} of {attempted} images could not be embedded, over the quarantine_guard of"
-                f" {run.settings.quarantine_guard:.0%}; most often ({times} times): {most}. The part in work was not"
-                " published. If the images really are that bad, raise run.quarantine_guard"
+                f" {run.settings.quarantine_guard:.0%}; most often ({times} times): {most}. For example"
+                f" {_named(run.examples)}. The part in work was not published, and `pinery status` lists more of them. If"
+                " the images really are that bad, raise run.quarantine_guard"
             )

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinery.checkpoint.imports import ImportRecord, ImportRecords
-from pinery.checkpoint.parquet import TableWriter, read_rows, vector_row_group
+from pinery.checkpoint.parquet import TableWriter, vector_row_group
 from pinery.duckdb_files import scan
 from pinery.indexes.protocol import ROWS_SCHEMA
 from pinery.planning.plan import define_plan
@@ -60,7 +60,7 @@ def _define_distinct(run: Run, con: duckdb.DuckDBPyConnection, work: tuple[Work,
     path = run.scratch / "hashes.parquet"
     with TableWriter(path, HASHES_SCHEMA) as writer:
         for one in work:
-            for batch in live_rows(run.corpus.checkpoint, one.part, read_rows(one.path, one.start, one.stop)):
+            for batch in live_rows(run.corpus.checkpoint, one):
                 writer.append(pa.record_batch([batch["id"], _hashes(batch["values"])], schema=HASHES_SCHEMA))
                 run.advance("export", 0)
     scan(con, path, row_number=True).create_view("hashes")
@@ -84,9 +84,9 @@ def _publish_manifest(run: Run, con: duckdb.DuckDBPyConnection, records: ImportR
 
 
 def _publish_part(run: Run, work: Work, folder: str) -> None:
-    path, checkpoint = run.scratch / f"export-{work.part}.parquet", run.corpus.checkpoint
+    path = run.scratch / f"export-{work.part}.parquet"
     with TableWriter(path, ROWS_SCHEMA, vector_row_group(run.corpus.card.dimension)) as writer:
-        for batch in live_rows(checkpoint, work.part, read_rows(work.path, work.start, work.stop)):
+        for batch in live_rows(run.corpus.checkpoint, work):
             nothing = pc.is_in(batch["metadata"], NO_METADATA)
             metadata = pc.if_else(nothing, pa.scalar(None, pa.string()), batch["metadata"])
             writer.append(pa.record_batch([batch["id"], batch["values"], metadata], schema=ROWS_SCHEMA))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pinery.checkpoint.listings import write_listing
-from pinery.errors import TerminalError
+from pinery.errors import EmptyListingError
 from pinery.sources.selection import told
 from pinery.steps.run import Run
 
@@ -13,7 +13,7 @@ from pinery.steps.run import Run
 def list_items(run: Run) -> Path:
     """Write the listing (LISTING_SCHEMA, in the source's order) into the run's scratch folder.
 
-    Raises TerminalError for an empty listing, and what the source raises.
+    Raises EmptyListingError, and what the source raises.
     """
 
     def progress(items: int) -> None:
@@ -28,10 +28,7 @@ def list_items(run: Run) -> Path:
     run.left_out, run.remarks = dict(source.left_out), source.remarks()
     left_out = told(run.left_out)
     if rows == 0:
-        raise TerminalError(
-            f"the source of corpus {run.corpus.config.corpus} lists no image{f' ({left_out})' if left_out else ''};"
-            " nothing was changed. Check the path or prefix in the config's `source`"
-        )
+        raise EmptyListingError(run.corpus.config.corpus, left_out)
     for line in filter(None, (left_out, *run.remarks)):
         run.note(line)
     return path

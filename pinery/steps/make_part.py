@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pinery.models.runner import Runner
 
 MAX_REASONS = 20
+MAX_EXAMPLES = 20
 MAX_REASON = 120
 DENIED = "no access"
 """How the reason of an item begins that may not be read."""
@@ -60,6 +61,8 @@ class Batch:
     quarantined: int
     reasons: Mapping[str, int]
     """Quarantine reasons and how often each was met."""
+    examples: Mapping[str, str]
+    """Some of the quarantined items, by id, with their reasons."""
     denied: tuple[str, ...] = ()
     """The reasons of those that access is denied to."""
 
@@ -116,7 +119,7 @@ def make_part(
     `watch` raises.
     """
     table = read_rows(order.items, order.start, order.stop)
-    uris, versions = table["uri"], table["version"]
+    ids, uris, versions = table["id"], table["uri"], table["version"]
     tally: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     seconds: dict[str, float] = {}
@@ -151,8 +154,10 @@ def make_part(
             why = Counter(outcome.error[:MAX_REASON] for outcome in kept if outcome.error)
             tally.update(kinds)
             reasons.update(why)
+            bad = [outcome for outcome in kept if outcome.error][:MAX_EXAMPLES]
+            examples = {ids[one.position].as_py(): one.error or "" for one in bad}
             denied = [error for outcome in kept if (error := outcome.error or "").startswith(DENIED)]
-            watch.told(Batch(len(batch), kinds["moved"], kinds["quarantined"], dict(why), tuple(denied)))
+            watch.told(Batch(len(batch), kinds["moved"], kinds["quarantined"], dict(why), examples, tuple(denied)))
     return PartReport(
         part=order.part,
         rows=writer.rows,

@@ -12,17 +12,16 @@ from pinery.checkpoint.listings import write_listing
 from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import state_id
 from pinery.config import PineconeSettings
-from pinery.errors import ConfigError
+from pinery.errors import EmptyListingError
 from pinery.indexes.engine import ask
 from pinery.planning.cost import METADATA_BYTES, upsert_write_units, write_unit_dollars
-from pinery.planning.guards import judge_plan
 from pinery.planning.loading import estimate_load
 from pinery.planning.plan import PlanCounts
 from pinery.records import ModelCard
 from pinery.sources.selection import told
 from pinery.steps.corpus import Corpus
 from pinery.steps.find_index import open_ledger, refuse_foreign
-from pinery.steps.make_plan import PlanOptions, count_only
+from pinery.steps.make_plan import PlanOptions, foresee
 from pinery.steps.marks import why_behind
 from pinery.steps.stored import last_report, undisturbed
 
@@ -33,10 +32,10 @@ NEVER_WRITTEN = 1 << 30
 def preview(corpus: Corpus, limit: int | None) -> dict[str, Any]:
     """List the corpus and count what `run` would do, with an estimate of time and, for Pinecone, of write units.
 
-    Raises ConfigError for an empty listing and what listing raises.
+    Raises EmptyListingError, and what listing raises.
     """
     card = None if state_id(corpus.store, create=False) is None else corpus.stored_card()
-    counts = _counts(corpus, card, limit)
+    counts, refused = _foreseen(corpus, card, PlanOptions(limit=limit))
     return {
         "corpus": corpus.config.corpus,
         "model_key": card.key if card else None,
@@ -52,14 +51,14 @@ def preview(corpus: Corpus, limit: int | None) -> dict[str, Any]:
         "to_embed": counts.to_embed,
         "to_upsert": counts.to_embed + counts.to_upsert,
         "limited": limit,
-        "refused": [*_behind(corpus, card), *([] if limit is not None else _refusals(corpus, counts))],
+        "refused": [*_behind(corpus, card), *refused],
         "left_out": dict(corpus.source.left_out),
         "remarks": corpus.source.remarks(),
         "estimate": _estimate(corpus, card, counts),
     }
 
 
-def _counts(corpus: Corpus, card: ModelCard | None, limit: int | None) -> PlanCounts:
+def _foreseen(corpus: Corpus, card: ModelCard | None, options: PlanOptions) -> tuple[PlanCounts, list[str]]:
     ledger: Ledger | None = None
     checkpoint: Checkpoint | None = None
     if card is not None:
@@ -75,12 +74,8 @@ def _counts(corpus: Corpus, card: ModelCard | None, limit: int | None) -> PlanCo
         corpus.source.check()
         listing = folder / "listing.parquet"
         if write_listing(corpus.source.list_items(), listing, lambda _: None) == 0:
-            left_out = told(corpus.source.left_out)
-            raise ConfigError(
-                f"the source of corpus {corpus.config.corpus} lists no image{f' ({left_out})' if left_out else ''};"
-                " check the config's `source`"
-            )
-        return undisturbed(lambda: count_only(folder, listing, checkpoint, ledger, PlanOptions(limit=limit)))
+            raise EmptyListingError(corpus.config.corpus, told(corpus.source.left_out))
+        return undisturbed(lambda: foresee(folder, listing, checkpoint, ledger, options, corpus))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -88,17 +83,6 @@ def _counts(corpus: Corpus, card: ModelCard | None, limit: int | None) -> PlanCo
 def _behind(corpus: Corpus, card: ModelCard | None) -> list[str]:
     why = "" if card is None else why_behind(corpus, ask(corpus.index.read_mark, f"index {corpus.index_name}"))
     return [why] if why else []
-
-
-def _refusals(corpus: Corpus, counts: PlanCounts) -> list[str]:
-    guards = corpus.config.run
-    return judge_plan(
-        counts,
-        delete_guard=guards.delete_guard,
-        change_guard=guards.change_guard,
-        allow_deletes=False,
-        allow_changes=False,
-    )
 
 
 def _estimate(corpus: Corpus, card: ModelCard | None, counts: PlanCounts) -> dict[str, float | int | None]:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pinery.addresses import without_secrets
-from pinery.checkpoint.alias import write_alias
 from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.root import OF_RUN, only
 from pinery.checkpoint.store import Store
@@ -17,6 +16,7 @@ from pinery.errors import LeaseLostError, PineryError, RefusedError, StoppedErro
 from pinery.planning.plan import PlanCounts, fold_ledger, snapshot_rows
 from pinery.records import LEDGER_SCHEMA, PartReport, UpsertReport
 from pinery.steps.compare import Comparison
+from pinery.steps.live import go_live_now, retired
 from pinery.steps.make_plan import Plan
 from pinery.steps.run import Run
 from pinery.steps.tables import connect
@@ -54,7 +54,7 @@ def reported(run: Run) -> Iterator[dict[str, Any]]:
 
 
 def add_plan(run: Run, report: dict[str, Any], plan: Plan, limit: int | None) -> None:
-    """Add the plan's counts and its listing, which is the current one from now on."""
+    """Add the plan's counts and its listing, which is the current one from now on: all of it passed the guards."""
     names = ("listed", "new", "changed", "relabelled", "unchanged")
     report |= {"left_out": run.left_out, "remarks": run.remarks}
     report |= {"listing": plan.listing, "limited": limit} | {name: getattr(plan.counts, name) for name in names}
@@ -72,10 +72,12 @@ def close_report(
 ) -> dict[str, Any]:
     """Publish the finished report and tidy up; return the report.
 
-    The verified index goes live if there is no live one, or if it may (`go_live`).
+    The verified index goes live if it may take the place of another (`go_live`), or if none is live and nothing is left
+    to embed; never with a limit. Raises RefusedError where another index went live since the run began.
     """
-    if go_live or run.corpus.alias()[0].live is None:
-        _make_live(run)
+    limited = report["limited"] is not None
+    if not limited and (go_live or (run.alias.live is None and not counts.awaited)):
+        go_live_now(run)
     compact_ledger(run)
     embedded, reused = sum(part.embedded for part in parts), sum(part.reused for part in parts)
     stages = _stage_seconds(run, parts, upserts)
@@ -87,14 +89,15 @@ def close_report(
         "state": "done",
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "deleted": deleted,
-        "moved": sum(part.moved for part in parts),
-        "attempted": run.attempted,
+        **_attempts(run),
+        "awaited": counts.awaited,
         "embedded": embedded,
         "reused": reused,
         "imported": run.imported,
         "upserted": sum(upsert.upserted for upsert in upserts),
         "quarantined": counts.quarantined,
         "rejected": counts.rejected,
+        "retired": retired(run.corpus),
         "parts": sum(1 for part in parts if part.rows),
         "seconds": stages,
         "images_per_second": round((embedded + reused) / stages["embed"], 1) if stages.get("embed") else 0.0,
@@ -168,13 +171,18 @@ def _fail(run: Run, report: dict[str, Any], error: BaseException) -> None:
     except LeaseLostError:
         return  # whoever has the lease now does the writing
     state, reason = end_of(error)
-    failed = report | {
-        "state": state,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "error": without_secrets(reason),
-        "seconds": {name: round(value, 2) for name, value in run.seconds.items()},
-        "verified": False,
-    }
+    failed = (
+        report
+        | _attempts(run)
+        | {
+            "state": state,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "error": without_secrets(reason),
+            "examples": [{"id": id, "reason": reason} for id, reason in run.examples.items()],
+            "seconds": {name: round(value, 2) for name, value in run.seconds.items()},
+            "verified": False,
+        }
+    )
     _write(run, failed)
     report |= failed | _known_not_indexed(run)  # for whoever tells of the run's end
 
@@ -200,12 +208,8 @@ def end_of(error: BaseException) -> tuple[str, str]:
     return "stopped", "stopped by SIGTERM" if type(error).__name__ in ("TerminationSignal", "Terminated") else "stopped"
 
 
-def _make_live(run: Run) -> None:
-    alias, tag = run.corpus.alias()
-    changed = alias.with_live(run.corpus.entry, datetime.now(UTC).isoformat(timespec="seconds"), run.name)
-    if changed != alias:
-        run.check()
-        write_alias(run.corpus.store, run.corpus.paths.alias, changed, tag)
+def _attempts(run: Run) -> dict[str, int]:
+    return {"attempted": run.attempted, "moved": run.moved}
 
 
 def _stage_seconds(run: Run, parts: Sequence[PartReport], upserts: Sequence[UpsertReport]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
@@ -26,6 +26,9 @@ from pinery.errors import NoRoomError, PineryError, RefusedError, StoppedError, 
 from pinery.models.protocol import Model
 from pinery.records import Identity
 from pinery.steps.corpus import Corpus
+
+if TYPE_CHECKING:
+    from pinery.steps.make_plan import Work
 
 STALL_CHECKS = 20
 STALL_GRACE = 60.0
@@ -66,7 +69,11 @@ class Run:
         self.started = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
         self.attempted = 0
+        """Items of which a verdict or a vector was published."""
         self.quarantined = 0
+        self.moved = 0
+        self.examples: dict[str, str] = {}
+        """Why some of the items could not be embedded, by id; also where nothing of their part was published."""
         self.imported = 0
         self.left_out: dict[str, int] = {}
         """What the listing left out, by kind."""
@@ -76,9 +83,14 @@ class Run:
         self.ledger: Ledger | None = None
         self.held_back: list[pa.Table] = []
         """Rows (REJECTED_SCHEMA) that the index refused before it took any of this run's."""
-        self.acknowledged = 0
         self.not_indexed: dict[str, dict[str, int]] | None = None
         """Why items of the corpus are not in the index, once that is known: by kind, how many for each reason."""
+        self.probe: Work | None = None
+        """A row that the index held as it should be when the run was planned; None where there was none."""
+        self.witness: pa.RecordBatch | None = None
+        """A row (ROWS_SCHEMA) that the index acknowledged in this run."""
+        self.alias, self.alias_tag = corpus.refuse_another_model()
+        """What was live when the run began: it goes live in the place of that, or not at all."""
         self.settings = corpus.config.run
         self._progress = progress
         self._stopped = threading.Event()

@@ -15,12 +15,14 @@ from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import state_id
 from pinery.planning.plan import define_plan
 from pinery.steps.corpus import Corpus
+from pinery.steps.live import retired
 from pinery.steps.marks import read_recorded
 from pinery.steps.stored import current_listing, last_report, undisturbed
 from pinery.steps.tables import connect, define_tables
 
 NOTHING_LEFT = {"embed": 0, "upsert": 0, "delete": 0}
 """What the next run has to do with the current listing: items to embed, rows to upsert and to delete."""
+NO_ROWS: dict[str, Any] = {"held": 0, "awaited": 0, "quarantined": [], "rejected": [], "left": NOTHING_LEFT}
 
 
 def status(corpus: Corpus) -> dict[str, Any]:
@@ -31,8 +33,7 @@ def status(corpus: Corpus) -> dict[str, Any]:
     card = None if state_id(corpus.store, create=False) is None else corpus.stored_card()
     if card is None:
         return {"corpus": corpus.config.corpus, "state": corpus.store.root, "last_run": None, "live": None,
-                "running": None, "quarantined": [], "rejected": [], "parts": 0, "held": 0,
-                "left": NOTHING_LEFT}  # fmt: skip
+                "retired": [], "running": None, "parts": 0} | NO_ROWS  # fmt: skip
     alias, _ = corpus.alias()
     holder = read_holder(corpus.store, corpus.paths.lease(card.key))
     report = last_report(corpus)
@@ -47,6 +48,7 @@ def status(corpus: Corpus) -> dict[str, Any]:
         "model_key": card.key,
         "live": None if alias.live is None else {"kind": alias.live.kind, "index": alias.live.name,
                                                  "namespace": alias.live.namespace},
+        "retired": retired(corpus),
         "running": running,
         "last_run": report,
         "parts": len(checkpoint.names()),
@@ -56,7 +58,7 @@ def status(corpus: Corpus) -> dict[str, Any]:
 
 def _rows(corpus: Corpus, checkpoint: Checkpoint) -> dict[str, Any]:
     if corpus.current_listing() is None:
-        return {"held": 0, "quarantined": [], "rejected": [], "left": NOTHING_LEFT}
+        return NO_ROWS
     recorded = read_recorded(corpus)
     ledger = Ledger(corpus.store, corpus.index_paths, 0, recorded.first_epoch) if recorded else None
     scratch = Path(tempfile.mkdtemp(prefix="pinery-status-"))
@@ -64,20 +66,23 @@ def _rows(corpus: Corpus, checkpoint: Checkpoint) -> dict[str, Any]:
         with connect(scratch) as con:
             define_tables(con, current_listing(corpus), checkpoint, ledger)
             define_plan(con, limit=None, retry_quarantined=False)
-            [(held,)] = con.execute("SELECT count(*) FROM ledger").fetchall()
+            [(held, awaited)] = con.execute("""
+                SELECT (SELECT count(*) FROM ledger), (SELECT count(*) FROM state WHERE part IS NULL)
+            """).fetchall()
             bad = con.sql(
                 "SELECT id, uri, error AS reason FROM desired WHERE error IS NOT NULL ORDER BY position"
             ).to_arrow_table()
             refused = con.sql("""
-                SELECT s.id, l.uri, any_value(r.reason) AS reason
-                FROM state s JOIN listing l USING (position) JOIN rejected r
+                SELECT d.id, d.uri, coalesce(any_value(d.unfit), any_value(r.reason)) AS reason
+                FROM state s JOIN desired d USING (position) LEFT JOIN rejected r
                      ON r.id = s.id AND r.version = s.version AND r.metadata_hash = s.metadata_hash
-                WHERE s.refused GROUP BY s.id, l.uri ORDER BY s.id
+                WHERE s.refused GROUP BY d.id, d.uri ORDER BY d.id
             """).to_arrow_table()
             left = {name: _count(con, f"to_{name}") for name in NOTHING_LEFT}
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return {"held": held, "quarantined": bad.to_pylist(), "rejected": refused.to_pylist(), "left": left}
+    rows = {"quarantined": bad.to_pylist(), "rejected": refused.to_pylist()}
+    return {"held": held, "awaited": awaited, "left": left} | rows
 
 
 def _count(con: duckdb.DuckDBPyConnection, rows: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 
 from pinery.checkpoint.ledger import OpenEntry
 from pinery.checkpoint.parquet import read_rows
-from pinery.errors import TerminalError
+from pinery.errors import RequestTooLargeError, RowsRefusedError, TerminalError, TransientError
 from pinery.indexes.engine import Settled, upsert_rows
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA, UpsertReport
 from pinery.steps.live_rows import gathered, live_rows, with_vectors
@@ -21,54 +22,72 @@ from pinery.steps.run import Run
 
 __all__ = ["judge_rejected", "outlast", "patience", "upsert_part"]
 
-TELLING = 10
-
 
 def upsert_part(run: Run, work: Work) -> UpsertReport:
     """Upsert the vectors that `work.part` holds for the rows of `work`, with the metadata of the listing.
 
     Rows without a vector there (quarantined, moved) are passed over. The ledger is never further behind the index than
-    the requests that may be in flight at once. Raises what the upsert engine raises; rows acknowledged until then are
-    in the ledger.
+    the requests that may be in flight at once. A row counts as rejected once the index has refused it twice, and has
+    taken a row that it holds in between. Raises what the upsert engine raises, and TransientError where the index
+    takes no row at all; rows acknowledged until then are in the ledger.
     """
     began = time.monotonic()
-    index, checkpoint = run.corpus.index, run.corpus.checkpoint
+    checkpoint = run.corpus.checkpoint
     wanted = with_vectors(checkpoint, work.part, read_rows(work.path, work.start, work.stop))
     claim_index(run)
+    sending = _Sending(run, wanted)
+    sending.send(live_rows(checkpoint, work))
+    if sending.refused and _takes_rows(run, sending.reason):
+        _record_rejected(run)
+        again, sending.refused = sending.refused, []
+        run.advance("upsert", -len(again))
+        sending.send(again)
     with run.writing():
-        entry = run.open_ledger.open_entry(wanted["id"], run.scratch)
-    settled: list[Settled] = []
-    upserted = rejected = 0
-    try:
-        rows = gathered(live_rows(checkpoint, work.part, wanted), index.max_request_rows, index.max_request_bytes)
-        for one in upsert_rows(index, rows, patience(run)):
-            settled.append(one)
-            upserted += one.rows.num_rows - len(one.refused)
-            rejected += len(one.refused)
-            run.advance("upsert", one.rows.num_rows)
-            if len(settled) >= index.max_concurrency:
-                _enter(run, entry, wanted, settled)
-    finally:
-        _enter(run, entry, wanted, settled)
-    with run.writing():
-        entry.close()
-    return UpsertReport(upserted, rejected, time.monotonic() - began)
+        if sending.refused:
+            run.held_back.append(sending.rejected())
+            if run.witness is not None:
+                _record_rejected(run)
+        sending.entry.close()
+    return UpsertReport(sending.upserted, len(sending.refused), time.monotonic() - began)
 
 
-def judge_rejected(run: Run, live_before: int) -> None:
-    """Record the rows that the index refused, unless it refused everything that this run sent.
+def judge_rejected(run: Run) -> None:
+    """Record the rows that the index refused before it took any of this run's, if it takes a row by now.
 
-    Then raises TerminalError where that were ten rows or more, or where nothing else of the corpus is in the index
-    (`live_before` rows): the rows are not what is wrong, and the next run sends them again.
+    Raises TerminalError where there is none to try: then the rows are not known to be what is wrong, and the next run
+    sends them again.
     """
-    held_back = sum(rows.num_rows for rows in run.held_back)
-    if held_back and (held_back >= TELLING or not live_before):
-        words = run.held_back[0]["reason"][0].as_py()
+    if not run.held_back:
+        return
+    words = str(run.held_back[0]["reason"][0].as_py())
+    if not _takes_rows(run, words):
+        rows = sum(rows.num_rows for rows in run.held_back)
         raise TerminalError(
-            f"index {run.corpus.index_name} refused all {held_back} rows of this run, the first with: {words}. Nothing"
+            f"index {run.corpus.index_name} refused all {rows} rows of this run, the first with: {words}. Nothing"
             " is recorded of them: once the cause is mended, the same command sends them again"
         )
     _record_rejected(run)
+
+
+def _takes_rows(run: Run, words: str) -> bool:
+    """Whether the index takes a row that it has as it should be; False where it has none.
+
+    Raises TransientError where it refuses that one too: then it is the index, and not the rows that it refused.
+    """
+    index = run.corpus.index
+    row = run.witness
+    if row is None and run.probe is not None:
+        row = next(live_rows(run.corpus.checkpoint, run.probe), None)
+    if row is None:
+        return False
+    try:
+        outlast(run, lambda: index.upsert(row))
+    except (RowsRefusedError, RequestTooLargeError) as error:
+        raise TransientError(
+            f"index {index.name} refuses rows ({words}), and a row that it holds as well ({error}): it is the index,"
+            " and not the rows. None of them is recorded as rejected, and nothing was deleted"
+        ) from error
+    return True
 
 
 def _record_rejected(run: Run) -> None:
@@ -78,30 +97,64 @@ def _record_rejected(run: Run) -> None:
         run.held_back.clear()
 
 
-def _enter(run: Run, entry: OpenEntry, wanted: pa.Table, settled: list[Settled]) -> None:
-    """Enter what was settled, in the ledger or among the rejected, and forget it."""
-    if settled:
-        with run.lease.writing():
-            _enter_settled(run, entry, wanted, settled)
+class _Sending:
+    """The rows of one part on their way: what is acknowledged is entered, what is refused is kept."""
 
+    def __init__(self, run: Run, wanted: pa.Table) -> None:
+        self._run, self._wanted = run, wanted
+        self._ids: Any = wanted["id"].combine_chunks()
+        with run.writing():
+            self.entry: OpenEntry = run.open_ledger.open_entry(wanted["id"], run.scratch)
+        self.refused: list[pa.RecordBatch] = []
+        """One row each (ROWS_SCHEMA), as sent."""
+        self._reasons: dict[str, str] = {}
+        self.upserted = 0
 
-def _enter_settled(run: Run, entry: OpenEntry, wanted: pa.Table, settled: list[Settled]) -> None:
-    refused: dict[int, str] = {}
-    before = 0
-    for one in settled:
-        refused |= {before + at: reason for at, reason in one.refused.items()}
-        before += one.rows.num_rows
-    ids: Any = pa.concat_arrays([one.rows["id"] for one in settled])
-    rows = wanted.select(["id", "version", "metadata_hash"]).take(pc.index_in(ids, wanted["id"].combine_chunks()))
-    if refused:
-        reasons = pa.array(list(refused.values()), pa.string())
-        bad = rows.take(list(refused)).append_column("reason", reasons)
-        run.held_back.append(bad.select(REJECTED_SCHEMA.names))
-    run.acknowledged += before - len(refused)
-    if run.acknowledged:
-        _record_rejected(run)
-    good = pa.array([at not in refused for at in range(before)])
-    deleted = pa.array([False] * before)
-    entry.acknowledge(rows.append_column("deleted", deleted).select(LEDGER_SCHEMA.names).filter(good))
-    entry.enter()
-    settled.clear()
+    @property
+    def reason(self) -> str:
+        """The index's words on the first row that it refused."""
+        return self._reasons[str(self.refused[0]["id"][0].as_py())]
+
+    def send(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Upsert the batches, entering as many acknowledged rows at a time as may be in flight."""
+        run, index, settled = self._run, self._run.corpus.index, list[Settled]()
+        try:
+            rows = gathered(batches, index.max_request_rows, index.max_request_bytes)
+            for one in upsert_rows(index, rows, patience(run)):
+                settled.append(one)
+                run.advance("upsert", one.rows.num_rows)
+                if len(settled) >= index.max_concurrency:
+                    self._enter(settled)
+        finally:
+            self._enter(settled)
+
+    def rejected(self) -> pa.Table:
+        """What is refused, as REJECTED_SCHEMA."""
+        ids = pa.concat_arrays([row["id"] for row in self.refused])
+        reasons = pa.array([self._reasons[str(one)] for one in ids.to_pylist()], pa.string())
+        return self._rows(ids).append_column("reason", reasons).select(REJECTED_SCHEMA.names)
+
+    def _enter(self, settled: list[Settled]) -> None:
+        if not settled:
+            return
+        with self._run.lease.writing():
+            for one in settled:
+                self._take(one)
+            self.entry.enter()
+        settled.clear()
+
+    def _take(self, one: Settled) -> None:
+        run = self._run
+        good = one.rows.filter(pa.array([at not in one.refused for at in range(one.rows.num_rows)]))
+        for at, words in one.refused.items():
+            row = one.rows.take(pa.array([at]))  # a slice would keep the whole request in memory
+            self.refused.append(row)
+            self._reasons[str(row["id"][0].as_py())] = words
+        if good.num_rows:
+            deleted = pa.array([False] * good.num_rows)
+            self.entry.acknowledge(self._rows(good["id"]).append_column("deleted", deleted).select(LEDGER_SCHEMA.names))
+            run.witness = good.take(pa.array([0]))
+        self.upserted += good.num_rows
+
+    def _rows(self, ids: pa.Array[Any]) -> pa.Table:
+        return self._wanted.select(["id", "version", "metadata_hash"]).take(pc.index_in(ids, self._ids))

@@ -1,0 +1,61 @@
+"""Which rows would lose metadata that an index has: pure SQL over the tables of a plan and earlier listings.
+
+The ledger has only the hash of what was sent, so the names of the metadata come from the listing that it was sent from.
+Metadata itself is reduced to its names before anything is joined.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from pinery.planning.plan import HASHED
+
+SHOWN_NAMES = 3
+
+
+def find_relabelled(con: duckdb.DuckDBPyConnection) -> int:
+    """Define `relabelled`, the rows that would get other metadata than the index has; return how many there are."""
+    con.execute("""
+        CREATE OR REPLACE TABLE relabelled AS
+        SELECT s.id, s.position, g.metadata_hash FROM state s JOIN ledger g USING (id)
+        WHERE NOT s.absent AND s.other_metadata AND NOT s.bad AND NOT s.refused
+    """)
+    con.execute("CREATE OR REPLACE TABLE before (id VARCHAR, names VARCHAR[])")
+    return _count(con, "relabelled")
+
+
+def note_names(con: duckdb.DuckDBPyConnection, listing: str, exact: bool) -> bool:
+    """Enter in `before` which names the `relabelled` rows had in `listing`, a relation with id and metadata.
+
+    Only rows that have none yet, and with `exact` only those whose metadata was what the index has. Returns whether all
+    have theirs now.
+    """
+    same = "o.metadata_hash = r.metadata_hash" if exact else "true"
+    con.execute(f"""
+        INSERT INTO before
+        SELECT o.id, o.names
+        FROM (SELECT id, json_keys(metadata) AS names, {HASHED} AS metadata_hash FROM {listing}) o
+        JOIN relabelled r ON r.id = o.id AND {same} ANTI JOIN before ON before.id = o.id
+    """)
+    return _count(con, "before") == _count(con, "relabelled")
+
+
+def count_losing(con: duckdb.DuckDBPyConnection) -> tuple[int, list[str]]:
+    """How many rows have fewer names in the listing than before, and the names most often lost."""
+    con.execute("""
+        CREATE OR REPLACE TABLE losing AS
+        SELECT before.names AS before, now.names AS now
+        FROM (SELECT position, json_keys(metadata) AS names FROM listing) now
+        JOIN relabelled USING (position) JOIN before USING (id)
+        WHERE NOT list_has_all(now.names, before.names)
+    """)
+    names = con.execute(f"""
+        SELECT name FROM (SELECT unnest(before) AS name, now FROM losing) WHERE NOT list_contains(now, name)
+        GROUP BY name ORDER BY count(*) DESC, name LIMIT {SHOWN_NAMES}
+    """).fetchall()
+    return _count(con, "losing"), [name for (name,) in names]
+
+
+def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
+    [(count,)] = con.execute(f"SELECT count(*) FROM {table}").fetchall()
+    return int(count)
