@@ -27,6 +27,10 @@ class ConfigError(PineryError):
     exit_code = 2
 
 
+class BadMetadataError(ConfigError):
+    """The metadata of one item can't go into an index, which costs that item; the message is the reason."""
+
+
 class RefusedError(PineryError):
     """A guard or a held lease refused the run before it changed anything."""
 

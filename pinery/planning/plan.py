@@ -106,9 +106,7 @@ def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quar
 
 def _define_state(con: duckdb.DuckDBPyConnection, unfit: str, limit: int | None, retry_quarantined: bool) -> None:
     # Metadata is hashed before any join or sort, for rows of tens of kilobytes would not fit into one.
-    hashed = (
-        f"SELECT id, uri, version, position, {HASHED} AS metadata_hash, {unfit} IS NOT NULL AS unfit FROM listing l"
-    )
+    columns = f"id, uri, version, position, {HASHED} AS metadata_hash, {unfit} IS NOT NULL AS unfit"
     # Numbering the items of a dataset sorts all of them, so only a limit pays for it.
     place = "0" if limit is None else f"row_number() OVER (PARTITION BY {_DATASET} ORDER BY l.position)"
     asked = "false" if retry_quarantined else "true"
@@ -122,7 +120,7 @@ def _define_state(con: duckdb.DuckDBPyConnection, unfit: str, limit: int | None,
                l.unfit OR r.id IS NOT NULL AND {asked} AND (
                    g.version IS DISTINCT FROM l.version OR g.metadata_hash IS DISTINCT FROM l.metadata_hash OR g.doubt
                ) AS refused
-        FROM (SELECT * EXCLUDE (uri), {place} AS place FROM ({hashed}) l) l
+        FROM (SELECT * EXCLUDE (uri), {place} AS place FROM (SELECT {columns} FROM listing l) l) l
         LEFT JOIN winner w ON w.id = l.id AND w.version = l.version
         LEFT JOIN ledger g ON g.id = l.id
         LEFT JOIN (SELECT DISTINCT id, version, metadata_hash FROM rejected) r

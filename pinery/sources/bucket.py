@@ -78,7 +78,7 @@ class Bucket:
             yield
         except ClientError as error:
             if uri:
-                _check_moved(error, uri)
+                self._check_moved(error, uri)
             self._fail(error, item)
         except (BotoCoreError, BodyError) as error:
             self._fail(error, item)
@@ -102,6 +102,15 @@ class Bucket:
             raise ConfigError(f"{self._where}: `source.endpoint_url` must be http(s)://host[:port]") from None
         except BotoCoreError as error:
             self._fail(error)
+
+    def _check_moved(self, error: ClientError, uri: str) -> None:
+        status, code = _answer(error)
+        if code == "NoSuchBucket":  # it was there when it was listed, and says nothing of one object
+            raise TransientError(f"{self._where} went away while its objects were read") from None
+        if status == 412:
+            raise MovedError(f"{uri} changed since it was listed") from None
+        if status == 404:
+            raise MovedError(f"{uri} is no longer there") from None
 
     def _fail(self, error: ClientError | BotoCoreError | BodyError, item: str = "") -> NoReturn:
         # Only names and codes: texts of the SDK may hold URLs, and a URL may hold a password.
@@ -132,14 +141,6 @@ class Bucket:
         if status >= 500 or status in (408, 429) or code in _BUSY:
             raise TransientError(f"{self._where}: {said}") from None
         raise TerminalError(f"{self._where}: {said}") from None
-
-
-def _check_moved(error: ClientError, uri: str) -> None:
-    status, code = _answer(error)
-    if status == 412:
-        raise MovedError(f"{uri} changed since it was listed") from None
-    if status == 404 and code != "NoSuchBucket":
-        raise MovedError(f"{uri} is no longer there") from None
 
 
 def _answer(error: ClientError) -> tuple[int, str]:

@@ -64,5 +64,4 @@ class Lister:
                 yield self._item(one)
 
     def _item(self, found: Found) -> Item:
-        id, metadata = self._describe(found.key, found.known, found.uri)
-        return Item(id, found.uri, found.version, found.bytes, metadata)
+        return self._describe.item(found.key, found.uri, found.version, found.bytes, found.known)

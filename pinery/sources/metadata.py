@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from pinery.config import SourceBase
-from pinery.errors import ConfigError
+from pinery.errors import BadMetadataError, ConfigError
+from pinery.records import Item
 from pinery.sources.columns import MAX_INTEGER
 from pinery.sources.ids import item_id, plain, readable
 from pinery.sources.sidecar import Sidecar
@@ -56,7 +57,7 @@ class Describer:
         """The id and the metadata JSON of the item with `key`.
 
         What the key tells goes over what is `known` of the item, and the sidecar goes over both; the `uri` over all.
-        Raises ConfigError where the metadata can't go into an index.
+        Raises BadMetadataError where the metadata can't go into an index.
         """
         id = item_id(key, self._ids)
         self._items += 1
@@ -74,6 +75,14 @@ class Describer:
         if self._uri_key is not None:
             metadata[self._uri_key] = uri
         return id, clean(metadata, id)
+
+    def item(self, key: str, uri: str, version: str, size: int, known: Mapping[str, Any] | None = None) -> Item:
+        """The item with `key`, described as by a call; where its metadata can't go into an index, it says why."""
+        try:
+            id, metadata = self(key, known, uri)
+        except BadMetadataError as error:
+            return Item(item_id(key, self._ids), uri, version, size, "{}", str(error))
+        return Item(id, uri, version, size, metadata)
 
     def _row(self, sidecar: Sidecar, key: str, id: str) -> dict[str, Any] | None:
         name = readable(key)
@@ -115,25 +124,29 @@ def from_pattern(key: str, pattern: re.Pattern[str]) -> dict[str, str]:
 def clean(metadata: Mapping[str, Any], id: str = "") -> str:
     """`metadata` as canonical JSON text, sorted by name; nulls and NaN are left out, other lists become lists of text.
 
-    Raises ConfigError naming the column and the item `id` where a value or a name can't go into an index, or where
-    the JSON has more than 40,960 bytes.
+    Raises BadMetadataError naming the column and the item `id` where a value can't go into an index, or where the JSON
+    has more than 40,960 bytes, and ConfigError where a name can't.
     """
     kept: dict[str, str | float | bool | list[str]] = {}
     for name, raw in metadata.items():
+        if not isinstance(name, str) or not name or name.startswith("$"):
+            raise ConfigError(
+                f"metadata of item {id!r}, column {name!r}: its name must be a text, not empty and not starting with"
+                " `$`; rename it"
+            )
         try:
-            _check_name(name)
             value = _value(raw)
         except _UnfitError as error:
-            raise ConfigError(f"metadata of item {id!r}, column {name!r}: {error}") from None
+            raise BadMetadataError(f"metadata of item {id!r}, column {name!r}: {error}") from None
         if value is not None:
             kept[name] = value
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise ConfigError(f"metadata of item {id!r} is no valid Unicode: {text!a}") from None
+        raise BadMetadataError(f"metadata of item {id!r} is no valid Unicode: {text!a}") from None
     if size > MAX_METADATA_BYTES:
-        raise ConfigError(
+        raise BadMetadataError(
             f"metadata of item {id!r} has {size:,} bytes of JSON, and an index takes {MAX_METADATA_BYTES:,}; "
             "leave out its largest columns"
         )
@@ -141,12 +154,7 @@ def clean(metadata: Mapping[str, Any], id: str = "") -> str:
 
 
 class _UnfitError(Exception):
-    """A name or value that no index takes."""
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not name or name.startswith("$"):
-        raise _UnfitError("its name must be a text, not empty and not starting with `$`; rename it")
+    """A value that no index takes."""
 
 
 def _value(value: Any) -> str | float | bool | list[str] | None:

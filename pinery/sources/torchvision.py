@@ -9,6 +9,7 @@ import os
 import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -82,7 +83,12 @@ class TorchvisionDatasets:
         split, _, row = unquote(parts.path).lstrip("/").rpartition("/")
         if parts.netloc not in self._classes or split != self._settings.split:
             raise MovedError(f"{uri} is none of this corpus' datasets")
-        data = self._rows(parts.netloc).png(int(row), version)
+        try:
+            data = self._rows(parts.netloc).png(int(row), version)
+        except FileNotFoundError:
+            if not Path(self._settings.root).is_dir():
+                raise TransientError(f"folder {self._settings.root} went away while its datasets were read") from None
+            raise MovedError(f"{uri} is no longer there") from None
         check_size(len(data), max_bytes)
         return data
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from pinery.checkpoint.parquet import TableWriter, stream
 from pinery.duckdb_files import scan, write
 from pinery.errors import ConfigError, RefusedError
+from pinery.planning.differences import define_differences
 from pinery.planning.guards import judge_deletes
 from pinery.planning.plan import define_plan
 from pinery.records import Stored
@@ -92,7 +93,7 @@ def compare(run: Run, listing: Path, full: bool) -> Comparison:
         define_tables(con, listing, run.corpus.checkpoint, run.open_ledger)
         define_plan(con, limit=None, retry_quarantined=False)
         scan(con, held).create_view("held")
-        _define_differences(con)
+        define_differences(con)
         checked, rounded = _compare_values(run, con, _work(run, con, full))
         counts = dict(con.execute("SELECT difference, count(*) FROM difference GROUP BY difference").fetchall())
         [(expected, awaited)] = con.execute("""
@@ -149,21 +150,6 @@ def list_held(run: Run) -> Path:
             writer.append(pa.record_batch([pa.array(page, pa.string())], schema=IDS_SCHEMA))
             run.advance("list ids", len(page))
     return path
-
-
-def _define_differences(con: duckdb.DuckDBPyConnection) -> None:
-    # What the ledger knows of an item that is awaited may stay; what was being written of it need not be there.
-    con.execute("""
-        CREATE VIEW expected AS SELECT * FROM state WHERE part IS NOT NULL AND NOT bad AND NOT refused;
-        CREATE VIEW waiting AS SELECT * FROM state WHERE part IS NULL AND NOT refused AND (NOT absent OR doubt);
-        CREATE TABLE difference (id VARCHAR, difference VARCHAR);
-        INSERT INTO difference SELECT id, 'missing' FROM expected ANTI JOIN held USING (id);
-        INSERT INTO difference SELECT id, 'missing' FROM waiting ANTI JOIN held USING (id) WHERE NOT doubt;
-        INSERT INTO difference
-            SELECT id, 'extra' FROM held ANTI JOIN expected USING (id) ANTI JOIN waiting USING (id);
-        INSERT INTO difference SELECT id, 'stale' FROM expected SEMI JOIN held USING (id)
-            WHERE absent OR other_version OR other_metadata OR doubt
-    """)
 
 
 def _work(run: Run, con: duckdb.DuckDBPyConnection, full: bool) -> tuple[Work, ...]:

@@ -89,8 +89,9 @@ def refuse_nothing_but_failures(run: Run, live_before: int) -> None:
         moved = f", and {run.moved} had changed or vanished since they were listed" if run.moved else ""
         share = f"{run.quarantined} of {tried}" if moved else f"all {tried}"
         raise NothingLiveError(
-            f"{share} images that this run tried to embed were quarantined{moved}: {_named(run.examples)}. Nothing was deleted. Later runs leave the quarantined ones"
-            " out, and `pinery status` lists them; once the cause is mended, --retry-quarantined tries them again"
+            f"{share} images that this run tried to embed were quarantined{moved}: {_named(run.examples)}. Nothing was"
+            " deleted. Later runs leave the quarantined ones out, and `pinery status` lists them; once the cause is"
+            " mended, --retry-quarantined tries them again"
         )
 
 
@@ -101,8 +102,8 @@ def refuse_an_empty_index(run: Run, counts: PlanCounts) -> None:
     raise NothingLiveError(
         f"none of the {counts.listed} listed images of corpus {run.corpus.config.corpus} is in index"
         f" {run.corpus.index_name}: {counts.quarantined} are quarantined, {counts.rejected} rejected and"
-        f" {counts.awaited} not embedded. `pinery status` lists them with reasons; once the cause is mended, `pinery run"
-        " --retry-quarantined` tries them again"
+        f" {counts.awaited} not embedded. `pinery status` lists them with reasons; once the cause is mended,"
+        " `pinery run` with --retry-quarantined tries them again"
     )
 
 
@@ -168,7 +169,7 @@ class _Watch:
             most, times = self._reasons.most_common(1)[0] if self._reasons else ("", 0)
             raise RefusedError(
                 f"{quarantined} of {attempted} images could not be embedded, over the quarantine_guard of"
-                f" {run.settings.quarantine_guard:.0%}; most often ({times} times): {most}. For example"
-                f" {_named(run.examples)}. The part in work was not published, and `pinery status` lists more of them. If"
+                f" {run.settings.quarantine_guard:.0%}; most often ({times} times): {most}. Among them are"
+                f" {_named(run.examples)}. The part in work was not published; `pinery status` lists more of them. If"
                 " the images really are that bad, raise run.quarantine_guard"
             )

@@ -31,8 +31,8 @@ def go_live_now(run: Run) -> None:
         now = f"{live.place} with model {live.card.name} (model key {live.card.key})" if live else "none"
         raise RefusedError(
             f"corpus {corpus.config.corpus}: index {corpus.entry.place} is filled and verified, and didn't go live:"
-            f" while this run was under way, another change was made to what is live, which is {now} now. That index was"
-            " not touched, and what this run embedded is kept"
+            f" while this run was under way, something else changed what is live, and that is {now} now. It was not"
+            " touched, and what this run embedded is kept"
         ) from None
 
 

@@ -34,8 +34,9 @@ def preview(corpus: Corpus, limit: int | None) -> dict[str, Any]:
 
     Raises EmptyListingError, and what listing raises.
     """
+    options = PlanOptions(limit=limit)
     card = None if state_id(corpus.store, create=False) is None else corpus.stored_card()
-    counts, refused = _foreseen(corpus, card, PlanOptions(limit=limit))
+    counts, refused = _foreseen(corpus, card, options)
     return {
         "corpus": corpus.config.corpus,
         "model_key": card.key if card else None,

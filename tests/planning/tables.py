@@ -22,21 +22,22 @@ def tables(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with the tables that `define_plan` takes.
 
-    Rows are written short: the listing as `id` or (id, version, metadata, uri), the checkpoint as (part number, id,
-    version, error), the ledger as (id, version, metadata, "doubt"), the rejected as (id, version, metadata,
-    reason). What is left out is version `v1`, metadata `LABEL`, the id as uri, no error, no doubt, and the reason `no`.
+    Rows are written short: the listing as `id` or (id, version, metadata, uri, error), the checkpoint as (part number,
+    id, version, error), the ledger as (id, version, metadata, "doubt"), the rejected as (id, version, metadata,
+    reason). What is left out is version `v1`, metadata `LABEL`, the id as uri, no error, no doubt and the reason `no`.
     """
     with duckdb.connect() as con:
         con.execute(
-            "CREATE TABLE listing"
-            " (id VARCHAR, uri VARCHAR, version VARCHAR, bytes BIGINT, metadata VARCHAR, position BIGINT)"
+            "CREATE TABLE listing (id VARCHAR, uri VARCHAR, version VARCHAR, bytes BIGINT, metadata VARCHAR,"
+            " error VARCHAR, position BIGINT)"
         )
         con.execute("CREATE TABLE checkpoint (part VARCHAR, id VARCHAR, version VARCHAR, error VARCHAR)")
         con.execute("CREATE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR, doubt BOOLEAN)")
         con.execute("CREATE TABLE rejected (id VARCHAR, version VARCHAR, metadata_hash VARCHAR, reason VARCHAR)")
         for position, short in enumerate(listing):
-            id, version, metadata, uri = _filled((short,) if isinstance(short, str) else short, None, "v1", LABEL, None)
-            _insert(con, "listing", (id, uri or f"file:///{id}", version, 1, metadata, position))
+            row = (short,) if isinstance(short, str) else short
+            id, version, metadata, uri, error = _filled(row, None, "v1", LABEL, None, None)
+            _insert(con, "listing", (id, uri or f"file:///{id}", version, 1, metadata, error, position))
         for row in checkpoint:
             number, id, version, error = _filled(row, None, None, "v1", None)
             _insert(con, "checkpoint", (f"part-{int(number or 0):08d}", id, version, error))

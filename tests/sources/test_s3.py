@@ -176,7 +176,7 @@ def test_what_is_too_large_is_a_bad_image(listed: tuple[S3Prefix, Item, str]) ->
         (503, "SlowDown", TransientError),
         (429, "TooManyRequests", TransientError),
         (400, "RequestTimeout", TransientError),
-        (404, "NoSuchBucket", ConfigError),
+        (404, "NoSuchBucket", TransientError),
         (400, "InvalidRequest", TerminalError),
     ],
 )
