@@ -140,7 +140,7 @@ def status(data: dict[str, Any], as_json: bool) -> None:
     _add(table, "live index", f"{live['kind']}:{live['index']} / {live['namespace']}" if live else "none yet")
     _add(table, "rows held", f"{data['held']:,}")
     _add(table, "parts", f"{data['parts']:,} (the files that the vectors are in)")
-    if data["awaited"]:
+    if data.get("awaited"):
         _add(table, "awaited", f"{data['awaited']:,} items not embedded yet as they are listed")
     _add_retired(table, data)
     if data["running"]:
@@ -191,7 +191,7 @@ def _list(title: str, items: list[dict[str, str]]) -> None:
 
 
 def _add_retired(table: Table, data: dict[str, Any]) -> None:
-    for one in data["retired"]:
+    for one in data.get("retired", []):
         where = f"{one['kind']}:{one['index']} / {one['namespace']}"
         _add(table, "retired", f"{where}: nothing keeps its rows true any more; `{one['remove']}` deletes them")
 

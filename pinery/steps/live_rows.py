@@ -20,7 +20,8 @@ PIECE_BYTES = 64 << 20
 
 
 def with_vectors(checkpoint: Checkpoint, part: str, wanted: pa.Table) -> pa.Table:
-    """The rows of `wanted` (id, version, …) that have a vector in `part`."""
+    """The rows of `wanted` (id, version, metadata_hash, …) that have a vector in `part` and may be sent."""
+    wanted = wanted.filter(pc.is_valid(wanted["metadata_hash"]))
     keys = _key(wanted)
     has = np.zeros(wanted.num_rows, dtype=bool)
     for batch in checkpoint.batches(part, ["id", "version", "error"], 16384):
@@ -31,8 +32,9 @@ def with_vectors(checkpoint: Checkpoint, part: str, wanted: pa.Table) -> pa.Tabl
 
 
 def live_rows(checkpoint: Checkpoint, work: Work) -> Iterator[pa.RecordBatch]:
-    """Batches (ROWS_SCHEMA) of the rows of `work` that have a vector in its part."""
-    for wanted in _pieces(work):
+    """Batches (ROWS_SCHEMA) of the rows of `work` that have a vector in its part and may be sent."""
+    for piece in _pieces(work):
+        wanted = piece.filter(pc.is_valid(piece["metadata"]))
         keys = _key(wanted)
         for batch in checkpoint.batches(work.part, ["id", "version", "values"]):
             found = pc.index_in(_key(batch), keys)

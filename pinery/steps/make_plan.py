@@ -145,7 +145,10 @@ def check_listing(con: duckdb.DuckDBPyConnection, limit: int | None) -> None:
 
 def _embed_work(con: duckdb.DuckDBPyConnection, scratch: Path, size: int, number: int) -> tuple[Work, ...]:
     path = scratch / "embed.parquet"
-    rows = _write(con, path, "to_embed", "l.id, l.uri, l.version, l.bytes, w.metadata_hash", "position")
+    # What no index takes is embedded all the same: it has no metadata here, and goes no further.
+    sendable = "CASE WHEN NOT w.refused THEN"
+    columns = f"l.id, l.uri, l.version, l.bytes, {sendable} w.metadata_hash END AS metadata_hash"
+    rows = _write(con, path, "to_embed", columns, "position", f"{sendable} l.metadata END AS metadata")
     return tuple(Work(part_name(number + at), path, *span) for at, span in enumerate(ranges(rows, size)))
 
 
@@ -168,9 +171,11 @@ def _probe(con: duckdb.DuckDBPyConnection, scratch: Path) -> Work | None:
     return next(iter(upsert_work(con, scratch / "probe.parquet", "sound")), None)
 
 
-def _write(con: duckdb.DuckDBPyConnection, path: Path, rows: str, columns: str, order: str) -> int:
+def _write(
+    con: duckdb.DuckDBPyConnection, path: Path, rows: str, columns: str, order: str, metadata: str = "l.metadata"
+) -> int:
     """Write the `columns` of the view or table `rows` to `path`, and its metadata beside it; return how many rows."""
-    for file, chosen in ((path, columns), (_metadata_file(path), "l.metadata")):
+    for file, chosen in ((path, columns), (_metadata_file(path), metadata)):
         query = f"SELECT {chosen} FROM {rows} w JOIN listing l USING (position) ORDER BY {order}"
         write(con, query, file, row_group_rows=16384, row_group_bytes=ROW_GROUP_BYTES)
     return int(pq.read_metadata(path).num_rows)

@@ -27,9 +27,9 @@ def upsert_part(run: Run, work: Work) -> UpsertReport:
     """Upsert the vectors that `work.part` holds for the rows of `work`, with the metadata of the listing.
 
     Rows without a vector there (quarantined, moved) are passed over. The ledger is never further behind the index than
-    the requests that may be in flight at once. A row counts as rejected once the index has refused it twice, and has
-    taken a row that it holds in between. Raises what the upsert engine raises, and TransientError where the index
-    takes no row at all; rows acknowledged until then are in the ledger.
+    the requests that may be in flight at once. A row counts as rejected once the index, after refusing it, has taken a
+    row that it holds. Raises what the upsert engine raises, and TransientError where the index takes no row at all;
+    rows acknowledged until then are in the ledger.
     """
     began = time.monotonic()
     checkpoint = run.corpus.checkpoint
@@ -37,15 +37,14 @@ def upsert_part(run: Run, work: Work) -> UpsertReport:
     claim_index(run)
     sending = _Sending(run, wanted)
     sending.send(live_rows(checkpoint, work))
-    if sending.refused and _takes_rows(run, sending.reason):
+    if sending.refused and _takes_rows(run, sending.words[0]):
         _record_rejected(run)
-        again, sending.refused = sending.refused, []
-        run.advance("upsert", -len(again))
-        sending.send(again)
+        if len(sending.refused) > 1 and len(set(sending.words)) == 1:
+            sending.send_again()  # what refused them all in the same words may have passed
     with run.writing():
         if sending.refused:
             run.held_back.append(sending.rejected())
-            if run.witness is not None:
+            if run.witness is not None or run.probe is not None:
                 _record_rejected(run)
         sending.entry.close()
     return UpsertReport(sending.upserted, len(sending.refused), time.monotonic() - began)
@@ -111,9 +110,9 @@ class _Sending:
         self.upserted = 0
 
     @property
-    def reason(self) -> str:
-        """The index's words on the first row that it refused."""
-        return self._reasons[str(self.refused[0]["id"][0].as_py())]
+    def words(self) -> list[str]:
+        """What the index said of each row that it refused."""
+        return [self._reasons[str(row["id"][0].as_py())] for row in self.refused]
 
     def send(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Upsert the batches, entering as many acknowledged rows at a time as may be in flight."""
@@ -128,10 +127,16 @@ class _Sending:
         finally:
             self._enter(settled)
 
+    def send_again(self) -> None:
+        """Send each row that was refused once more, in a request of its own."""
+        again, self.refused = self.refused, []
+        self._run.advance("upsert", -len(again))
+        self.send(again)
+
     def rejected(self) -> pa.Table:
         """What is refused, as REJECTED_SCHEMA."""
         ids = pa.concat_arrays([row["id"] for row in self.refused])
-        reasons = pa.array([self._reasons[str(one)] for one in ids.to_pylist()], pa.string())
+        reasons = pa.array(self.words, pa.string())
         return self._rows(ids).append_column("reason", reasons).select(REJECTED_SCHEMA.names)
 
     def _enter(self, settled: list[Settled]) -> None:

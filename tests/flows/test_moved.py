@@ -1,4 +1,4 @@
-"""Items that change or vanish between listing and embedding: what the index holds of them stays for now."""
+"""Items that change or vanish between listing and embedding: what the index has of them stays for now."""
 
 from __future__ import annotations
 

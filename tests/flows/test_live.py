@@ -1,0 +1,56 @@
+"""Going live takes the place of what was live when the run began; what was live before is named until it is removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flows.reindex
+from flows.reindex import reindex
+from pinery.config_file import load_config
+from pinery.errors import RefusedError
+from pinery.steps.corpus import Corpus
+from pinery.steps.remove import remove
+from pinery.steps.run import Silent
+from pinery.steps.status import status
+from tests.corpora import config
+
+
+def test_of_two_models_that_began_before_anything_was_live_the_first_to_end_stays_live(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = config(images, tmp_path / "state", model={"name": "descriptor", "decode": "exact"})
+    two = one | {"model": {"name": "descriptor", "decode": "scaled"}}
+    original, reports = flows.reindex.make_plan, []
+
+    def meanwhile(*args: Any) -> Any:
+        plan = original(*args)
+        monkeypatch.setattr(flows.reindex, "make_plan", original)
+        reports.append(reindex(two))
+        return plan
+
+    monkeypatch.setattr(flows.reindex, "make_plan", meanwhile)
+    with pytest.raises(RefusedError, match="didn't go live") as caught:
+        reindex(one)
+    live = status(Corpus(load_config(two)))["live"]["index"]
+    assert live == reports[0]["index"]
+    assert live in str(caught.value)
+    assert status(Corpus(load_config(one)))["last_run"]["state"] == "refused"
+    assert reindex(two)["unchanged"] == 12
+    with pytest.raises(RefusedError, match="backfill"):
+        reindex(one)
+
+
+def test_a_namespace_that_was_left_is_named_with_the_command_that_removes_it(images: Path, tmp_path: Path) -> None:
+    old = config(images, tmp_path / "state", namespace="old")
+    new = old | {"namespace": "new place"}
+    assert reindex(old)["retired"] == []
+    [left] = reindex(new)["retired"]
+    assert (left["namespace"], left["remove"]) == ("old", "pinery remove CONFIG --set namespace=old")
+    assert status(Corpus(load_config(new)))["retired"] == [left]
+    remove(Corpus(load_config(old)), really=True, progress=Silent())
+    assert status(Corpus(load_config(new)))["retired"] == []
+    [back] = reindex(old)["retired"]
+    assert back["remove"] == "pinery remove CONFIG --set 'namespace=new place'"
