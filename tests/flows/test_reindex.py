@@ -167,10 +167,10 @@ def test_a_mended_file_leaves_quarantine_and_a_broken_one_leaves_the_index(image
 def test_quarantined_items_are_tried_again_only_when_asked(images: Path, tmp_path: Path) -> None:
     settings = config(images, tmp_path / "state", run={"part_rows": 5, "max_pixels": 100})
     paint(images / "red-0.jpg", "red", 0)
-    with pytest.raises(NothingLiveError, match="all 12 images .* --retry-quarantined"):
+    with pytest.raises(NothingLiveError, match=r"all 12 images .* --retry-quarantined"):
         reindex(settings)
     settings["run"] = {"part_rows": 5}
-    with pytest.raises(NothingLiveError, match="none of the 12 listed images .* 12 are quarantined"):
+    with pytest.raises(NothingLiveError, match=r"none of the 12 listed images .* 12 are quarantined"):
         reindex(settings)  # for the same reason, and with the same end, as the night before
     report = reindex(settings, retry_quarantined=True)
     assert (report["quarantined"], report["embedded"], report["upserted"]) == (0, 12, 12)
