@@ -24,6 +24,8 @@ ODDITIES = (
 """Its warnings that say nothing of the pixels. Only the first warning is told, so that there may be others behind."""
 UNABLE = re.compile("Insufficient memory|Memory allocation|Unsupported JPEG|Sorry|Could not|Maximum supported|tj")
 """How its errors begin that are no verdict on the bytes."""
+AMBIGUOUS = 2
+"""Longest side, in pixels, of pictures that libjpeg-turbo may reach by another scale than the one that is meant."""
 MARKER = re.compile(rb"\xff+([^\0\xff])", re.DOTALL)
 SCAN_END = re.compile(rb"\xff+([^\0\xff\xd0-\xd7])", re.DOTALL)
 SCAN = 0xDA
@@ -44,6 +46,8 @@ def turbo_pixels(data: bytes, size: tuple[int, int], grey: bool = False) -> npt.
     Raises:
         BadImageError: its data is damaged, as libjpeg says.
     """
+    if max(size) <= AMBIGUOUS:
+        return None
     try:
         return _decoded(data, size, grey)
     except ValueError as error:
