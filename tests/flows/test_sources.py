@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ from pinery.search.query import Query, search
 from pinery.steps.corpus import Corpus
 from pinery.steps.preview import preview
 from pinery.steps.status import status
-from tests.corpora import config, jpeg, paint
+from tests.corpora import config, jpeg
 from tests.s3_server import S3Server
 
 COUNTS = ("new", "changed", "relabelled", "deleted", "unchanged", "embedded", "reused", "upserted", "quarantined")
@@ -34,18 +31,6 @@ def counts(report: dict[str, Any]) -> dict[str, int]:
 def held(settings: dict[str, Any]) -> dict[str, Stored]:
     index = Corpus(load_config(settings)).index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
-
-
-@contextmanager
-def plain_user() -> Iterator[None]:
-    """Without root's right to read everything; what is written stays root's."""
-    was = os.geteuid()
-    if was == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(was)
 
 
 def square(path: Path, colour: tuple[int, int, int]) -> None:
@@ -72,34 +57,6 @@ def test_other_bytes_of_the_same_size_and_mtime_reach_the_index(tmp_path: Path, 
     for path in images.iterdir():
         path.chmod(0o600)
     assert counts(reindex(settings)) == {"unchanged": 2}
-
-
-@pytest.fixture
-def own() -> Iterator[Path]:
-    """A folder of a plain user, who the test is from here on."""
-    with tempfile.TemporaryDirectory() as name:
-        if os.geteuid() == 0:
-            os.chown(name, 65534, -1)
-        with plain_user():
-            yield Path(name)
-
-
-def test_what_may_not_be_read_costs_no_row_but_its_own_and_mends_itself(own: Path) -> None:
-    for name in ("1.jpg", "2.jpg", "sub/3.jpg"):
-        paint(own / "images" / name, "red", int(Path(name).stem))
-    settings = config(own / "images", own / "state")
-    reindex(settings)
-    paint(own / "images" / "4.jpg", "red", 4)
-    (own / "images" / "4.jpg").chmod(0)
-    (own / "images" / "1.jpg").chmod(0)
-    (own / "images" / "sub").chmod(0)
-    report = reindex(settings)
-    assert counts(report) == {"new": 1, "unchanged": 3, "quarantined": 1}
-    assert report["left_out"] == {"unreadable": 1}
-    assert sorted(held(settings)) == ["1.jpg", "2.jpg", "sub/3.jpg"]
-    for name in ("4.jpg", "1.jpg", "sub"):
-        (own / "images" / name).chmod(0o755)
-    assert counts(reindex(settings)) == {"new": 1, "unchanged": 3, "embedded": 1, "upserted": 1}
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pinery.config_file import load_config
-from pinery.errors import ConfigError, RefusedError, StoppedError, TerminalError, TransientError
+from pinery.errors import AccessDeniedError, ConfigError, RefusedError, StoppedError, TerminalError, TransientError
 from pinery.records import LISTING_SCHEMA, Item
 from pinery.steps.corpus import Corpus
 from pinery.steps.embed_part import embed_part
@@ -242,3 +244,66 @@ def test_which_workers_there_are(
     model = {"name": "descriptor", "device": device}
     settings = load_config(config(tmp_path, tmp_path / "state", runner=runner, model=model))
     assert worker_devices(settings, gpus, parts) == expected
+
+
+def test_a_file_that_may_not_be_read_costs_its_row_and_mends_itself() -> None:
+    with open_to_all() as folder:
+        for number in range(3):
+            paint(folder / "images" / f"red-{number}.jpg", "red", number)
+        with opened(folder / "images", folder / "state") as (run, lanes, _):
+            embed_part(run, listed(run, "part-00000000"), lanes)
+            closed = folder / "images" / "red-8.jpg"
+            paint(closed, "red", 8)
+            [item] = [item for item in run.corpus.source.list_items() if item.id == closed.name]
+            work = listed(run, "part-00000001", [item])
+            everything = listed(run, "part-00000002")
+            closed.chmod(0)
+            with plain_user(folder / "state"):
+                with pytest.raises(AccessDeniedError, match=r"red-8\.jpg may not be read .* none of the other items"):
+                    embed_part(run, work, lanes)
+                report = embed_part(run, everything, lanes)
+            assert (report.quarantined, report.rows) == (1, 4)
+            row = published(run, "part-00000002")[closed.name]
+            assert row["error"].startswith("no access: ")
+            closed.chmod(0o644)
+            [mended] = [item for item in run.corpus.source.list_items() if item.id == closed.name]
+            assert mended.version != row["version"], "so it is tried again"
+
+
+def test_of_a_listing_others_are_tried_before_access_is_denied_to_all() -> None:
+    with open_to_all() as folder:
+        for number in range(30):
+            paint(folder / "images" / f"red-{number:02}.jpg", "red", number)
+        with opened(folder / "images", folder / "state") as (run, lanes, _):
+            everything = listed(run, "part-00000000")
+            shutil.copyfile(everything.path, run.scratch / "listing.parquet")
+            run.corpus.store.publish(run.corpus.paths.listing(run.name), run.scratch / "listing.parquet")
+            closed = folder / "images" / "red-07.jpg"
+            closed.chmod(0)
+            [item] = [item for item in run.corpus.source.list_items() if item.id == closed.name]
+            run.model()
+            work = listed(run, "part-00000001", [item])
+            with plain_user(folder / "state"):
+                assert embed_part(run, work, lanes).quarantined == 1
+
+
+@contextmanager
+def open_to_all() -> Iterator[Path]:
+    """A folder that other users may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
+def plain_user(own: Path) -> Iterator[None]:
+    """Without root's right to read everything, as the owner of the folder `own`."""
+    was = os.geteuid()
+    if was == 0:
+        for path in [own, *own.rglob("*")]:
+            os.chown(path, 65534, -1)
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
