@@ -8,12 +8,13 @@ any but the plainest characters is therefore shown to it through a symbolic link
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -68,11 +69,17 @@ def write(
     con.execute(f"COPY ({query}) TO '{plain(path)}' (FORMAT parquet, {size})")
 
 
-def open_database(file: Path, spill: Path) -> duckdb.DuckDBPyConnection:
-    """A database in the file `file`, made if it is absent, whose joins spill to the folder `spill`."""
-    con = duckdb.connect(plain(file))
-    con.execute(f"SET temp_directory = '{plain(spill)}'")
-    return con
+@contextlib.contextmanager
+def scratch_database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An empty database whose tables live in a file in `folder`, and whose joins spill there; it goes in the end."""
+    # Of a database DuckDB follows the links, and then misreads its path after all: there tables spill as joins do.
+    file = folder.resolve() / "plan.duckdb"
+    in_file = PLAIN.fullmatch(str(file)) is not None
+    file.unlink(missing_ok=True)
+    with contextlib.closing(duckdb.connect(file if in_file else ":memory:")) as con:
+        con.execute(f"SET temp_directory = '{plain(folder / 'spill')}'")
+        yield con
+    file.unlink(missing_ok=True)
 
 
 def _link(target: Path) -> Path:

@@ -36,14 +36,12 @@ class TableWriter:
     def __init__(self, path: Path, schema: pa.Schema, row_group_rows: int = ROW_GROUP_ROWS) -> None:
         self.path, self.schema, self.rows = path, schema, 0
         self._row_group_rows = row_group_rows
-        vectors = [VECTOR_COLUMN] if "values" in schema.names else []
         self._writer = pq.ParquetWriter(
             path,
             schema.with_metadata(NOTE),
             compression=COMPRESSION,
             compression_level=COMPRESSION_LEVEL,
             use_dictionary=cast(Any, [name for name in schema.names if name in ("error", "reason")]),
-            use_byte_stream_split=vectors or False,
             write_statistics=True,
             write_page_checksum=True,
         )

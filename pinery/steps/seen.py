@@ -37,7 +37,7 @@ class Seen:
         self._waiting: list[Outcome] = []
 
     def values(self, sha256: str) -> Vector | None:
-        """The vector (dimension,) of these bytes, or AWAITED, or None for who is to embed them; safe for threads."""
+        """The vector (dimension,) of these bytes, or AWAITED, or None for whoever is to embed them. Thread-safe."""
         with self._lock:
             if sha256 in self._begun:
                 return self._of_this_part(sha256)

@@ -12,7 +12,7 @@ from pinery.allocator import give_back_freed_memory
 from pinery.checkpoint.checksums import check_file
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parts import Checkpoint
-from pinery.duckdb_files import open_database, scan
+from pinery.duckdb_files import scan, scratch_database
 from pinery.errors import TerminalError
 from pinery.planning.plan import fold_ledger
 
@@ -21,11 +21,9 @@ MEMORY = "768MB"
 
 @contextlib.contextmanager
 def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection whose tables live in a file in `scratch`, and whose joins spill there."""
-    file = scratch / "plan.duckdb"
-    file.unlink(missing_ok=True)
+    """A connection whose tables live in `scratch`, and whose joins spill there."""
     give_back_freed_memory()  # DuckDB takes its own from the system, beside what listing or embedding has left
-    with contextlib.closing(open_database(file, scratch / "spill")) as con:
+    with scratch_database(scratch) as con:
         con.execute(f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET preserve_insertion_order = false")
         try:
             yield con
@@ -39,7 +37,6 @@ def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
                 f"a file of the state can't be read: {told}. Files of earlier versions have no checksums that would"
                 " tell more; if this one lies in a folder `parts`, delete it: its images are embedded again"
             ) from error
-    file.unlink(missing_ok=True)
 
 
 def define_tables(
