@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 from machine import keep, table
 from numpy.typing import NDArray
 
-from pinery.checkpoint.parquet import VECTOR_COLUMN, vector_row_group
+from pinery.checkpoint.parquet import vector_row_group
 from pinery.config import ModelSettings
 from pinery.models.registry import load
 from pinery.models.runner import embed_images
 
 Vectors = NDArray[np.float32]
+VECTOR_COLUMN = "values.list.element"
 
 CODECS: dict[str, dict[str, Any]] = {
     "none": {"compression": "none"},

@@ -33,6 +33,7 @@ _CODES = {
     500: "InternalError",
     503: "SlowDown",
 }
+_CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 _bucket_numbers = itertools.count(1)
 
 
@@ -64,6 +65,8 @@ class S3Server:
         self._state = threading.Lock()
         self._faults: list[_Fault] = []
         self._requests: Counter[tuple[str, str]] = Counter()
+        self._ignored: set[str] = set()
+        self._whole_sums = False
         self._client: S3Client | None = None
         self._http = make_server("127.0.0.1", port, self._answer, _ThreadedServer, _Handler)
         self.endpoint_url = f"http://127.0.0.1:{self._http.server_port}"
@@ -93,6 +96,14 @@ class S3Server:
         """Close the connection amid the body of the next `times` matching answers."""
         with self._state:
             self._faults.append(_Fault(times, method, key, cut=True))
+
+    def ignore_conditions(self, *methods: str) -> None:
+        """Answer requests of these methods as if they had no If-Match and no If-None-Match, as some servers do."""
+        self._ignored = set(methods)
+
+    def send_whole_checksums(self) -> None:
+        """Answer a range with the checksum of the whole object where checksums are asked for, as some servers do."""
+        self._whole_sums = True
 
     def heal(self) -> None:
         """Forget all faults that were not met yet."""
@@ -136,6 +147,10 @@ class S3Server:
             else:
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             return _refuse(fault, start_response)
+        if method in self._ignored:
+            environ = {name: value for name, value in environ.items() if name not in _CONDITIONS}
+        if self._whole_sums and "HTTP_RANGE" in environ and "HTTP_X_AMZ_CHECKSUM_MODE" in environ:
+            start_response = _with_another_sum(start_response)
         body = self._run(environ, start_response)
         return [body[: len(body) // 2]] if fault else [body]
 
@@ -144,6 +159,13 @@ class S3Server:
             return b"".join(self._app(environ, start_response))
         with self._writes:
             return b"".join(self._app(environ, start_response))
+
+
+def _with_another_sum(start_response: Any) -> Any:
+    def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+        return start_response(status, [*headers, ("x-amz-checksum-crc32", "AAAAAA==")], *rest)
+
+    return start
 
 
 def _refuse(fault: _Fault, start_response: StartResponse) -> Iterable[bytes]:

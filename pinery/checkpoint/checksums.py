@@ -20,7 +20,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -70,7 +70,7 @@ class CheckedFile(io.RawIOBase):
     def __init__(self, source: BinaryIO, where: str) -> None:
         self._source, self._where, self._at = source, where, 0
         self._size = source.seek(0, os.SEEK_END)
-        self._tail = b""
+        self._tail = self._footer = b""
         self._starts: list[int] = []
         self._sums: list[int] = []
         self._last: tuple[int, bytes] = (-1, b"")
@@ -85,10 +85,20 @@ class CheckedFile(io.RawIOBase):
         """Check all that readers of `columns` see, or all there is. Raises DamagedError."""
         starts = self._starts
         if columns is not None or not self.has_checksums:
-            starts = _chunk_starts(self._metadata(), columns)
+            starts = _chunk_starts(self.metadata(), columns)
         if self.has_checksums:
             for number in sorted({bisect_right(self._starts, start) - 1 for start in starts}):
                 self._chunk(number)
+
+    def metadata(self) -> pq.FileMetaData:
+        """What the footer says. Raises DamagedError."""
+        # Left to itself, pyarrow reads far more of the file's end than the footer.
+        alone: Any = pa.BufferReader(MAGIC + self._footer) if self._footer else self
+        self.seek(0)
+        try:
+            return pq.read_metadata(alone)
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(self._where, str(error).partition("\n")[0]) from error
 
     def read(self, size: int | None = -1, /) -> bytes:
         """The next `size` bytes, or all that are left; fewer only at the file's end."""
@@ -175,14 +185,7 @@ class CheckedFile(io.RawIOBase):
             raise damaged(self._where, "its footer is not what was written")
         self._starts = list(struct.unpack_from(f"<{count}Q", tail, begin))
         self._sums = list(struct.unpack_from(f"<{count}I", tail, begin + 8 * count))
-        self._tail = tail[begin:]
-
-    def _metadata(self) -> pq.FileMetaData:
-        self.seek(0)
-        try:
-            return pq.read_metadata(cast(Any, self))
-        except (pa.ArrowException, OSError) as error:
-            raise damaged(self._where, str(error).partition("\n")[0]) from error
+        self._tail, self._footer = tail[begin:], tail[-footer:]
 
 
 def _number(data: bytes, at: int) -> int:

@@ -16,12 +16,11 @@ from pinery.checkpoint.damage import damaged
 from pinery.checkpoint.store import Store
 from pinery.errors import TerminalError
 
-# Measured by benchmarks/codec.py over 512 float32 values (2,048 bytes): zstd 1 after BYTE_STREAM_SPLIT stores dense
-# vectors in 1,726 bytes, the least of all; zstd 1 alone takes 1,894. On the descriptor's vectors, with their many
-# zeros, it is the other way round, by less: 1,034 and 1,018. Level 3 writes about a third slower and gains 1 % at most;
-# lz4 and snappy take a fifth more on zeros; under zstd a dictionary is larger and slower. Reading speeds differ from
-# run to run by more than these do.
-VECTOR_COLUMN = "values.list.element"
+# Measured by benchmarks/codec.py over 512 float32 values (2,048 bytes): zstd 1 stores dense vectors in 1,894 bytes and
+# the descriptor's, with their many zeros, in 1,018. After BYTE_STREAM_SPLIT that is 1,726 and 1,034, but Spark 3.5 and
+# fastparquet can't read it, and parts are for others to read as well. Level 3 writes about a third slower and gains
+# 1 % at most; lz4 and snappy take a fifth more on zeros; under zstd a dictionary is larger and slower. Reading speeds
+# differ from run to run by more than these do.
 COMPRESSION: Final = "zstd"
 COMPRESSION_LEVEL = 1
 ROW_GROUP_BYTES = 4 << 20
@@ -33,12 +32,15 @@ PENDING_BYTES = 16 << 20
 class TableWriter:
     """Writes batches of one schema to a local Parquet file; the file is whole only after a clean exit."""
 
-    def __init__(self, path: Path, schema: pa.Schema, row_group_rows: int = ROW_GROUP_ROWS) -> None:
+    def __init__(
+        self, path: Path, schema: pa.Schema, row_group_rows: int = ROW_GROUP_ROWS, *, checksums: bool = True
+    ) -> None:
+        """Without `checksums` a file is exactly what the format asks for, as another program wants it."""
         self.path, self.schema, self.rows = path, schema, 0
-        self._row_group_rows = row_group_rows
+        self._row_group_rows, self._checksums = row_group_rows, checksums
         self._writer = pq.ParquetWriter(
             path,
-            schema.with_metadata(NOTE),
+            schema.with_metadata(NOTE) if checksums else schema,
             compression=COMPRESSION,
             compression_level=COMPRESSION_LEVEL,
             use_dictionary=cast(Any, [name for name in schema.names if name in ("error", "reason")]),
@@ -71,7 +73,7 @@ class TableWriter:
         if error is None:
             self._flush()
         self._writer.close()
-        if error is None:
+        if error is None and self._checksums:
             add_checksums(self.path)
 
 
@@ -104,7 +106,9 @@ def open_parquet(source: Path | BinaryIO, where: str = "") -> Iterator[pq.Parque
     try:
         with (
             CheckedFile(beneath, name) as checked,
-            pq.ParquetFile(cast(Any, checked), pre_buffer=False, page_checksum_verification=True) as file,
+            pq.ParquetFile(
+                cast(Any, checked), metadata=checked.metadata(), pre_buffer=False, page_checksum_verification=True
+            ) as file,
         ):
             yield file
     except MemoryError:

@@ -85,7 +85,7 @@ def _publish_manifest(run: Run, con: duckdb.DuckDBPyConnection, records: ImportR
 
 def _publish_part(run: Run, work: Work, folder: str) -> None:
     path = run.scratch / f"export-{work.part}.parquet"
-    with TableWriter(path, ROWS_SCHEMA, vector_row_group(run.corpus.card.dimension)) as writer:
+    with TableWriter(path, ROWS_SCHEMA, vector_row_group(run.corpus.card.dimension), checksums=False) as writer:
         for batch in live_rows(run.corpus.checkpoint, work):
             nothing = pc.is_in(batch["metadata"], NO_METADATA)
             metadata = pc.if_else(nothing, pa.scalar(None, pa.string()), batch["metadata"])
