@@ -38,7 +38,8 @@ class Holder:
     pidns: str | None = None
     """The holder's pid namespace; None in records of versions that didn't write it, empty where there is none."""
     silence: float = 0.0
-    """Seconds without a change of the record after which nothing that the holder sent can still take effect."""
+    """Seconds without a change of the record after which nothing that the holder sent can still take effect; 0 in
+    records of versions that didn't write it."""
     quiet_in: float = 0.0
     """The same, counted from when it let go, with a request of unknown outcome behind it; 0 if there is none."""
 

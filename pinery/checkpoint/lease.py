@@ -152,7 +152,7 @@ class Lease:
         """Seconds for which the holder's record must stand still before its lease may be taken over."""
         if holder.released:
             return min(holder.quiet_in, LONGEST_SILENCE)
-        return max(self._ttl + self._life, min(holder.silence, LONGEST_SILENCE))
+        return min(holder.silence or self._ttl + self._life, LONGEST_SILENCE)
 
     def _looks_abandoned(self, holder: Holder) -> bool:
         # Clocks of two hosts may differ: this decides only whether to watch the record, never to take over.
