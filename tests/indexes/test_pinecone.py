@@ -390,13 +390,6 @@ def test_a_connection_that_stays_broken_is_transient(server: PineconeServer, ind
     index.upsert(rows("a"))
 
 
-def test_a_lost_answer_is_sent_again_by_the_sdk(server: PineconeServer, index: PineconeIndex) -> None:
-    server.faults.reset_after("upsert")
-    index.upsert(rows("a"))
-    assert [entry.status for entry in server.log.entries if entry.op == "upsert"] == [0, 200]
-    assert index.count() == 1
-
-
 def test_rows_that_the_server_refuses_carry_its_words(index: PineconeIndex) -> None:
     with pytest.raises(RowsRefusedError, match=r"^Vector ID exceeds the limit of 512"):
         index.upsert(rows("a" * 513))
