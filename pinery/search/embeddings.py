@@ -15,6 +15,7 @@ from pinery.checkpoint.parquet import read_rows
 from pinery.duckdb_files import write
 from pinery.planning.plan import define_plan
 from pinery.steps.corpus import Corpus
+from pinery.steps.make_plan import ROW_GROUP_BYTES
 from pinery.steps.stored import current_listing
 from pinery.steps.tables import connect, define_tables
 
@@ -55,7 +56,8 @@ class Embeddings:
             define_tables(con, current_listing(self._corpus), self._corpus.checkpoint, None)
             define_plan(con, limit=None, retry_quarantined=False)
             rows = "FROM desired WHERE part IS NOT NULL AND error IS NULL"
-            write(con, f"SELECT part, id, version, metadata {rows} ORDER BY part, id", live)
+            query = f"SELECT part, id, version, metadata {rows} ORDER BY part, id"
+            write(con, query, live, row_group_bytes=ROW_GROUP_BYTES)
             return con.sql(f"SELECT part, count(*) {rows} GROUP BY part ORDER BY part").fetchall()
 
     def _joined(self, part: str, wanted: pa.Table) -> Iterator[pa.RecordBatch]:

@@ -41,7 +41,7 @@ def shelved(tmp_path: Path) -> tuple[dict[str, Any], Path]:
 
 
 def cut(text: str) -> str:
-    return text[: len(text) // 10]
+    return text[: text.index("\n", len(text) // 10) + 1]
 
 
 def header(text: str) -> str:

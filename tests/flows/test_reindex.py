@@ -324,6 +324,19 @@ def test_a_few_files_gone_bad_within_one_run_are_guarded_too(images: Path, tmp_p
     assert reindex(settings, allow_deletes=True)["deleted"] == 3
 
 
+def test_images_that_the_quarantine_guard_kept_unpublished_are_named_by_status(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state", run={"part_rows": 500})
+    reindex(settings)
+    for number in range(110):
+        (images / f"bad-{number:03}.jpg").write_bytes(b"no image")
+    with pytest.raises(RefusedError, match=r"over the quarantine_guard of 5%.*bad-0\d\d\.jpg: "):
+        reindex(settings)
+    told = status(Corpus(load_config(settings)))
+    assert told["quarantined"] == []
+    assert len(told["last_run"]["examples"]) == 20
+    assert all(one["id"].startswith("bad-") and one["reason"] for one in told["last_run"]["examples"])
+
+
 def test_one_bad_new_file_does_not_fail_a_night(images: Path, tmp_path: Path) -> None:
     settings = config(images, tmp_path / "state")
     reindex(settings)

@@ -208,6 +208,18 @@ def test_a_missing_folder_says_its_path_and_what_to_do(tmp_path: Path, name: str
             attempt()
 
 
+@pytest.mark.parametrize("left", ["nothing", "another folder"])
+def test_a_file_that_is_gone_with_its_whole_folder_has_not_moved(tmp_path: Path, left: str) -> None:
+    write(tmp_path / "root" / "1.jpg")
+    source = folder(tmp_path / "root")
+    [item] = source.list_items()
+    (tmp_path / "root").rename(tmp_path / "away")
+    if left == "another folder":
+        (tmp_path / "root").mkdir()
+    with pytest.raises(TransientError, match="went away"):
+        source.fetch(item.uri, item.version, LIMIT)
+
+
 @contextmanager
 def plain_user() -> Iterator[None]:
     """Without root's right to read everything."""

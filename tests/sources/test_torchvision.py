@@ -253,6 +253,40 @@ def test_a_dataset_without_checksum_is_told_by_its_pixels(source: Make, monkeypa
     assert [a.version == b.version for a, b in zip(items, made.list_items(), strict=True)] == [False, True, True]
 
 
+class Files(Drawings):
+    """A dataset that opens its images when they are asked for."""
+
+    def __init__(self, root: str, split: str = "train") -> None:
+        super().__init__(root, split)
+        self.file = Path(root) / "1.png"
+        if not self.file.exists():
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (4, 4), 7).save(self.file)
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, row: int) -> tuple[Image.Image, str]:
+        with Image.open(self.file) as image:
+            return image.copy(), "label"
+
+
+def test_a_file_that_is_gone_has_moved_unless_its_whole_root_is_gone(
+    source: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torchvision.datasets, "Files", Files, raising=False)
+    monkeypatch.setattr(torchvision.datasets, "__all__", ("Files",))
+    made = source("Files")
+    [item] = made.list_items()
+    root = tmp_path / "root"
+    (root / "1.png").unlink()
+    with pytest.raises(MovedError):
+        made.fetch(item.uri, item.version, LIMIT)
+    root.rename(tmp_path / "away")
+    with pytest.raises(TransientError, match="went away"):
+        made.fetch(item.uri, item.version, LIMIT)
+
+
 def test_labels_are_listed_without_opening_images(source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[int] = []
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "__getitem__", lambda _, row: opened.append(row))

@@ -128,9 +128,14 @@ def test_the_quarantine_guard_stops_a_part_midway_and_leaves_the_lane_usable(
     model = {"name": "descriptor", "batch": 8}
     with opened(bad, tmp_path / "state", runner=runner, model=model) as (run, lanes, told):
         work = listed(run, "part-00000000")
-        with pytest.raises(RefusedError, match=r"(?s)10\d of 10\d images could not be embedded.*not an image"):
+        told_why = (
+            r"(?s)10\d of 10\d images could not be embedded.*not an image.*Among them are 0\d*\.jpg: .*; 0\d*\.jpg: "
+        )
+        with pytest.raises(RefusedError, match=told_why):
             embed_part(run, work, lanes)
         assert run.corpus.checkpoint.names() == []
+        assert len(run.examples) == 20
+        assert all("not an image" in reason for reason in run.examples.values())
         assert told.done == 0, "what was given up is no longer counted as done"
         assert list(run.scratch.glob("part-*-*.parquet")) == [work.path]
         assert embed_part(run, Work("part-00000001", work.path, 0, 5), lanes).quarantined == 5
