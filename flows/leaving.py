@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator
+from types import TracebackType
 
 import click
+
+from pinery.addresses import without_secrets
 
 _asked: list[str] = []
 
@@ -20,6 +24,7 @@ def leave_at_once(why: str) -> None:
 @contextlib.contextmanager
 def leaving() -> Iterator[None]:
     """Around a whole command: pass its end on, or if that was asked for, end the process with its exit code."""
+    sys.excepthook = _print_without_secrets
     code: str | int | None = 0
     ended: BaseException | None = None
     try:
@@ -33,3 +38,7 @@ def leaving() -> Iterator[None]:
         os._exit(code if isinstance(code, int) else int(code is not None))
     if ended is not None:
         raise ended
+
+
+def _print_without_secrets(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    sys.stderr.write(without_secrets("".join(traceback.format_exception(kind, error, at))))

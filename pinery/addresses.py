@@ -59,6 +59,8 @@ class ShowsNoSecrets(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Always true."""
         record.msg, record.args = without_secrets(record.getMessage()), None
+        if record.exc_info:  # the causes of an error of ours are those of other libraries
+            record.exc_text = without_secrets(logging.Formatter().formatException(record.exc_info))
         return True
 
 

@@ -109,3 +109,9 @@ def test_a_logger_can_be_kept_from_showing_secrets(caplog: pytest.LogCaptureFixt
     logger.addFilter(ShowsNoSecrets())
     logger.warning("GET %s %d", SIGNED, 200)
     assert caplog.messages == ["GET https://host.test:9000/a/w.pth 200"]
+    try:
+        raise TerminalError("no weights") from LookupError(SIGNED)
+    except TerminalError:
+        logger.exception("it broke")
+    assert "no weights" in caplog.text
+    assert "Signature" not in caplog.text

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,12 @@ from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
 from tests.corpora import COLOURS, config, jpeg
+from tests.models.weights import squeezenet_weights
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import pinery, write_config
 from tests.s3_server import S3Server
@@ -22,6 +27,8 @@ PINECONE_KEY = "pcsk_MARKEDpinecone7d1f0e"
 AWS_SECRET = "MARKEDaws7d1f0eSecretAccessKey"
 AWS_TOKEN = "MARKEDtoken7d1f0e"
 MARK = b"7d1f0e"
+PASSWORD = "MARKEDpassword7d1f0e"
+SIGNATURE = "MARKEDsignature7d1f0e"
 CANARY = "canary"
 """In the names of the corpus and of its indexes: whatever is searched must have this, or the search is blind."""
 LOUD = {
@@ -70,6 +77,36 @@ def of_what_works(path: str) -> Iterator[bytes]:
     yield printed(0, "verify", path, "--full")
     yield printed(0, "search", path, "--id", "red/1.jpg")
     yield printed(0, "status", path)
+
+
+def of_signed_addresses(path: str, folder: Path, site: str) -> Iterator[bytes]:
+    """Commands whose weights and query image have addresses with a password and a signature, good ones and bad ones."""
+    signed = f"http://me:{PASSWORD}@{site}/{{}}?X-Amz-Credential=x&X-Amz-Signature={SIGNATURE}"
+    model = squeezenet_weights(folder)
+    index = {"kind": "pinecone", "name": f"{CANARY}-third"}
+    settings = yaml.safe_load(Path(path).read_text()) | {"corpus": f"{CANARY}-signed", "index": index}
+    named = write_config(folder / "named.yaml", settings | {"model": model | {"weights": "$WEIGHTS_URL"}})
+    held = write_config(folder / "held.yaml", settings | {"model": model | {"weights": signed.format("w.pth")}})
+    away, none = signed.replace(site, "127.0.0.1:9").format("w.pth"), signed.format("none.pth")
+    yield printed(1, "run", str(named), WEIGHTS_URL=away, PINERY_DEBUG="1")
+    yield printed(2, "run", str(named), WEIGHTS_URL=none, PINERY_DEBUG="1")
+    yield printed(0, "run", str(named), WEIGHTS_URL=signed.format("squeezenet.pth"))
+    yield printed(2, "run", str(held))
+    yield printed(2, "run", str(held), "--json", PINERY_DEBUG="1")
+    yield printed(2, "deploy", str(held))
+    for image in (signed.format("none.jpg"), away):
+        yield printed(2, "search", path, "--image", image, "--json")
+        yield printed(2, "search", path, "--image", image, PINERY_DEBUG="1")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    """The host and port of a server of the test's own files."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def of_what_fails(path: str, server: PineconeServer, s3_server: S3Server) -> Iterator[bytes]:
@@ -136,10 +173,11 @@ def in_prefect() -> dict[str, list[bytes]]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_secrets_are_nowhere(
-    config_path: Path, pinecone_server: PineconeServer, s3_server: S3Server, tmp_path: Path
+    config_path: Path, pinecone_server: PineconeServer, s3_server: S3Server, site: str, tmp_path: Path
 ) -> None:
     path = str(config_path)
     texts = {"works": list(of_what_works(path)), "fails": list(of_what_fails(path, pinecone_server, s3_server))}
+    texts["addresses"] = list(of_signed_addresses(path, tmp_path, site))
     texts["state"] = list(in_state(path, s3_server, tmp_path / "cache"))
     texts |= in_prefect()
     for where, found in texts.items():

@@ -1,0 +1,44 @@
+"""Prefect's API dies or hangs under a run: the run goes on, ends soon after its work, and is not failed by it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pinery.config_file import load_config
+from pinery.steps.corpus import Corpus
+from pinery.steps.status import status
+from tests.drills.conftest import TOTAL
+from tests.processes import start, wait_until
+
+ENDS_WITHIN = 60.0
+"""Seconds from the work's end to the process': Prefect's own retries are twice as long, on an idle machine."""
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)], ids=["killed", "hung"]
+)
+def test_a_run_does_not_need_its_api(number: signal.Signals, config_file: Path) -> None:
+    parts = config_file.parent / "state"
+    process = start("run", str(config_file), PREFECT_API_URL="")
+    wait_until(lambda: len(list(parts.glob("test/*/parts/*.parquet"))) >= 3, process)
+    [server] = [
+        one for one in psutil.Process(process.pid).children() if "temporary_server.py" in " ".join(one.cmdline())
+    ]
+    os.kill(server.pid, number)
+    corpus = Corpus(load_config(str(config_file)))
+    wait_until(lambda: (status(corpus)["last_run"] or {}).get("state") == "done", process)
+    ended = time.monotonic()
+    out, err = process.communicate(timeout=ENDS_WITHIN + 60)
+    assert time.monotonic() - ended < ENDS_WITHIN
+    assert process.returncode == 0, err
+    assert f"embedded     {TOTAL}" in out
+    [told] = err.strip().splitlines()
+    assert "could not be told how the run ended" in told
+    assert status(corpus)["running"] is None
+    assert not server.is_running()
