@@ -21,8 +21,25 @@ LINE_SECONDS = 15.0
 _chosen: list[steps.Progress] = []
 
 
+class Once:
+    """Says of a text that comes again right after itself, from however many threads, that it was said."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._lock = threading.Lock()
+
+    def is_news(self, text: str) -> bool:
+        """Whether the text is another than the last."""
+        with self._lock:
+            last, self._last = self._last, text
+            return text != last
+
+
 class LoggedProgress:
-    """Writes stages and notes to the flow run's log."""
+    """Writes stages to the flow run's log, and notes as warnings."""
+
+    def __init__(self) -> None:
+        self._notes = Once()
 
     def start(self, stage: str, total: int | None) -> None:
         """See Progress."""
@@ -35,7 +52,8 @@ class LoggedProgress:
     def note(self, text: str) -> None:
         """See Progress."""
         with contextlib.suppress(MissingContextError):
-            get_run_logger().warning("%s", text)
+            if self._notes.is_news(text):
+                get_run_logger().warning("%s", text)
 
 
 class TerminalProgress:
@@ -46,6 +64,7 @@ class TerminalProgress:
         columns = (TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bars = Bars(*columns, console=self._console, transient=True)
         self._tasks: dict[str, TaskID] = {}
+        self._notes = Once()
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -67,7 +86,8 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         """See Progress."""
-        self._console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        if self._notes.is_news(text):
+            self._console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 class LineProgress:

@@ -6,6 +6,7 @@ attempt it checks that the run may still write.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -117,8 +118,8 @@ def ask(action: Callable[[], Result], what: str) -> Result:
 def _again(once: Callable[[], Result], what: str, patience: Patience) -> Result:
     def waiting(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        seconds = state.next_action.sleep if state.next_action else 0.0
-        patience.note(f"{what}: {error}; next try in {seconds:.0f} s")
+        left = patience.seconds - (state.seconds_since_start or 0.0)
+        patience.note(f"{error or what}; next try within {LONGEST_PAUSE:.0f} s, giving up in {told_seconds(left)}")
 
     return Retrying(
         retry=retry_if_exception_type(TransientError),
@@ -226,3 +227,8 @@ def _send(gate: _Gate, rows: pa.RecordBatch, offset: int, refused: dict[int, str
         half = rows.num_rows // 2
         _send(gate, rows.slice(0, half), offset, refused)
         _send(gate, rows.slice(half), offset + half, refused)
+
+
+def told_seconds(seconds: float) -> str:
+    """A time in whole minutes or, below two of them, in tens of seconds: so rough that many waits read the same."""
+    return f"{math.ceil(seconds / 60)} min" if seconds > 120 else f"{max(10, math.ceil(seconds / 10) * 10)} s"

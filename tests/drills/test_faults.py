@@ -74,7 +74,7 @@ def until_it_waits(process: subprocess.Popen[str]) -> str:
     """The line in which the run says that it waits for its index."""
     assert process.stderr is not None
     for line in process.stderr:
-        if "next try in" in line:
+        if "next try within" in line:
             return line
     raise AssertionError("the run never said that it waits")
 
