@@ -22,6 +22,7 @@ from pinery.sources.sidecar import Sidecar
 from pinery.sources.sidecar_file import open_sidecar
 
 MAX_METADATA_BYTES = 40_960
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 FEW = 0.01
 """Under this share of the items, a pattern or a sidecar that matches is told: it was meant for more of them."""
 
@@ -140,7 +141,7 @@ def clean(metadata: Mapping[str, Any], id: str = "") -> str:
             raise BadMetadataError(f"metadata of item {id!r}, column {name!r}: {error}") from None
         if value is not None:
             kept[name] = value
-    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = _CANONICAL.encode(kept)
     try:
         size = len(text.encode())
     except UnicodeEncodeError:

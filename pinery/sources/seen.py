@@ -8,10 +8,10 @@ import logging
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 _CHUNK = 1024 * 1024
 # A file that is still being written may change again within the clock tick of its mtime: not remembered until it rests.
@@ -30,8 +30,7 @@ def content_hash(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(NamedTuple):
     """How a file was seen last."""
 
     change: str
@@ -62,17 +61,18 @@ class Seen:
                 with contextlib.suppress(sqlite3.Error):
                     self._db = _open(self._file)
 
-    def get(self, key: str, stat: str) -> Sight | None:
-        """How the file `key` was seen last with the size and mtime `stat`, if it was."""
+    def of(self, keys: Sequence[str]) -> dict[tuple[str, str], Sight]:
+        """How these files were seen last, by key and by the size and mtime that they had."""
         if self._db is None:
-            return None
-        query = "SELECT change, sha256, version FROM hashes WHERE path = ? AND stat = ?"
+            return {}
+        marks = ",".join("?" * len(keys))
+        query = f"SELECT path, stat, change, sha256, version FROM hashes WHERE path IN ({marks})"
         try:
-            row = self._db.execute(query, (os.fsencode(key), stat)).fetchone()
+            rows = self._db.execute(query, [os.fsencode(key) for key in keys]).fetchall()
         except sqlite3.Error as error:
             self._give_up(error)
-            return None
-        return None if row is None else Sight(*row)
+            return {}
+        return {(os.fsdecode(path), stat): Sight(*sight) for path, stat, *sight in rows}
 
     def put(self, key: str, stat: str, sight: Sight) -> None:
         """Remember how a file was seen."""

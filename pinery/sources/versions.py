@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, NamedTuple
 
 from pinery.sources.protocol import Past
 from pinery.sources.seen import Seen, Sight, at_rest, content_hash
 
 MARK = 16
 """Digits of a SHA-256 that mark a version whose bytes replaced others of the same size and mtime."""
-AT_ONCE = 4096
+AT_ONCE, LOOKED_UP_AT_ONCE = 16384, 500
 _NUMBERED_ANEW = ("fuse", "cifs", "smb3", "9p", "vfat", "exfat", "msdos")
 """File systems that give their files other inodes with each mount."""
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """One file as the walk found it, and its version once that is known."""
 
     key: str
@@ -81,13 +81,14 @@ class Versions:
 
     def of(self, files: Iterable[File]) -> Iterator[File]:
         """The files with their versions, in their order. Raises OSError where one can't be read."""
+        looked_up = self._looked_up(iter(files))
         if self._how == "content":
-            for file in files:
-                yield from self._by_content(file)
+            for file, sight in looked_up:
+                yield from self._by_content(file, sight)
             return
         waiting: list[File | _Doubt] = []
-        for file in files:
-            known = self._by_stat(file)
+        for file, sight in looked_up:
+            known = self._by_stat(file, sight)
             if isinstance(known, File) and not waiting:
                 yield known
                 continue
@@ -97,11 +98,16 @@ class Versions:
                 waiting = []
         yield from self._settled(waiting)
 
-    def _by_content(self, file: File) -> Iterator[File]:
+    def _looked_up(self, files: Iterator[File]) -> Iterator[tuple[File, Sight | None]]:
+        while some := list(islice(files, LOOKED_UP_AT_ONCE)):
+            sights = self._seen.of([file.key for file in some])
+            for file in some:
+                yield file, sights.get((file.key, stat_version(file.stat)))
+
+    def _by_content(self, file: File, sight: Sight | None) -> Iterator[File]:
         base, change = stat_version(file.stat), self._change(file.stat)
-        sight = self._seen.get(file.key, base)
         if sight is not None and sight.change == change:
-            yield replace(file, version=sight.version)
+            yield file._replace(version=sight.version)
             return
         try:
             version = f"sha256:{_hash(file.path)}"
@@ -112,24 +118,23 @@ class Versions:
             return
         if at_rest(file.stat.st_mtime_ns):
             self._seen.put(file.key, base, Sight(change, version.removeprefix("sha256:"), version))
-        yield replace(file, version=version)
+        yield file._replace(version=version)
 
-    def _by_stat(self, file: File) -> File | _Doubt:
+    def _by_stat(self, file: File, sight: Sight | None) -> File | _Doubt:
         base, change = stat_version(file.stat), self._change(file.stat)
-        sight = self._seen.get(file.key, base)
         marked = self._marked.get(self._id_of(file.key), "") if self._marked else ""
         if not marked.startswith(f"{base}-"):
             marked = ""
         if sight is not None and (sight.version != base or not marked):
             if sight.change == change:
-                return replace(file, version=sight.version)
-            return _Doubt(replace(file, version=sight.version), sight.sha256, False)
+                return File(file.key, file.path, file.stat, sight.version)
+            return _Doubt(file._replace(version=sight.version), sight.sha256, False)
         if marked:
-            return _Doubt(replace(file, version=marked), None, False)
+            return _Doubt(file._replace(version=marked), None, False)
         if 0 < self._listed_at < file.stat.st_ctime_ns:
-            return _Doubt(replace(file, version=base), None, True)
+            return _Doubt(file._replace(version=base), None, True)
         self._seen.put(file.key, base, Sight(change, None, base))
-        return replace(file, version=base)
+        return File(file.key, file.path, file.stat, base)
 
     def _settled(self, waiting: list[File | _Doubt]) -> Iterator[File]:
         doubts = [one for one in waiting if isinstance(one, _Doubt)]
@@ -154,7 +159,7 @@ class Versions:
             found = _hash(file.path)
             mark = file.version.removeprefix(base).removeprefix("-")
             same = found.startswith(mark) if mark else found == (recorded or doubt.sha256)
-            file = file if same else replace(file, version=f"{base}-{found[:MARK]}")
+            file = file if same else file._replace(version=f"{base}-{found[:MARK]}")
         self._seen.put(file.key, base, Sight(self._change(file.stat), found, file.version))
         return file
 

@@ -94,7 +94,7 @@ def test_passing_faults_of_listings_reads_and_writes(
     ("status", "method", "key", "words"),
     [
         (500, "PUT", "pinery/test/{model}/parts/", "InternalError"),
-        (403, "GET", "photos/green", "AccessDenied"),
+        (403, "GET", "photos/", "AccessDenied"),
         (403, "PUT", "pinery/test/", "AccessDenied"),
     ],
     ids=["parts can't be written", "reading is denied", "writing is denied"],
