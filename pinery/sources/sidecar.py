@@ -20,6 +20,8 @@ from pinery.sources.ids import decoded, plain
 from pinery.sources.sidecar_csv import CsvTable
 from pinery.sources.sidecar_parquet import ParquetTable
 
+_BY_NAME = "SELECT row, fields FROM rows WHERE name = ?"
+_BY_MEANING = "SELECT row, fields FROM meant JOIN rows USING (row) WHERE meant.name = ? AND rank = ?"
 _PLAIN, _DECODED = range(2)
 """How what a row may mean came about: written plainly, or with its percent-encoded characters decoded."""
 
@@ -38,8 +40,7 @@ class Sidecar:
         self._db = sqlite3.connect(Path(self._folder.name) / "rows.sqlite", check_same_thread=False)
         self._db.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-            "CREATE TABLE rows (row INTEGER PRIMARY KEY, name TEXT, fields TEXT);"
-            "CREATE TABLE written (name TEXT PRIMARY KEY, row INTEGER) WITHOUT ROWID;"
+            "CREATE TABLE rows (row INTEGER PRIMARY KEY, name TEXT UNIQUE, fields TEXT);"
             "CREATE TABLE meant (name TEXT, rank INTEGER, row INTEGER, PRIMARY KEY (name, rank, row)) WITHOUT ROWID;"
         )
         self._columns: dict[int, tuple[str, Column]] = {}
@@ -62,19 +63,18 @@ class Sidecar:
         Raises ConfigError where two rows name the item.
         """
         for name in written:
-            if rows := self._rows("SELECT row FROM written WHERE name = ?", name):
-                return self._values(rows[0])
+            if rows := self._rows(_BY_NAME, name):
+                return self._values(*rows[0])
         for name in others:
             if rows := self._plainly(name):
                 if len(rows) > 1:
                     raise ConfigError(f"{self.name} has two rows for the item {name!r}; remove one of them")
-                return self._values(rows[0])
+                return self._values(*rows[0])
         return None
 
-    def _plainly(self, name: str) -> list[int]:
-        plainly = self._rows("SELECT row FROM written WHERE name = ?", name)
-        plainly += self._rows(f"SELECT row FROM meant WHERE name = ? AND rank = {_PLAIN}", name)
-        return plainly or self._rows(f"SELECT row FROM meant WHERE name = ? AND rank = {_DECODED}", name)
+    def _plainly(self, name: str) -> list[tuple[int, str]]:
+        plainly = self._rows(_BY_NAME, name) + self._rows(_BY_MEANING, name, _PLAIN)
+        return plainly or self._rows(_BY_MEANING, name, _DECODED)
 
     def forget_matches(self) -> None:
         """Begin anew to count which rows an item was found for."""
@@ -91,12 +91,11 @@ class Sidecar:
         query = "SELECT name FROM rows WHERE row = ?"
         return [name for row in rows for (name,) in self._db.execute(query, (row,))]
 
-    def _rows(self, query: str, name: str) -> list[int]:
-        return [row for (row,) in self._db.execute(query, (name,))]
+    def _rows(self, query: str, *values: Any) -> list[tuple[int, str]]:
+        return self._db.execute(query, values).fetchall()
 
-    def _values(self, row: int) -> dict[str, Any]:
+    def _values(self, row: int, text: str) -> dict[str, Any]:
         self._matched[row] = 1
-        [(text,)] = self._db.execute("SELECT fields FROM rows WHERE row = ?", (row,))
         fields = json.loads(text)
         return {name: column.read(_restored(fields[at])) for at, (name, column) in self._columns.items()}
 
@@ -114,9 +113,8 @@ class Sidecar:
             id = fields[at_id]
             if id is None or id == "":
                 raise ConfigError(f"{self.name} has a row without an id: {place}")
-            self._enter(row, place, str(id))
             self._see(place, fields)
-            self._db.execute("INSERT INTO rows VALUES (?, ?, ?)", (row, str(id), json.dumps(fields, default=_storable)))
+            self._enter(row, place, str(id), fields)
         self._db.commit()
 
     def _see(self, place: str, fields: list[Any]) -> None:
@@ -129,11 +127,13 @@ class Sidecar:
                     f" ({error})"
                 ) from None
 
-    def _enter(self, row: int, place: str, name: str) -> None:
+    def _enter(self, row: int, place: str, name: str, fields: list[Any]) -> None:
         try:
-            self._db.execute("INSERT INTO written VALUES (?, ?)", (name, row))
+            self._db.execute("INSERT INTO rows VALUES (?, ?, ?)", (row, name, _STORED.encode(fields)))
         except sqlite3.IntegrityError:
             raise ConfigError(f"{self.name} has the id {name!r} more than once: again in {place}") from None
+        if name == plain(name) and "%" not in name:
+            return
         known = {name}
         for meant, rank in ((plain(name), _PLAIN), (plain(decoded(name)), _DECODED)):
             if meant not in known:
@@ -172,3 +172,6 @@ def _restored(value: Any) -> Any:
     if isinstance(value, list):
         return [one["decimal"] if isinstance(one, dict) else one for one in value]
     return Decimal(value["decimal"]) if isinstance(value, dict) else value
+
+
+_STORED = json.JSONEncoder(default=_storable)
