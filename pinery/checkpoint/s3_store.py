@@ -27,6 +27,7 @@ DENIED = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", 
 MISSING = {"404", "NoSuchKey", "NotFound"}
 CONFLICT = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 UNSUPPORTED = {"NotImplemented", "501"}
+ATTEMPTS = 5
 READ_AHEAD = 1 << 20
 BODY_ATTEMPTS, BODY_PAUSE = 5, 0.1
 """How often a body is asked for whose connection breaks, which the SDK doesn't do; seconds before the second time."""
@@ -40,7 +41,15 @@ NO_ETAG = '"00000000000000000000000000000000"'
 class S3Store:
     """State under `s3://bucket/prefix`."""
 
-    def __init__(self, root: str, settings: S3StateSettings, cache: Path, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        root: str,
+        settings: S3StateSettings,
+        cache: Path,
+        cache_bytes: int = CACHE_BYTES,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        """`attempts` is how often the SDK sends one request. Raises ConfigError for an unknown profile."""
         import boto3
         import botocore.exceptions
         from botocore.config import Config as ClientConfig
@@ -61,7 +70,7 @@ class S3Store:
             session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
         except botocore.exceptions.ProfileNotFound as error:
             raise ConfigError(f"state {root}: {error}; set state_s3.profile to one in the AWS config") from error
-        retries = cast(Any, {"mode": "standard", "max_attempts": 5})
+        retries = cast(Any, {"mode": "standard", "max_attempts": attempts})
         self._s3 = session.client(
             "s3",
             endpoint_url=settings.endpoint_url,

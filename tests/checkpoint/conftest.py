@@ -16,7 +16,7 @@ from tests.s3_server import s3_server as s3_server
 @pytest.fixture
 def s3_store(s3_server: S3Server, tmp_path: Path) -> S3Store:
     settings = S3StateSettings(endpoint_url=s3_server.endpoint_url, region="us-east-1")
-    return S3Store(f"s3://{s3_server.new_bucket()}/some/state", settings, tmp_path / "cache")
+    return S3Store(f"s3://{s3_server.new_bucket()}/some/state", settings, tmp_path / "cache", attempts=2)
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,20 @@ import pytest
 from pinery.checkpoint.known import KnownBytes
 from pinery.checkpoint.parquet import read_rows
 from pinery.checkpoint.parts import Checkpoint, part_name
-from pinery.checkpoint.store import ConflictError, Store
+from pinery.checkpoint.store import ConflictError, LocalStore, Store
 from pinery.records import PART_SCHEMA
 
 DIMENSION = 8
+FOREIGN = [
+    "desktop.ini",
+    "Thumbs.db",
+    "part-00000003 (conflicted copy).parquet",
+    "part-00000003.sync-conflict-20260101-120000-ABCDEFG.parquet",
+    "part-00000003 (1).parquet",
+    "Copy of part-00000003.parquet",
+    "part-00000009.parquet.tmp",
+    "part-9.parquet",
+]
 
 
 def sha(number: int) -> str:
@@ -88,6 +99,65 @@ def test_a_checkpoint_made_anew_is_not_taken_for_the_old_one(store: Store) -> No
     keys = pq.read_table(checkpoint.key_files()[part_name(0)], columns=["id"])
     assert keys["id"].to_pylist() == ["i9"]
     known.close()
+
+
+@pytest.mark.parametrize("spoil", ["later pages are zeros", "no database", "empty", "other rows", "a folder's tables"])
+def test_a_spoilt_table_of_known_bytes_is_derived_again(tmp_path: Path, spoil: str) -> None:
+    checkpoint = Checkpoint(LocalStore(tmp_path / "state"), "corpus/key/parts")
+    publish(checkpoint, 0, list(range(1, 2000)))
+    known = KnownBytes(checkpoint)
+    known.refresh()
+    known.close()
+    file = checkpoint.store.cache(checkpoint.folder) / "known.sqlite"
+    data = file.read_bytes()
+    if spoil == "other rows":
+        with sqlite3.connect(file) as table:
+            table.execute("UPDATE known SET row = row + 5000")
+    elif spoil == "a folder's tables":
+        file.unlink()
+        with sqlite3.connect(file) as table:
+            table.execute("CREATE TABLE known (something TEXT)")
+    else:
+        spoilt = {"later pages are zeros": data[:4096] + bytes(len(data) - 4096), "no database": b"\x17" * len(data)}
+        file.write_bytes(spoilt.get(spoil, b""))
+    known = KnownBytes(checkpoint)
+    if spoil == "other rows":
+        assert known.values(sha(150)) is None, "what the table says wrong is embedded anew"
+    else:
+        known.refresh()
+        assert known.values(sha(150)).tolist() == [150.0] * DIMENSION  # type: ignore[union-attr]
+    known.close()
+
+
+def test_a_table_that_spoils_while_it_is_open_is_derived_again(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(LocalStore(tmp_path / "state"), "corpus/key/parts")
+    publish(checkpoint, 0, list(range(1, 2000)))
+    known = KnownBytes(checkpoint)
+    known.refresh()
+    file = checkpoint.store.cache(checkpoint.folder) / "known.sqlite"
+    with file.open("r+b") as table:
+        table.write(b"\x17" * file.stat().st_size)
+    assert known.values(sha(1500)).tolist() == [1500.0] * DIMENSION  # type: ignore[union-attr]
+    known.close()
+
+
+def test_a_spoilt_narrow_copy_is_made_anew(s3_store: Store) -> None:
+    checkpoint = Checkpoint(s3_store, "corpus/key/parts")
+    publish(checkpoint, 0, [1, 2, 3])
+    [path] = checkpoint.key_files().values()
+    for spoilt in (b"", bytes(path.stat().st_size), path.read_bytes()[:-9]):
+        path.write_bytes(spoilt)
+        assert pq.read_table(checkpoint.key_files()[part_name(0)])["id"].to_pylist() == ["i1", "i2", "i3"]
+
+
+def test_files_of_other_programs_are_no_parts(store: Store) -> None:
+    checkpoint = Checkpoint(store, "corpus/key/parts")
+    publish(checkpoint, 3, [1])
+    for name in FOREIGN:
+        store.write(f"corpus/key/parts/{name}", b"x")
+    assert checkpoint.names() == [part_name(3)]
+    assert checkpoint.next_number() == 4
+    assert list(checkpoint.key_files()) == [part_name(3)]
 
 
 def test_a_range_of_rows_crosses_row_groups(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import threading
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 from pinery.checkpoint.s3_store import S3Store
 from pinery.checkpoint.store import ConflictError, LocalStore, Store
 from pinery.config import S3StateSettings
-from pinery.errors import AccessDeniedError, ConfigError, TerminalError
+from pinery.errors import AccessDeniedError, ConfigError, TerminalError, TransientError
 from tests.s3_server import S3Server
 
 
@@ -82,6 +85,113 @@ def test_one_of_many_swaps_wins(store: Store) -> None:
     assert len(won) == 1
     assert found is not None
     assert found[0] == b"%d" % won[0]
+
+
+def test_what_was_written_before_an_error_is_known_for_ones_own(s3_server: S3Server, s3_store: S3Store) -> None:
+    """More errors than the SDK repeats a request for: the caller's next attempt finds its own work."""
+    kept = s3_store.scratch("making") / "kept"
+    kept.write_bytes(b"vectors")
+    first = s3_store.replace("lease", b"first", None)
+    s3_server.fail(503, times=30, method="PUT", key="some/state/", after=True)
+    s3_server.fail(503, times=30, method="HEAD", key="some/state/")
+    for write in (lambda: s3_store.publish("part", kept), lambda: s3_store.replace("lease", b"second", first)):
+        with pytest.raises(TransientError):
+            write()
+    s3_server.heal()
+    s3_store.publish("part", kept)
+    with pytest.raises(ConflictError):
+        s3_store.publish("part", make(s3_store, b"of another run"))
+    third = s3_store.replace("lease", b"third", first)
+    assert s3_store.read("lease") == (b"third", third)
+    with pytest.raises(ConflictError):
+        s3_store.replace("lease", b"fourth", first)
+
+
+class BrokenDisk(LocalStore):
+    """The folder's fsync fails after the file has its name."""
+
+    broken = True
+
+
+@pytest.fixture
+def broken_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BrokenDisk:
+    fsync = os.fsync
+
+    def fails_for_folders(descriptor: int) -> None:
+        if BrokenDisk.broken and stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        fsync(descriptor)
+
+    monkeypatch.setattr(BrokenDisk, "broken", False)
+    monkeypatch.setattr(os, "fsync", fails_for_folders)
+    return BrokenDisk(tmp_path / "state")
+
+
+def test_a_write_whose_folder_could_not_be_synced_is_known_for_ones_own(broken_disk: BrokenDisk) -> None:
+    store, path = broken_disk, make(broken_disk, b"vectors")
+    first = store.replace("lease", b"first", None)
+    BrokenDisk.broken = True
+    for write in (lambda: store.publish("part", path), lambda: store.replace("lease", b"second", first)):
+        with pytest.raises(TerminalError, match="can't write"):
+            write()
+    BrokenDisk.broken = False
+    store.publish("part", path)
+    assert not path.exists()
+    with pytest.raises(ConflictError):
+        store.publish("part", make(store, b"of another run"))
+    third = store.replace("lease", b"third", first)
+    assert store.read("lease") == (b"third", third)
+    with pytest.raises(ConflictError):
+        store.replace("lease", b"fourth", first)
+
+
+@pytest.mark.parametrize("methods", [("PUT",), ("PUT", "GET")])
+def test_a_server_without_conditional_writes_holds_no_state(
+    s3_server: S3Server, tmp_path: Path, methods: tuple[str, ...]
+) -> None:
+    settings = S3StateSettings(endpoint_url=s3_server.endpoint_url, region="us-east-1")
+    store = S3Store(f"s3://{s3_server.new_bucket()}/state", settings, tmp_path / "cache")
+    s3_server.ignore_conditions(*methods)
+    with pytest.raises(ConfigError, match=r"doesn't honour conditional writes .* Set `state` to a folder"):
+        store.replace("lease.json", b"mine", None)
+    assert store.read("lease.json") is not None, "the trial writes the same bytes again"
+
+
+def test_conditional_writes_are_tried_once(s3_server: S3Server, s3_store: S3Store) -> None:
+    tag = s3_store.replace("lease", b"1", None)
+    tried = s3_server.count("PUT")
+    s3_store.replace("lease", b"2", tag)
+    assert s3_server.count("PUT") == tried + 1
+
+
+def test_a_body_that_breaks_off_is_asked_for_again(s3_server: S3Server, s3_store: S3Store) -> None:
+    data = bytes(range(256)) * 8000
+    s3_store.publish("part", make(s3_store, data))
+    s3_server.cut(times=3, key="some/state/part")
+    assert s3_store.open("part").read() == data
+    s3_server.cut(times=100, key="some/state/part")
+    with pytest.raises(TransientError, match="some/state/part"):
+        s3_store.open("part").read()
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_not_mixed(s3_store: S3Store) -> None:
+    s3_store.write("part", bytes(3 << 20))
+    with s3_store.open("part") as file:
+        file.read(10)
+        s3_store.write("part", b"\1" * (3 << 20))
+        with pytest.raises(TransientError, match="replaced while it was read"):
+            file.read()
+
+
+def test_ranges_are_read_from_a_server_that_sends_the_whole_objects_checksum(
+    s3_server: S3Server, s3_store: S3Store
+) -> None:
+    data = bytes(range(256)) * 8000
+    s3_store.publish("part", make(s3_store, data))
+    s3_server.send_whole_checksums()
+    with s3_store.open("part") as file:
+        file.seek(1000)
+        assert file.read(500) == data[1000:1500]
 
 
 def test_a_put_whose_answer_was_lost_is_read_back(s3_server: S3Server, s3_store: S3Store) -> None:
