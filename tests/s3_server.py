@@ -66,7 +66,7 @@ class S3Server:
         self._faults: list[_Fault] = []
         self._requests: Counter[tuple[str, str]] = Counter()
         self._ignored: set[str] = set()
-        self._whole_sums = False
+        self._wrong_sums = False
         self._client: S3Client | None = None
         self._http = make_server("127.0.0.1", port, self._answer, _ThreadedServer, _Handler)
         self.endpoint_url = f"http://127.0.0.1:{self._http.server_port}"
@@ -102,8 +102,8 @@ class S3Server:
         self._ignored = set(methods)
 
     def send_whole_checksums(self) -> None:
-        """Answer a range with the checksum of the whole object where checksums are asked for, as some servers do."""
-        self._whole_sums = True
+        """Answer a range with a checksum of other bytes where checksums are asked for, as some servers do."""
+        self._wrong_sums = True
 
     def heal(self) -> None:
         """Forget all faults that were not met yet."""
@@ -149,7 +149,7 @@ class S3Server:
             return _refuse(fault, start_response)
         if method in self._ignored:
             environ = {name: value for name, value in environ.items() if name not in _CONDITIONS}
-        if self._whole_sums and "HTTP_RANGE" in environ and "HTTP_X_AMZ_CHECKSUM_MODE" in environ:
+        if self._wrong_sums and "HTTP_RANGE" in environ and "HTTP_X_AMZ_CHECKSUM_MODE" in environ:
             start_response = _with_another_sum(start_response)
         body = self._run(environ, start_response)
         return [body[: len(body) // 2]] if fault else [body]
@@ -163,7 +163,8 @@ class S3Server:
 
 def _with_another_sum(start_response: Any) -> Any:
     def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-        return start_response(status, [*headers, ("x-amz-checksum-crc32", "AAAAAA==")], *rest)
+        kept = [header for header in headers if not header[0].lower().startswith("x-amz-checksum")]
+        return start_response(status, [*kept, ("x-amz-checksum-crc32", "AAAAAA==")], *rest)
 
     return start
 

@@ -158,6 +158,17 @@ def test_what_changed_or_vanished_has_moved(listed: tuple[S3Prefix, Item, str], 
         source.fetch(item.uri, item.version, LIMIT)
 
 
+def test_other_bytes_of_a_server_that_ignores_conditions_have_moved(
+    listed: tuple[S3Prefix, Item, str], s3_server: S3Server
+) -> None:
+    source, item, bucket = listed
+    s3_server.ignore_conditions("GET")
+    assert source.fetch(item.uri, item.version, LIMIT) == b"bytes of an image"
+    put(s3_server, bucket, "photos/1.jpg", b"others")
+    with pytest.raises(MovedError, match="changed since it was listed"):
+        source.fetch(item.uri, item.version, LIMIT)
+
+
 def test_what_is_too_large_is_a_bad_image(listed: tuple[S3Prefix, Item, str]) -> None:
     source, item, _ = listed
     with pytest.raises(BadImageError, match=r"17 bytes.*16"):
