@@ -34,8 +34,8 @@ def report(data: dict[str, Any], as_json: bool) -> None:
     for name in (*COUNTS, "quarantined", "rejected"):
         if data[name] or name in ("listed", "new", "embedded", "upserted", "quarantined"):
             _add(table, name, f"{data[name]:,}{_remark(name, data)}")
-    if data["left_out"]:
-        _add(table, "left out", f"{sum(data['left_out'].values()):,}")
+    if left_out := sum(data.get("left_out", {}).values()):
+        _add(table, "left out", f"{left_out:,}")
     stages = [f"{name} {seconds:.1f}" for name, seconds in data["seconds"].items() if seconds >= 0.05]
     _add(table, "seconds", "  ".join(stages))
     if data["embedded"]:
@@ -87,7 +87,7 @@ def comparison(data: dict[str, Any], as_json: bool) -> None:
     table = _table(f"index {data['kind']}:{data['index']} / {data['namespace']} against corpus {data['corpus']}")
     for name in ("expected", "held", "missing", "extra", "stale", "wrong", "wrong_metadata"):
         _add(table, name.replace("_", " "), f"{data[name]:,}")
-    if data["awaited"]:
+    if data.get("awaited"):
         _add(table, "awaited", f"{data['awaited']:,} (not embedded as listed yet; what the index has of them stays)")
     sampled = not data["full"] and data["checked"] < data["expected"] - data["missing"] - data["stale"]
     _add(table, "compared by value", f"{data['checked']:,}{' (a sample; --full compares all)' if sampled else ''}")

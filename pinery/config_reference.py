@@ -85,7 +85,7 @@ def _default(node: Node, required: bool) -> str:
     if isinstance(value, dict):
         return f"`{{kind: {value['kind']}}}`" if "oneOf" in node else "those below"
     if isinstance(value, list):
-        return " ".join(f"`{one}`" for one in value)
+        return " ".join(f"`{one}`" for one in value) or "none"
     return "none" if value is None else f"`{json.dumps(value)}`".replace('"', "")
 
 
