@@ -1,4 +1,4 @@
-"""A Prefect API that dies before the run of a command does: the run goes on, and in the end nobody waits for the API.
+"""A Prefect API that dies before a run in this process does: the run goes on, and in the end nobody waits for the API.
 
 Left alone, Prefect repeats what it can't deliver for minutes: the state of the flow run, and at the process' end each
 of its events.
@@ -27,9 +27,12 @@ _watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
 
 
 @contextlib.contextmanager
-def watched(url: str) -> Iterator[None]:
-    """Look at the API at `url` when the work of the flow called inside has ended."""
-    watch = _Watch(url)
+def watched(url: str | None) -> Iterator[None]:
+    """Look at the API at `url`, if there is one, when the work of the flow called inside has ended."""
+    watch = _Watch(url) if url else None
+    if watch is None:
+        yield
+        return
     token = _watch.set(watch)
     try:
         with watch.settings:

@@ -4,16 +4,36 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import httpx
 from prefect import Flow
+from prefect.exceptions import PrefectException
+from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.api_watch import watched
 from flows.bring import LANES
 from flows.logs import keep_to_one_line
+from flows.outcome import forget, last_outcome
+from flows.progress import current_progress
 from pinery.config_file import refuse_secrets
 
 
 class CorpusFlow(Flow[..., Any]):
-    """A flow whose first parameter is `config`."""
+    """A flow whose first parameter is `config`, and whose body returns what `Outcome.end` does."""
+
+    def __call__(self, *args: Any, **parameters: Any) -> Any:
+        """Run the flow in this process; return or raise what its work did, also where Prefect's API died meanwhile."""
+        forget()
+        with watched(PREFECT_API_URL.value()):
+            try:
+                return super().__call__(*args, **parameters)
+            except (httpx.HTTPError, PrefectException) as error:
+                outcome = last_outcome()
+                if outcome is None:
+                    raise
+                untold = f"Prefect's API could not be told how the run ended ({type(error).__name__})"
+        current_progress().note(untold)
+        return outcome.value()
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """What Prefect keeps in clear with a run that is about to be made. Raises ConfigError for a secret in it."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
-import click
-
-from pinery.addresses import without_secrets
 from pinery.config import Config
 from pinery.config_file import load_config
 from pinery.errors import TerminalError
@@ -26,7 +23,8 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
     """
     settings = _judged(config, overrides)
     _quieten()
-    from flows.api_watch import watched
+    import httpx
+
     from flows.server import prefect_api
 
     # Prefect's event queue logs beside all of Prefect's own settings.
@@ -38,32 +36,20 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
             importlib.import_module("lancedb")
         refuse_unknown(settings.model)
 
-    with prefect_api(meanwhile=prepare) as url, watched(url):
+    with prefect_api(meanwhile=prepare) as url:
         prepare()
+        from flows.outcome import call_it
+        from flows.progress import on_terminal
+
+        call_it(config)
         flow = getattr(importlib.import_module(f"{__package__}.{name}"), name)
-        return _called(lambda: flow(settings.model_dump(mode="json"), **flags), config, url)
-
-
-def _called(flow: Callable[[], dict[str, Any]], config: str, url: str) -> dict[str, Any]:
-    """What the flow returns or raises, whether or not Prefect's API lives to be told of it."""
-    import httpx
-    from prefect.exceptions import PrefectException
-
-    from flows.outcome import expect, last_outcome
-    from flows.progress import on_terminal
-
-    expect(config)
-    try:
-        with on_terminal():
-            return flow()
-    except (httpx.HTTPError, PrefectException) as error:
-        outcome = last_outcome()
-        if outcome is None:
+        try:
+            with on_terminal():
+                return cast(dict[str, Any], flow(settings.model_dump(mode="json"), **flags))
+        except httpx.HTTPError as error:
             raise TerminalError(
                 f"the Prefect API at {url} failed before the run began ({type(error).__name__}: {error})"
             ) from None
-        click.echo(f"pinery: the Prefect API at {without_secrets(url)} could not be told how the run ended", err=True)
-        return outcome.value()
 
 
 def open_corpus(config: str, overrides: Sequence[str]) -> Corpus:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from prefect import State
+from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.states import Failed
@@ -40,7 +41,6 @@ class Outcome:
         self._error: Exception | None = None
 
     def __enter__(self) -> "Outcome":
-        _last.set(None)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
@@ -68,8 +68,8 @@ class Outcome:
 
     def end(self) -> dict[str, Any] | State:
         """What the flow returns, or the state that it fails in; whoever called the flow gets its error raised."""
-        if self._error is None:
-            return self.report
+        if self._error is None or FlowRunContext.get() is None:
+            return self.value()
         return Failed(name=told.state_of(self._error), message=told.line_of(self._error), data=self._error)
 
     def _log(self) -> None:
@@ -85,12 +85,16 @@ class Outcome:
         setattr(error, TOLD, True)
 
 
-def expect(config: str) -> None:
-    """A flow is about to be called with the settings of this config file."""
-    _last.set(None)
+def call_it(config: str) -> None:
+    """Name the config file of the flow that is about to be called with its settings."""
     _named.set(shlex.quote(config))
 
 
+def forget() -> None:
+    """Have `last_outcome` tell of a flow run that is yet to come."""
+    _last.set(None)
+
+
 def last_outcome() -> Outcome | None:
-    """How the flow run ended that was expected; None if its work didn't end."""
+    """How the work of the flow run ended that was called last; None if it didn't end."""
     return _last.get()

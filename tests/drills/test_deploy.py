@@ -113,6 +113,7 @@ def test_a_night_is_scheduled_for_a_users_config_and_none_for_the_placeholders(
     prefect: Prefect, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     path = write_config(tmp_path / "config.yaml", settings | {"corpus": "nights"})
+    assert "PREFECT_API_URL is not set" in prefect.run(*MAKE_DEPLOY, code=2, PREFECT_API_URL="")
     prefect.run(*MAKE_DEPLOY)
     made = json.loads(prefect.pinery("deploy", str(path), "--cron", NIGHTLY, "--json"))
     assert made["deployment"] == "reindex/corpus-nights"

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.corpus_flow import flow
+from flows.launch import launch
 from flows.outcome import Outcome
 from flows.reindex import reindex
 from flows.upsert import upsert
@@ -24,6 +25,7 @@ from pinery.errors import ConfigError, DifferentError, LeaseHeldError, RefusedEr
 from pinery.steps.corpus import Corpus
 from tests.corpora import config, paint
 from tests.pinecone_server.server import PineconeServer
+from tests.processes import write_config
 
 SIGNED = "https://me:hunter22@127.0.0.1:9/w.pth?X-Amz-Signature=abcdef"
 
@@ -200,6 +202,17 @@ def test_a_secret_among_the_parameters_is_refused_before_prefect_keeps_it(
     with pytest.raises(ConfigError, match="has a password or a signature in its address") as error:
         reindex(json.dumps(given) if as_text else given)
     assert "hunter22" not in str(error.value)
+    assert len(client.read_flow_runs(limit=200)) == before
+
+
+@pytest.mark.parametrize("model", ["torchvision:resnet51", "squeezenet1_1"])
+def test_a_command_judges_its_config_before_a_flow_run_is_made(
+    client: SyncPrefectClient, settings: dict[str, Any], tmp_path: Path, model: str
+) -> None:
+    path = write_config(tmp_path / "config.yaml", settings)
+    before = len(client.read_flow_runs(limit=200))
+    with pytest.raises(ConfigError, match="did you mean"):
+        launch("reindex", str(path), [f"model={model}"], {})
     assert len(client.read_flow_runs(limit=200)) == before
 
 
