@@ -48,7 +48,7 @@ class Sidecar:
             self._load(_table(Path(path), self.name), types or {})
         except FileNotFoundError:
             raise ConfigError(f"{self.name} does not exist; correct `source.sidecar`") from None
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise ConfigError(f"{self.name} can't be read: {error}") from None
         [(self.rows,)] = self._db.execute("SELECT count(*) FROM rows")
         self._matched = bytearray(self.rows)

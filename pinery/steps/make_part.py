@@ -119,7 +119,7 @@ def make_part(
     `watch` raises.
     """
     table = read_rows(order.items, order.start, order.stop)
-    ids, uris, versions = table["id"], table["uri"], table["version"]
+    ids = table["id"]
     tally: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     seconds: dict[str, float] = {}
@@ -129,16 +129,10 @@ def make_part(
         notes.append(text)
         watch.note(text)
 
-    def fetch(at: int) -> bytes:
-        try:
-            return source.fetch(uris[at].as_py(), versions[at].as_py(), max_bytes)
-        except ItemDeniedError as error:
-            raise BadImageError(f"{DENIED}: {error}") from error
-
     seen = Seen(known.values)
     outcomes = runner.embed(
         table.num_rows,
-        fetch,
+        lambda at: _fetch(source, table, at, max_bytes),
         seen.values,
         note=note,
         stop=lambda: watch.stopping,
@@ -169,6 +163,13 @@ def make_part(
         reasons=dict(reasons.most_common(MAX_REASONS)),
         notes=tuple(notes),
     )
+
+
+def _fetch(source: Source, table: pa.Table, at: int, max_bytes: int) -> bytes:
+    try:
+        return source.fetch(table["uri"][at].as_py(), table["version"][at].as_py(), max_bytes)
+    except ItemDeniedError as error:  # a row, unless the watch finds that nothing else can be read either
+        raise BadImageError(f"{DENIED}: {error}") from error
 
 
 def _rows(table: pa.Table, outcomes: Sequence[Outcome]) -> pa.RecordBatch:
