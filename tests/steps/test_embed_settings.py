@@ -80,4 +80,7 @@ def test_every_thread_keeps_a_connection_of_its_own(
     assert fetched == [b"bytes"] * 2 * threads
     assert [record.message for record in caplog.records] == []
     assert source._bucket.client.meta.config.max_pool_connections == MAX_FETCH_THREADS
-    assert (source._bucket.client.meta.config.connect_timeout, source._client.meta.config.read_timeout) == (5, 30)
+    assert (source._bucket.client.meta.config.connect_timeout, source._bucket.client.meta.config.read_timeout) == (
+        5,
+        30,
+    )
