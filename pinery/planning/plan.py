@@ -106,13 +106,15 @@ def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quar
 
 def _define_state(con: duckdb.DuckDBPyConnection, unfit: str, limit: int | None, retry_quarantined: bool) -> None:
     # Metadata is hashed before any join or sort, for rows of tens of kilobytes would not fit into one.
-    columns = f"id, uri, version, position, {HASHED} AS metadata_hash, {unfit} IS NOT NULL AS unfit"
+    columns = (
+        f"id, uri, version, position, {HASHED} AS metadata_hash, strlen(metadata) AS size, {unfit} IS NOT NULL AS unfit"
+    )
     # Numbering the items of a dataset sorts all of them, so only a limit pays for it.
     place = "0" if limit is None else f"row_number() OVER (PARTITION BY {_DATASET} ORDER BY l.position)"
     asked = "false" if retry_quarantined else "true"
     con.execute(f"""
         CREATE OR REPLACE TABLE state AS
-        SELECT l.id, l.version, l.position, w.part, l.place, l.metadata_hash,
+        SELECT l.id, l.version, l.position, w.part, l.place, l.metadata_hash, l.size,
                w.error IS NOT NULL AS bad,
                g.version IS NULL AS absent, coalesce(g.doubt, false) AS doubt,
                g.version IS DISTINCT FROM l.version AS other_version,

@@ -15,12 +15,14 @@ from pinery.checkpoint.parquet import read_rows
 from pinery.duckdb_files import write
 from pinery.planning.plan import define_plan
 from pinery.steps.corpus import Corpus
-from pinery.steps.make_plan import ROW_GROUP_BYTES
 from pinery.steps.stored import current_listing
 from pinery.steps.tables import connect, define_tables
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ROW_GROUP_BYTES = 16 << 20
+"""A row group is held in memory as a whole, when it is written and when it is read."""
 
 
 class Embeddings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
+from pinery.duckdb_files import scan
 from pinery.planning.guards import judge_relabels, relabels_allowed
 from pinery.planning.labels import count_losing, find_relabelled, note_names
 from pinery.steps.corpus import Corpus
@@ -25,6 +26,6 @@ def _note_names(con: duckdb.DuckDBPyConnection, corpus: Corpus) -> None:
     names = corpus.store.names(folder)[::-1]
     # Where no listing kept has what the index was sent, the newest tells what it should have had.
     for name, exact in [*((name, True) for name in names), *((name, False) for name in names[:1])]:
-        con.read_parquet(str(corpus.store.local(f"{folder}/{name}"))).create_view("earlier", replace=True)
+        scan(con, corpus.store.local(f"{folder}/{name}")).create_view("earlier", replace=True)
         if note_names(con, "earlier", exact):
             return

@@ -17,11 +17,9 @@ from pinery.planning.partition import part_rows, ranges
 from pinery.planning.plan import PlanCounts, count_plan, dataset_sizes, define_plan, duplicate_ids, not_indexed
 from pinery.steps.corpus import Corpus
 from pinery.steps.lost_labels import judge_labels
+from pinery.steps.metadata_file import write_metadata
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
-
-ROW_GROUP_BYTES = 16 << 20
-"""A row group is held in memory as a whole, when it is written and when it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +143,9 @@ def check_listing(con: duckdb.DuckDBPyConnection, limit: int | None) -> None:
 
 def _embed_work(con: duckdb.DuckDBPyConnection, scratch: Path, size: int, number: int) -> tuple[Work, ...]:
     path = scratch / "embed.parquet"
-    # What no index takes is embedded all the same: it has no metadata here, and goes no further.
-    sendable = "CASE WHEN NOT w.refused THEN"
-    columns = f"l.id, l.uri, l.version, l.bytes, {sendable} w.metadata_hash END AS metadata_hash"
-    rows = _write(con, path, "to_embed", columns, "position", f"{sendable} l.metadata END AS metadata")
+    # What no index takes is embedded all the same; without metadata it goes no further.
+    hashed = "CASE WHEN NOT w.refused THEN w.metadata_hash END AS metadata_hash"
+    rows = _write(con, path, "to_embed", f"l.id, l.uri, l.version, l.bytes, {hashed}", "position")
     return tuple(Work(part_name(number + at), path, *span) for at, span in enumerate(ranges(rows, size)))
 
 
@@ -171,13 +168,11 @@ def _probe(con: duckdb.DuckDBPyConnection, scratch: Path) -> Work | None:
     return next(iter(upsert_work(con, scratch / "probe.parquet", "sound")), None)
 
 
-def _write(
-    con: duckdb.DuckDBPyConnection, path: Path, rows: str, columns: str, order: str, metadata: str = "l.metadata"
-) -> int:
+def _write(con: duckdb.DuckDBPyConnection, path: Path, rows: str, columns: str, order: str) -> int:
     """Write the `columns` of the view or table `rows` to `path`, and its metadata beside it; return how many rows."""
-    for file, chosen in ((path, columns), (_metadata_file(path), metadata)):
-        query = f"SELECT {chosen} FROM {rows} w JOIN listing l USING (position) ORDER BY {order}"
-        write(con, query, file, row_group_rows=16384, row_group_bytes=ROW_GROUP_BYTES)
+    query = f"SELECT {columns} FROM {rows} w JOIN listing l USING (position) ORDER BY {order}"
+    write(con, query, path, row_group_rows=16384)
+    write_metadata(con, _metadata_file(path), rows, order)
     return int(pq.read_metadata(path).num_rows)
 
 
