@@ -335,6 +335,20 @@ def test_a_limited_run_says_so_where_it_says_how_many_are_listed(capsys: pytest.
     assert "limited" not in capsys.readouterr().out
 
 
+def test_status_and_report_name_what_nothing_keeps_true_and_what_was_not_recorded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    left = {"kind": "lance", "index": "i", "namespace": "old", "model": "m", "remove": "pinery remove CONFIG --set x=y"}
+    last = {"run": "1", "state": "refused", "moved": 3, "examples": [{"id": "a.jpg", "reason": "no image"}]}
+    data = {"corpus": "c", "state": "s", "live": None, "held": 0, "parts": 0, "running": None, "awaited": 4}
+    shown.status(data | {"last_run": last, "retired": [left], "quarantined": [], "rejected": []}, as_json=False)
+    shown.report(QUIET | {"retired": [left]}, as_json=False)
+    out = capsys.readouterr().out
+    assert out.count("lance:i / old") == out.count("`pinery remove CONFIG --set x=y`") == 2
+    for value in ("4 items not embedded yet", "3 items in the last run", "a.jpg", "no image"):
+        assert value in out
+
+
 QUIET = dict.fromkeys((*shown.COUNTS, "quarantined", "rejected", "held", "attempted"), 0) | {
     "run": "1", "corpus": "c", "kind": "lance", "index": "i", "namespace": "n", "seconds": {}, "limited": None,
 }  # fmt: skip

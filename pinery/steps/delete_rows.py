@@ -1,4 +1,4 @@
-"""Delete from the index what is no live row; only after the upserts."""
+"""Delete from the index what is live no more, and not merely awaited; only after the upserts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_IDS = 1000
 
 
 def delete_rows(run: Run, listing: str, allow_deletes: bool) -> int:
-    """Delete every id that the ledger has and the live rows don't; return how many.
+    """Delete every id of the ledger that has left the listing or turned out bad or refused; return how many.
 
     Ids go in requests of at most 1000, each entered in the ledger once acknowledged. Raises RefusedError where that is
     more than the delete_guard: the plan could not know which images would turn out bad.
@@ -53,7 +53,9 @@ def _doomed(run: Run, listing: str, allow_deletes: bool) -> Path:
         define_tables(con, run.corpus.store.local(listing), run.corpus.checkpoint, run.open_ledger)
         define_plan(con, limit=None, retry_quarantined=False)
         counts = count_plan(con)
-        reasons = [] if allow_deletes else judge_deletes(counts.leaving, counts.held, run.settings.delete_guard)
+        reasons = (
+            [] if allow_deletes else judge_deletes(counts.to_delete, counts.perhaps_held, run.settings.delete_guard)
+        )
         if reasons:
             raise RefusedError(f"corpus {run.corpus.config.corpus}: {reasons[0]}. Nothing was deleted")
         write(con, "SELECT id FROM to_delete ORDER BY id", path)
