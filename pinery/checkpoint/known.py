@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,8 @@ from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.store import is_full
 
 Result = TypeVar("Result")
+GROUPS = 4
+"""Row groups in memory, of about 4 MiB each: threads that fetch side by side are in two of them at times."""
 BUSY = ("database is locked", "database table is locked")
 
 
@@ -30,7 +33,7 @@ class KnownBytes:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
         self._lock = threading.Lock()
-        self._group = _Group("", 0, [], np.empty(0, np.int64), np.empty(0, np.float32))
+        self._groups: deque[_Group] = deque(maxlen=GROUPS)
         self._path = checkpoint.store.cache(checkpoint.folder) / "known.sqlite"
         self._table = self._healed(self._open, lambda: None)
 
@@ -49,17 +52,22 @@ class KnownBytes:
             if found is None:
                 return None
             part, row = found
-            if not self._group.holds(part, row):
-                try:
-                    self._group = _Group.of(part, *self._checkpoint.row_group(part, row))
-                except IndexError:
-                    return None  # of a table that is wrong; the row that it means is embedded anew
-            # The table only says where to look; the row itself says whose vector it is.
-            return self._group.vector(row, sha256)
+            try:
+                # The table only says where to look; the row itself says whose vector it is.
+                return self._group(part, row).vector(row, sha256)
+            except IndexError:
+                return None  # the table is wrong, and what it was asked for is embedded anew
 
     def close(self) -> None:
         """Let go of the table's file."""
         self._table.close()
+
+    def _group(self, part: str, row: int) -> _Group:
+        for group in self._groups:
+            if group.holds(part, row):
+                return group
+        self._groups.appendleft(_Group.of(part, *self._checkpoint.row_group(part, row)))
+        return self._groups[0]
 
     def _find(self, sha256: str) -> tuple[str, int] | None:
         found = self._table.execute("SELECT part, row FROM known WHERE sha256 = ?", (bytes.fromhex(sha256),)).fetchone()
