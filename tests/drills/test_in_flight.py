@@ -17,7 +17,6 @@ from tests.pinecone_server.faults import Gate
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import report, start, write_config
 
-
 WATCHED_SECONDS = 3.0
 """For how long a run that was told to stop must keep its lease: less than a request may take."""
 
