@@ -17,10 +17,7 @@ from pinery.errors import BadImageError
 DAMAGE = "Corrupt JPEG data: "
 """How libjpeg's warnings of damage begin (jerror.h)."""
 CUT_SHORT = "Premature end of JPEG file"
-ODDITIES = (
-    *("Warning: unknown JFIF revision", "Unknown Adobe color transform", "Invalid SOS parameters"),
-    "Inconsistent progression sequence",
-)
+ODDITIES = ("Warning: unknown JFIF revision", "Unknown Adobe color transform", "Invalid SOS parameters")
 """Its warnings that say nothing of the pixels. Only the first warning is told, so that there may be others behind."""
 UNABLE = re.compile("Insufficient memory|Memory allocation|Unsupported JPEG|Sorry|Could not|Maximum supported|tj")
 """How its errors begin that are no verdict on the bytes."""
@@ -108,17 +105,19 @@ def _judge(data: bytes, complaint: str) -> None:
 def tidied(data: bytes) -> bytes:
     """A JPEG without what libjpeg warns of and no viewer minds: the same pixels, and damage stays damage.
 
-    What metadata says of colours is kept; other metadata is left out, and so are bytes between segments and zeros that
-    pad a scan. A marker that doesn't belong there is the end. Zeros in place of a scan's data are read as data: without
-    them it ends too early, and libjpeg says so.
+    What metadata says of colours is kept; other metadata is left out, and so are bytes between the segments before the
+    first scan, and zeros that pad a scan. A marker that doesn't belong there is the end. Zeros in place of a scan's
+    data are read as data: without them it ends too early, and libjpeg says so.
     """
     return b"".join(_tidied(data))
 
 
 def _tidied(data: bytes) -> Iterator[bytes]:
-    at, progressive, frames = 2, False, 0
+    at, progressive, frames, scans = 2, False, 0, 0
     yield data[:2]
     while found := MARKER.search(data, at):
+        if scans:  # what stands here may be a scan whose beginning is lost
+            yield data[at : found.start()]
         marker, at = found.group(1)[0], found.end()
         if marker in LENGTHLESS:
             yield bytes((0xFF, marker))
@@ -138,9 +137,11 @@ def _tidied(data: bytes) -> Iterator[bytes]:
         if segment:
             yield bytes((0xFF, marker)) + segment
         if marker == SCAN:
+            scans += 1
             end = SCAN_END.search(data, at)
-            yield _unpadded(data[at : end.start() if end else len(data)])
-            at = end.start() if end else len(data)
+            scan = data[at : end.start() if end else len(data)]
+            yield _unpadded(scan)
+            at += len(scan)
 
 
 def _of_colours(segment: bytes) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
+from itertools import pairwise
 
 import hypothesis.strategies as st
 import numpy as np
@@ -183,6 +185,34 @@ def test_nor_does_it_in_a_progressive_one(oddity: str) -> None:
 def test_damage_is_found_behind_an_oddity(oddity: str) -> None:
     with pytest.raises(BadImageError, match=r"^the JPEG is damaged"):
         decode(ODDITIES[oddity](hole(b"\0", 0.4, 0.2)(KINDS["baseline"])))
+
+
+def tables_between_scans(data: bytes) -> list[int]:
+    """Where Huffman tables begin that stand behind the first scan, as a progressive JPEG has one for each."""
+    first = data.index(b"\xff\xda")
+    return [found.start() for found in re.finditer(rb"\xff\xc4", data) if found.start() > first]
+
+
+@pytest.mark.parametrize("kind", ["RGB", "L", "CMYK"])
+def test_zeros_in_place_of_whole_scans_are_damage(kind: str) -> None:
+    """Behind half a table they look like bytes between segments, and the picture whole, only coarser."""
+    data = jpeg(PHOTOGRAPH.convert(kind), progressive=True)
+    for at in tables_between_scans(data):
+        begin = at + 4 + int.from_bytes(data[at + 2 : at + 4], "big") - 2
+        with pytest.raises(BadImageError, match=r"^the JPEG is (damaged|truncated)"):
+            decode(data[:begin] + bytes(len(data) - 2 - begin) + data[-2:])
+
+
+def test_a_scan_that_is_missing_amid_others_is_damage() -> None:
+    data = KINDS["progressive"]
+    tables = tables_between_scans(data)
+    found = []
+    for begin, end in pairwise(tables):
+        try:
+            decode(data[:begin] + data[end:])
+        except BadImageError as error:
+            found.append(str(error))
+    assert any("Inconsistent progression sequence" in reason for reason in found)
 
 
 def test_leftover_image_data_before_the_end_is_no_padding() -> None:
