@@ -231,10 +231,10 @@ def test_every_key_that_a_page_shows_exists(name: str) -> None:
 
 
 def names_in(data: Any) -> list[str]:
-    """Each key of nested mappings."""
+    """Each key of nested mappings, but for those that a sidecar's columns are named by."""
     if not isinstance(data, dict):
         return []
-    return [name for key, value in data.items() for name in (key, *names_in(value))]
+    return [name for key, value in data.items() for name in (key, *([] if key == "sidecar_types" else names_in(value)))]
 
 
 def test_the_readmes_config_loads(tmp_path: Path) -> None:
