@@ -47,7 +47,9 @@ def _dotted(detail: ErrorDetails, known: dict[str, list[tuple[str, Node]]]) -> s
         return f"{first}.kind"
     if rest and f"{first}.{rest[0]}" not in known and detail["type"] != "extra_forbidden":
         return first
-    return ".".join([first, *rest[:1]])
+    key = ".".join([first, *rest[:1]])
+    names_are_free = any("additionalProperties" in node for _, node in known.get(key, []))
+    return f"{key}.{rest[1]}" if names_are_free and len(rest) > 1 else key
 
 
 def _line(key: str, details: Sequence[ErrorDetails], known: dict[str, list[tuple[str, Node]]]) -> str:

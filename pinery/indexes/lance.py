@@ -107,6 +107,16 @@ class LanceIndex:
         write_durably(self._mark_file, mark)
         return True
 
+    def shut_out_others(self) -> None:
+        """See Index."""
+        # Two merges that insert the same ids would both be committed, and each id stand there twice. No write that
+        # began before a restore can be committed after it, and restoring the newest version changes no row.
+        table = self._table()
+        if table is not None:
+            with self._writing():
+                table.restore(table.version)
+                self._disk.sync()
+
     @property
     def _mark_file(self) -> Path:
         return self._folder / f"{self._table_name}.mark"

@@ -98,6 +98,9 @@ class PineconeIndex:
         """See Index."""
         return control.leave_mark(self._session, self.name, self.namespace, mark)
 
+    def shut_out_others(self) -> None:
+        """See Index; Pinecone can't do that, and a request's longest life is waited out instead."""
+
     def upsert(self, rows: pa.RecordBatch) -> None:
         """See Index."""
         if rows.num_rows == 0:

@@ -58,6 +58,9 @@ class Index(Protocol):
         Returns False where the index has no place for it.
         """
 
+    def shut_out_others(self) -> None:
+        """Make writes fail that another process has begun and not ended, where the index can do that."""
+
     def upsert(self, rows: pa.RecordBatch) -> None:
         """Write `rows` (ROWS_SCHEMA) in one request; returns only when every row is acknowledged.
 

@@ -68,8 +68,10 @@ class Bucket:
         self.client = self._connect(endpoint_url, region, profile, retries)
 
     @contextlib.contextmanager
-    def errors(self, uri: str = "") -> Iterator[None]:
+    def errors(self, uri: str = "", listed: bool = False) -> Iterator[None]:
         """Within: what the SDK raises becomes MovedError for an object that changed or is gone, or one of the errors.
+
+        A bucket that is gone after the object was `listed` may come back.
 
         Raises ConfigError, AccessDeniedError, ItemDeniedError for `uri` alone, TransientError, TerminalError.
         """
@@ -78,7 +80,7 @@ class Bucket:
             yield
         except ClientError as error:
             if uri:
-                self._check_moved(error, uri)
+                self._check_moved(error, uri, listed)
             self._fail(error, item)
         except (BotoCoreError, BodyError) as error:
             self._fail(error, item)
@@ -103,10 +105,12 @@ class Bucket:
         except BotoCoreError as error:
             self._fail(error)
 
-    def _check_moved(self, error: ClientError, uri: str) -> None:
+    def _check_moved(self, error: ClientError, uri: str, listed: bool) -> None:
         status, code = _answer(error)
-        if code == "NoSuchBucket":  # it was there when it was listed, and says nothing of one object
-            raise TransientError(f"{self._where} went away while its objects were read") from None
+        if code == "NoSuchBucket":
+            if listed:
+                raise TransientError(f"{self._where} went away while its objects were read") from None
+            return
         if status == 412:
             raise MovedError(f"{uri} changed since it was listed") from None
         if status == 404:

@@ -87,7 +87,7 @@ class S3Prefix:
         key = uri.removeprefix(f"s3://{self._bucket.name}/")
         if key == uri:
             raise MovedError(f"{uri} is not in bucket {self._bucket.name!r}")
-        with self._bucket.errors(uri):
+        with self._bucket.errors(uri, listed=True):
             found = self._bucket.client.get_object(Bucket=self._bucket.name, Key=key, IfMatch=f'"{version}"')
             with found["Body"] as body:
                 # Some servers ignore the condition.

@@ -161,17 +161,26 @@ class _Rows:
     def png(self, row: int, version: str) -> bytes:
         if not 0 <= row < len(self):
             raise MovedError(f"{self._name} has no row {row} in {self._split!r}")
-        if self._archive or version.startswith(BROKEN):
-            if version != self.version(row):
-                raise MovedError(f"row {row} of {self._name} changed since it was listed")
-            image = self._image(row)
-        else:
-            image = self._image(row)
-            if version != _pixel_version(image):
-                raise MovedError(f"row {row} of {self._name} changed since it was listed")
+        broken = version.startswith(BROKEN)
+        by_pixels = not (self._archive or broken)
+        same = by_pixels or version == self.version(row)
+        if same:
+            image = self._image(row) if broken else self._listed_image(row)
+            same = not by_pixels or version == _pixel_version(image)
+        if not same:
+            raise MovedError(f"row {row} of {self._name} changed since it was listed")
         file = io.BytesIO()
         image.save(file, "PNG", compress_level=1)
         return file.getvalue()
+
+    def _listed_image(self, row: int) -> Image.Image:
+        """The image of a row whose file was there when it was listed. Raises FileNotFoundError where it is gone."""
+        try:
+            return self._image(row)
+        except BadImageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise error.__cause__ from None
+            raise
 
     def _image(self, row: int) -> Image.Image:
         try:

@@ -46,6 +46,8 @@ def doubt_last_window(run: Run, ledger: Ledger) -> None:
     if run.lease.after is None:
         return
     index, path = run.corpus.index, run.scratch / "window.parquet"
+    with run.writing():
+        index.shut_out_others()
     entries = ledger.newest_entries(index.max_concurrency * index.max_request_rows)
     with connect(run.scratch) as con:
         fold_ledger(con, [str(file) for file in ledger.files()])
