@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import lancedb
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
@@ -198,6 +199,20 @@ def test_an_open_index_sees_what_another_process_writes(folder: Path, index: Lan
     assert [match.id for match in other.query([1, 0, 0], 5)] == ["b"]
     other.upsert(batch(["c"], [[0, 0, 1]]))
     assert listed(index) == ["b", "c"]
+
+
+def test_a_write_that_began_before_others_were_shut_out_never_lands(folder: Path, index: LanceIndex) -> None:
+    index.upsert(batch(["a"], THREE[:1], [{}]))
+    [table_file] = folder.glob("*.lance")
+    late = lancedb.connect(folder).open_table(table_file.stem)  # reads the table as it is now, and never again
+    rows = late.to_arrow()
+    index.shut_out_others()
+    index.upsert(batch(["b", "c"], THREE[1:], [{}, {}]))
+    merge = late.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+    with pytest.raises(RuntimeError, match="Restore"):
+        merge.execute(rows.set_column(0, "id", pa.array(["b"])))
+    assert listed(index) == ["a", "b", "c"]
+    assert index.fetch(["b"])["b"].values == tuple(THREE[1])
 
 
 @pytest.mark.parametrize(
