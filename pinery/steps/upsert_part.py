@@ -37,15 +37,9 @@ def upsert_part(run: Run, work: Work) -> UpsertReport:
     claim_index(run)
     sending = _Sending(run, wanted)
     sending.send(live_rows(checkpoint, work))
-    if sending.refused and _takes_rows(run, sending.words[0]):
-        _record_rejected(run)
-        if len(sending.refused) > 1 and len(set(sending.words)) == 1:
-            sending.send_again()  # what refused them all in the same words may have passed
+    if sending.refused:
+        _settle_refused(run, sending)
     with run.writing():
-        if sending.refused:
-            run.held_back.append(sending.rejected())
-            if run.witness is not None or run.probe is not None:
-                _record_rejected(run)
         sending.entry.close()
     return UpsertReport(sending.upserted, len(sending.refused), time.monotonic() - began)
 
@@ -66,6 +60,16 @@ def judge_rejected(run: Run) -> None:
             " is recorded of them: once the cause is mended, the same command sends them again"
         )
     _record_rejected(run)
+
+
+def _settle_refused(run: Run, sending: _Sending) -> None:
+    believed = _takes_rows(run, sending.words[0])
+    if believed and len(sending.refused) > 1 and len(set(sending.words)) == 1:
+        sending.send_again()  # what refused them all in the same words may have passed
+    if sending.refused:
+        run.held_back.append(sending.rejected())
+    if believed:
+        _record_rejected(run)
 
 
 def _takes_rows(run: Run, words: str) -> bool:
@@ -91,8 +95,8 @@ def _takes_rows(run: Run, words: str) -> bool:
 
 def _record_rejected(run: Run) -> None:
     if run.held_back:
-        run.check()
-        run.open_ledger.reject(pa.concat_tables(run.held_back), run.scratch)
+        with run.writing():
+            run.open_ledger.reject(pa.concat_tables(run.held_back), run.scratch)
         run.held_back.clear()
 
 
@@ -143,23 +147,25 @@ class _Sending:
         if not settled:
             return
         with self._run.lease.writing():
-            for one in settled:
-                self._take(one)
+            ids = pa.concat_arrays([self._acknowledged(one)["id"] for one in settled])
+            rows = self._rows(ids).append_column("deleted", pa.array([False] * len(ids), pa.bool_()))
+            self.entry.acknowledge(rows.select(LEDGER_SCHEMA.names))
             self.entry.enter()
+            self.upserted += len(ids)
         settled.clear()
 
-    def _take(self, one: Settled) -> None:
-        run = self._run
-        good = one.rows.filter(pa.array([at not in one.refused for at in range(one.rows.num_rows)]))
+    def _acknowledged(self, one: Settled) -> pa.RecordBatch:
+        """The rows of a request that the index took; the others are kept."""
+        good = one.rows
         for at, words in one.refused.items():
             row = one.rows.take(pa.array([at]))  # a slice would keep the whole request in memory
             self.refused.append(row)
             self._reasons[str(row["id"][0].as_py())] = words
+        if one.refused:
+            good = one.rows.filter(pa.array([at not in one.refused for at in range(one.rows.num_rows)]))
         if good.num_rows:
-            deleted = pa.array([False] * good.num_rows)
-            self.entry.acknowledge(self._rows(good["id"]).append_column("deleted", deleted).select(LEDGER_SCHEMA.names))
-            run.witness = good.take(pa.array([0]))
-        self.upserted += good.num_rows
+            self._run.witness = good.take(pa.array([0]))
+        return good
 
     def _rows(self, ids: pa.Array[Any]) -> pa.Table:
         return self._wanted.select(["id", "version", "metadata_hash"]).take(pc.index_in(ids, self._ids))
