@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from pinery.errors import ConfigError
 
 COMPARISONS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+DEEPEST = 20
 OPERATORS = "$eq $ne $gt $gte $lt $lte $in $nin $exists $and $or"
 
 
-def to_sql(filter: Mapping[str, Any]) -> str:
-    """The SQL predicate of `filter`. Raises ConfigError for an unknown operator or a value of the wrong type."""
-    clauses = [_clause(key, condition) for key, condition in filter.items()]
-    return _all(clauses)
+def to_sql(filter: Mapping[str, Any], depth: int = DEEPEST) -> str:
+    """The SQL predicate of `filter`. Raises ConfigError for what no index takes, such as an unknown operator."""
+    if not isinstance(filter, Mapping):
+        raise ConfigError(f"filter: {filter!r} is no object of conditions")
+    if depth < 0:
+        raise ConfigError(f"filter: $and and $or are nested more than {DEEPEST} deep; the embedded index takes no more")
+    return _all([_clause(key, condition, depth) for key, condition in filter.items()])
 
 
-def _clause(key: str, condition: Any) -> str:
+def _clause(key: Any, condition: Any, depth: int) -> str:
+    if not isinstance(key, str):
+        raise ConfigError(f"filter: the key {key!r} is no text")
     if key in ("$and", "$or"):
         if not isinstance(condition, list) or not condition:
             raise ConfigError(f"filter: {key} takes a list of filters, not {condition!r}")
-        clauses = [to_sql(part) for part in condition]
-        return _all(clauses) if key == "$and" else f"({' OR '.join(clauses)})"
+        clauses = [to_sql(part, depth - 1) for part in condition]
+        return _all(clauses) if key == "$and" else _any(clauses)
     if key.startswith("$"):
         raise ConfigError(f"filter: unknown operator {key}; allowed: {OPERATORS}")
     if not isinstance(condition, Mapping):
@@ -34,7 +41,9 @@ def _clause(key: str, condition: Any) -> str:
 
 
 def _comparison(key: str, operator: str, value: Any) -> str:
-    path = _quoted('$."' + key.replace("\\", "\\\\").replace('"', '\\"') + '"')
+    # No row has an empty name, for which Lance can't look, nor one that begins with `$`.
+    name = key.replace("\\", "\\\\").replace('"', '\\"') or "$"
+    path = _quoted(f'$."{name}"')
     if operator == "$exists":
         if not isinstance(value, bool):
             raise ConfigError(f"filter: $exists takes true or false, not {value!r}")
@@ -42,7 +51,7 @@ def _comparison(key: str, operator: str, value: Any) -> str:
     if operator in ("$in", "$nin"):
         if not isinstance(value, list):
             raise ConfigError(f"filter: {operator} takes a list of values, not {value!r}")
-        any_of = f"({' OR '.join(_equal(path, one) for one in value)})" if value else "false"
+        any_of = _any([_equal(path, one) for one in value])
         return any_of if operator == "$in" else _present_and_not(path, any_of)
     if operator == "$eq":
         return _equal(path, value)
@@ -51,7 +60,7 @@ def _comparison(key: str, operator: str, value: Any) -> str:
     if operator in COMPARISONS:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"filter: {operator} takes a number, not {value!r}")
-        return f"coalesce({_number(path)} {COMPARISONS[operator]} {float(value)!r}, false)"
+        return f"coalesce({_number(path)} {COMPARISONS[operator]} {_double(value)}, false)"
     raise ConfigError(f"filter: unknown operator {operator}; allowed: {OPERATORS}")
 
 
@@ -59,7 +68,7 @@ def _equal(path: str, value: Any) -> str:
     if isinstance(value, bool):
         return f"coalesce(json_extract(metadata, {path}) = '{json.dumps(value)}', false)"
     if isinstance(value, int | float):
-        return f"coalesce({_number(path)} = {float(value)!r}, false)"
+        return f"coalesce({_number(path)} = {_double(value)}, false)"
     if isinstance(value, str):
         text = json.dumps(value, ensure_ascii=False)
         # Lance compares with an element as JSON, its quotes taken off but its escapes left.
@@ -77,9 +86,30 @@ def _number(path: str) -> str:
     return f"try_cast(json_extract(metadata, {path}) AS double)"
 
 
+def _double(value: int | float) -> str:
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ConfigError(f"filter: a whole number of {value.bit_length()} bits; an index takes 64")
+    if not math.isfinite(value):
+        raise ConfigError(f"filter: {value} is no finite number, and an index takes no other")
+    return repr(float(value))
+
+
 def _quoted(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"filter: {text!a} is no valid Unicode") from None
     return "'" + text.replace("'", "''") + "'"
 
 
 def _all(clauses: list[str]) -> str:
-    return f"({' AND '.join(clauses)})" if clauses else "true"
+    return _joined(" AND ", clauses) if clauses else "true"
+
+
+def _any(clauses: list[str]) -> str:
+    return _joined(" OR ", clauses) if clauses else "false"
+
+
+def _joined(word: str, clauses: list[str]) -> str:
+    # Lance's parser takes some fifty parentheses within each other, so there are none that aren't needed.
+    return clauses[0] if len(clauses) == 1 else f"({word.join(clauses)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ TEXTS = [
     "/",
 ]
 NUMBERS = [0, 1, -1, 2.5, -0.5, 1e-7, 1e300, 2**53, 1234567.25, 0.1]
+UNFIT = [math.nan, math.inf, -math.inf, 2**64, -(2**63) - 1, 10**400, "\ud800", None]
+"""What no index takes in a filter."""
 VALUES: list[Any] = [
     *TEXTS,
     *NUMBERS,
@@ -101,10 +104,38 @@ def answer(index: Index, filter: dict[str, Any]) -> list[str] | str:
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("operator", ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$exists"])
 def test_each_operator_with_each_value_on_each_key(both: tuple[Index, Index], operator: str, key: str) -> None:
-    operands = [one for one in VALUES if key == KEYS[0] or not isinstance(one, str)] + [None, "a"]
+    operands = [one for one in VALUES if key == KEYS[0] or not isinstance(one, str)] + [*UNFIT, "a"]
     for operand in operands:
         filter = {key: {operator: operand}}
         assert answer(both[0], filter) == answer(both[1], filter), filter
+
+
+@pytest.mark.parametrize("unfit", UNFIT, ids=ascii)
+def test_what_no_index_takes_is_refused_by_both_wherever_it_stands(both: tuple[Index, Index], unfit: Any) -> None:
+    for operator in ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte"):
+        for filter in (
+            {"a": {operator: unfit}},
+            {"b": 1, "$or": [{"a": 1}, {"a": {"$exists": True, operator: unfit}}]},
+        ):
+            assert [answer(index, filter) for index in both] == ["refused", "refused"], filter
+    for operator in ("$in", "$nin", "$and", "$or"):
+        filter = {operator: [unfit]} if operator in ("$and", "$or") else {"a": {operator: ["x", unfit]}}
+        assert [answer(index, filter) for index in both] == ["refused", "refused"], filter
+
+
+def test_filters_nested_twenty_deep_are_taken_by_both(both: tuple[Index, Index]) -> None:
+    filter: dict[str, Any] = {"a": {"$in": ["a", 1]}}
+    for depth in range(20):
+        filter = (
+            {"$and": [filter, {"a": {"$exists": True}}]}
+            if depth % 2
+            else {"$or": [filter, {"b": {"$gt": 9, "$ne": 10}}]}
+        )
+    found = answer(both[0], filter)
+    assert found == answer(both[1], filter)
+    assert len(found) > 1
+    with pytest.raises(ConfigError, match="nested more than 20 deep"):
+        both[0].query([1.0, 0.0], 1, {"$and": [filter]})
 
 
 def test_the_rows_tell_the_operators_apart(both: tuple[Index, Index]) -> None:
@@ -114,12 +145,14 @@ def test_the_rows_tell_the_operators_apart(both: tuple[Index, Index]) -> None:
 
 
 keys = st.sampled_from(KEYS)
-scalars = st.one_of(st.sampled_from(TEXTS), st.sampled_from(NUMBERS), st.booleans())
-anything = st.one_of(scalars, st.none(), st.lists(scalars, max_size=2))
+scalars = st.one_of(st.sampled_from(TEXTS), st.sampled_from(NUMBERS), st.booleans(), st.sampled_from(UNFIT))
+anything = st.one_of(scalars, st.floats(), st.integers(), st.lists(scalars, max_size=2))
 conditions = st.one_of(
     scalars,
     st.fixed_dictionaries({}, optional=dict.fromkeys(("$eq", "$ne"), scalars)),
-    st.fixed_dictionaries({}, optional={name: st.sampled_from(NUMBERS) for name in ("$gt", "$gte", "$lt", "$lte")}),
+    st.fixed_dictionaries(
+        {}, optional={name: st.sampled_from(NUMBERS) | st.floats() for name in ("$gt", "$gte", "$lt", "$lte")}
+    ),
     st.fixed_dictionaries({}, optional={name: st.lists(scalars, max_size=3) for name in ("$in", "$nin")}),
     st.fixed_dictionaries({"$exists": st.booleans()}, optional={"$ne": scalars}),
     st.dictionaries(st.sampled_from(["$eq", "$gt", "$in", "$exists", "$like", "$not"]), anything, max_size=2),

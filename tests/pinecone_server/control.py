@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -38,6 +39,8 @@ class HostedIndex:
         self.tags = {key: value for key, value in limits.check_tags(order.tags).items() if value}
         self.protection = order.deletion_protection
         self.ready_at = time.monotonic() + settings.ready_after
+        self._told = not settings.ready_after
+        """Whether anyone was told yet that it isn't ready, where it isn't ready at once."""
         self.data = DataPlane(order.dimension, order.metric, settings)
         self.imports = Imports(self.data.spaces, order.dimension, order.metric, order.cloud, settings, holds)
         self.door = door
@@ -45,7 +48,16 @@ class HostedIndex:
     @property
     def ready(self) -> bool:
         """Whether the index may be used yet."""
-        return time.monotonic() >= self.ready_at
+        return self._told and time.monotonic() >= self.ready_at
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        self._told, self.ready_at = ready, 0.0 if ready else math.inf
+
+    def tell(self) -> bool:
+        """Whether it is ready, to one who asks."""
+        ready, self._told = self.ready, True
+        return ready
 
 
 class ControlPlane:
@@ -67,17 +79,18 @@ class ControlPlane:
                 raise control_refusal("Resource  already exists", 409, "ALREADY_EXISTS")
             index = HostedIndex(order, self._settings, self.holds, self._open_door(order.name))
             self._indexes[order.name] = index
-        return Answer(self._model(index, version, base), 201)
+        return Answer(self._model(index, version, base, ready=index.ready), 201)
 
     def describe_index(self, name: str, version: str, base: str) -> Answer:
         """GET /indexes/{name}."""
-        return Answer(self._model(self.index(name), version, base))
+        index = self.index(name)
+        return Answer(self._model(index, version, base, ready=index.tell()))
 
     def list_indexes(self, version: str, base: str) -> Answer:
         """GET /indexes."""
         with self._lock:
             indexes = list(self._indexes.values())
-        return Answer({"indexes": [self._model(index, version, base) for index in indexes]})
+        return Answer({"indexes": [self._model(index, version, base, ready=index.tell()) for index in indexes]})
 
     def configure_index(self, name: str, body: dict[str, Any], version: str, base: str) -> Answer:
         """PATCH /indexes/{name}."""
@@ -93,7 +106,7 @@ class ControlPlane:
             _check_tag_count(merged)
             index.tags = merged
             index.protection = body.get("deletion_protection", index.protection)
-        return Answer(self._model(index, version, base), 202)
+        return Answer(self._model(index, version, base, ready=index.ready), 202)
 
     def delete_index(self, name: str) -> Answer:
         """DELETE /indexes/{name}."""
@@ -122,11 +135,11 @@ class ControlPlane:
         return index
 
     @staticmethod
-    def _model(index: HostedIndex, version: str, base: str) -> dict[str, Any]:
+    def _model(index: HostedIndex, version: str, base: str, ready: bool) -> dict[str, Any]:
         return index_model(
             index.order,
             host=f"{base}/ix/{index.order.name}" if index.door is None else index.door.url,
-            ready=index.ready,
+            ready=ready,
             tags=index.tags,
             protection=index.protection,
             version=version,

@@ -63,7 +63,8 @@ class DataPlane:
             | ({"metadata": record.metadata} if body.get("includeMetadata") and record.metadata else {})
             for record, score in found
         ]
-        answer = Answer({"matches": matches, "namespace": shown(name), "usage": {"readUnits": 1}}, headers=headers)
+        payload = {"matches": matches, "namespace": shown(body.get("namespace")), "usage": {"readUnits": 1}}
+        answer = Answer(payload, headers=headers)
         return _within_result_limit(_noted(answer, answer.payload, name, len(matches)))
 
     def fetch(self, ids: list[str], namespace: str | None) -> Answer:
@@ -72,7 +73,7 @@ class DataPlane:
         with self.spaces.lock:
             space = self.spaces.seen(name)
             found = [] if space is None else [space.visible[id] for id in wanted if id in space.visible]
-        return _noted(Answer(), _vectors(found, name), name, len(found))
+        return _noted(Answer(), _vectors(found, namespace), name, len(found))
 
     def fetch_by_metadata(self, body: Body) -> Answer:
         """POST /vectors/fetch_by_metadata."""
@@ -83,7 +84,7 @@ class DataPlane:
             ids = [] if space is None else [i for i in space.sorted_ids() if predicate(space.visible[i].metadata)]
             page, after = page_of(ids, size, body.get("paginationToken"))
             found = [] if space is None else [space.visible[id] for id in page]
-        return _within_result_limit(_noted(Answer(), _vectors(found, name) | after, name, len(found)))
+        return _within_result_limit(_noted(Answer(), _vectors(found, body.get("namespace")) | after, name, len(found)))
 
     def delete(self, body: Body) -> Answer:
         """POST /vectors/delete."""
@@ -133,7 +134,7 @@ class DataPlane:
             ids = [] if space is None else space.sorted_ids()
             ids = [id for id in ids if id.startswith(prefix)] if prefix else ids
             page, after = page_of(ids, size, token)
-        payload = {"vectors": [{"id": id} for id in page], "namespace": shown(name), "usage": {"readUnits": 1}}
+        payload = {"vectors": [{"id": id} for id in page], "namespace": shown(namespace), "usage": {"readUnits": 1}}
         return _noted(Answer(), payload | after, name, len(page))
 
     def stats(self, body: Body) -> Answer:
@@ -174,13 +175,13 @@ def _noted(answer: Answer, payload: Any, namespace: str, records: int) -> Answer
     return answer
 
 
-def _vectors(records: list[Record], name: str) -> dict[str, Any]:
+def _vectors(records: list[Record], asked: str | None) -> dict[str, Any]:
     vectors = {
         record.id: {"id": record.id, "values": record.values}
         | ({"metadata": record.metadata} if record.metadata else {})
         for record in records
     }
-    return {"vectors": vectors, "namespace": shown(name), "usage": {"readUnits": 1}}
+    return {"vectors": vectors, "namespace": shown(asked), "usage": {"readUnits": 1}}
 
 
 def _within_result_limit(answer: Answer) -> Answer:

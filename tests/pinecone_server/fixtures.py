@@ -8,30 +8,39 @@ from collections.abc import Iterator
 import pytest
 
 from tests.pinecone_server.server import PineconeServer
+from tests.pinecone_server.settings import Settings
 
 _numbers = itertools.count(2)
 
 
-def isolated_server() -> PineconeServer:
+def isolated_server(settings: Settings | None = None) -> PineconeServer:
     """A started server on a loopback host that no other in this process has.
 
     The SDK keeps its retry budget and its admission gate per process and host without the port, so faults on a
     shared host would leak from test to test.
     """
     number = next(_numbers)
-    server = PineconeServer(host=f"127.0.{number // 250}.{number % 250 + 2}")
+    server = PineconeServer(host=f"127.0.{number // 250}.{number % 250 + 2}", settings=settings)
     try:
         server.start()
     except OSError:  # macOS has only 127.0.0.1 on its loopback
-        server = PineconeServer()
+        server = PineconeServer(settings=settings)
         server.start()
     return server
 
 
 @pytest.fixture
 def pinecone_server() -> Iterator[PineconeServer]:
-    """A fresh local Pinecone, stopped after the test."""
+    """A fresh local Pinecone, stopped after the test. As the service's, its writes are visible a little later only."""
     server = isolated_server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def prompt_server() -> Iterator[PineconeServer]:
+    """As `pinecone_server`, but new indexes are ready and writes visible at once, for who asks the server itself."""
+    server = isolated_server(Settings(ready_after=0, lag=0))
     yield server
     server.stop()
 

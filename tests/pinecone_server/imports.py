@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 import traceback
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tests.pinecone_server import import_rows, limits
 from tests.pinecone_server.import_rows import File, ImportFailed, RowRefused, Seen
 from tests.pinecone_server.limits import Record
+from tests.pinecone_server.namespace import AT_ONCE
 from tests.pinecone_server.settings import Settings
 from tests.pinecone_server.shapes import NOT_FOUND, Answer, data_refusal
 from tests.pinecone_server.spaces import DEFAULT, Spaces, page_of
@@ -235,7 +235,7 @@ class Imports:
             for name, records in loaded.items():
                 space = self._spaces.open(name)
                 # A completed import can be queried, whatever the lag of upserts.
-                space.write(records, -math.inf)
+                space.write(records, AT_ONCE)
                 space.advance(time.monotonic())
             self._finish(run, "Completed")
 

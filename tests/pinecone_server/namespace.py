@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from tests.pinecone_server.filters import Predicate
 from tests.pinecone_server.limits import Record
 
+AT_ONCE = -math.inf
+"""When a write without lag is due."""
 Changes = Mapping[str, Record | None]
 """The new record per id; None deletes."""
 
@@ -31,6 +34,8 @@ class Namespace:
         self.committed: dict[str, Record] = {}
         self.visible: dict[str, Record] = {}
         self._pending: deque[tuple[int, float, Changes]] = deque()
+        self._overlooked = 0
+        """The last LSN that a read came too early for."""
         self._sorted: list[str] | None = None
         self._matrix: tuple[list[Record], NDArray[np.float32], NDArray[np.float32]] | None = None
 
@@ -42,12 +47,19 @@ class Namespace:
         return self.lsn
 
     def advance(self, now: float) -> None:
-        """Make visible what is due at `now`."""
-        while self._pending and self._pending[0][1] <= now:
+        """Make visible what is due at `now`, for a read; a write that lags is overlooked by the first one in any case.
+
+        So who doesn't wait for a write never sees it, however slow the machine is.
+        """
+        while self._pending and self._is_seen(*self._pending[0][:2], now):
             self.indexed_lsn, _, changes = self._pending.popleft()
             _apply(changes, self.visible)
             self.known = True
             self._sorted = self._matrix = None
+        self._overlooked = self.lsn
+
+    def _is_seen(self, lsn: int, due: float, now: float) -> bool:
+        return due <= now and (lsn <= self._overlooked or due == AT_ONCE)
 
     def sorted_ids(self) -> list[str]:
         """All visible ids in order."""

@@ -79,7 +79,7 @@ class PineconeServer:
 
     def make_ready(self, name: str) -> None:
         """Let an index report that it is ready, whatever `ready_after` says."""
-        self.control.index(name).ready_at = 0.0
+        self.control.index(name).ready = True
 
     def data(self, name: str) -> DataPlane:
         """An index's data plane, for a test to look at past HTTP."""

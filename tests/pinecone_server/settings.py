@@ -12,10 +12,11 @@ class Settings:
 
     api_key: str | None = None
     """The only key that is accepted; None accepts any that isn't empty."""
-    ready_after: float = 0.0
-    """How long a new index reports that it isn't ready; `math.inf` means until `server.make_ready(name)`."""
-    lag: float = 0.0
-    """How long a write stays invisible to reads."""
+    ready_after: float = 0.02
+    """How long a new index reports that it isn't ready, and at least once; `math.inf` means until
+    `server.make_ready(name)`, 0 that it is ready at once."""
+    lag: float = 0.02
+    """How long a write stays invisible to reads, and to one read at least; 0 makes it visible at once."""
     held: bool = False
     """While true no write becomes visible at all."""
     latency: float = 0.0

@@ -11,6 +11,9 @@ import orjson
 NEW_API = "2026-07"
 """From this API version on an index is described by schema and deployment, before by dimension, metric and spec."""
 
+CAPACITY_API = "2025-10"
+"""From this API version on an index tells its read capacity."""
+
 INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, RESOURCE_EXHAUSTED, OUT_OF_RANGE, INTERNAL, UNAVAILABLE = (
     3,
     5,
@@ -123,9 +126,15 @@ def index_model(
     }
     vector = {"dimension": order.dimension, "metric": order.metric}
     place = {"cloud": order.cloud, "region": order.region}
+    capacity = {"read_capacity": {"mode": "OnDemand", "status": {"state": "Ready"}}}
     if version < NEW_API:
-        return model | vector | {"spec": {"serverless": place}, "vector_type": "dense"}
-    return model | {
-        "schema": {"fields": {"_values": {"type": "dense_vector", **vector}}},
-        "deployment": {"deployment_type": "managed", **place},
-    }
+        told = place | capacity if version >= CAPACITY_API else place
+        return model | vector | {"spec": {"serverless": told}, "vector_type": "dense"}
+    return (
+        model
+        | capacity
+        | {
+            "schema": {"fields": {"_values": {"type": "dense_vector", **vector}}},
+            "deployment": {"deployment_type": "managed", **place},
+        }
+    )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import bisect
-import math
 import threading
 import time
 from typing import Any
 
 from tests.pinecone_server import limits
-from tests.pinecone_server.namespace import Changes, Namespace
+from tests.pinecone_server.namespace import AT_ONCE, Changes, Namespace
 from tests.pinecone_server.settings import Settings
 from tests.pinecone_server.shapes import ALREADY_EXISTS, NOT_FOUND, Answer, data_refusal
 
@@ -50,7 +49,7 @@ class Spaces:
 
     def write(self, space: Namespace, changes: Changes) -> Answer:
         """Commit changes; an empty answer with their LSN."""
-        due = time.monotonic() + self._settings.lag if self._settings.lag else -math.inf
+        due = time.monotonic() + self._settings.lag if self._settings.lag else AT_ONCE
         return Answer(headers=_committed(space.write(changes, due)))
 
     def counts(self) -> dict[str, int]:
@@ -97,17 +96,17 @@ class Spaces:
 
 
 def space_name(name: Any) -> str:
-    """The key of a namespace: `__default__` for none; Refused where the name isn't 1 to 512 ASCII characters."""
+    """The key of a namespace: `__default__` for none; Refused where it isn't 1 to 512 ASCII characters, or blank."""
     if name in (None, ""):
         return DEFAULT
-    if not isinstance(name, str) or not name.isascii() or len(name) > 512 or "\x00" in name:
-        raise data_refusal("Namespace must be 1 to 512 ASCII characters")
+    if not isinstance(name, str) or not name.isascii() or len(name) > 512 or "\x00" in name or not name.strip():
+        raise data_refusal("Namespace must be 1 to 512 ASCII characters, and not only spaces")
     return name
 
 
-def shown(name: str) -> str:
-    """A namespace's name as responses give it: empty for the default one."""
-    return "" if name == DEFAULT else name
+def shown(asked: str | None) -> str:
+    """A namespace's name as responses give it: as it was asked for, empty where it wasn't."""
+    return asked or ""
 
 
 def page_of(names: list[str], size: int, token: str | None) -> tuple[list[str], dict[str, Any]]:
