@@ -3,7 +3,6 @@
 None of it is needed: the run's report is in the state, and the lease is let go of before anything is told here.
 """
 
-import contextlib
 import os
 import shlex
 import traceback
@@ -13,7 +12,6 @@ from typing import Any
 
 from prefect import State
 from prefect.context import FlowRunContext
-from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
@@ -51,12 +49,9 @@ class Outcome:
             self.report = error.result
         _last.set(self)
         look_at_api()
-        with contextlib.suppress(MissingContextError):  # not in a flow run
-            self._log()
-        rows = told.table(self.report, error, self._command, self._config)
-        corpus = self.report.get("corpus", self._config)
-        publish_artifact(rows, f"pinery {self._command}, corpus {corpus}: {told.state_of(error)}")
-        if error is not None and not os.environ.get("PINERY_DEBUG"):
+        if FlowRunContext.get() is not None:
+            self._tell()
+        if isinstance(error, PineryError) and not os.environ.get("PINERY_DEBUG"):
             release(error)  # or DuckDB's binding lists at the process' end what was still alive
         return True
 
@@ -71,6 +66,12 @@ class Outcome:
         if self._error is None or FlowRunContext.get() is None:
             return self.value()
         return Failed(name=told.state_of(self._error), message=told.line_of(self._error), data=self._error)
+
+    def _tell(self) -> None:
+        self._log()
+        rows = told.table(self.report, self._error, self._command, self._config)
+        corpus = self.report.get("corpus", self._config)
+        publish_artifact(rows, f"pinery {self._command}, corpus {corpus}: {told.state_of(self._error)}")
 
     def _log(self) -> None:
         log, error = get_run_logger(), self._error

@@ -38,9 +38,9 @@ def line_of(error: Exception) -> str:
 def summary(report: Mapping[str, Any]) -> str:
     """A run that is done, in one line."""
     if "checked" in report:
-        return f"index {report['index']} holds what it should: {report['held']:,} rows, {report['checked']:,} compared"
+        return f"index {report.get('index')} holds what it should: {report['checked']:,} rows compared by value"
     counts = ", ".join(f"{report[name]:,} {name}" for name in DONE if report.get(name))
-    return f"corpus {report['corpus']}: {counts}; index {report['index']} holds {report['held']:,} rows, verified"
+    return f"corpus {report.get('corpus')}: {counts or 'nothing to do'}; index {report.get('index')} is verified"
 
 
 def warning(report: Mapping[str, Any], status: str) -> str:
@@ -78,6 +78,8 @@ def next_step(report: Mapping[str, Any], error: Exception | None, command: str, 
         return f"if that is as it should be, `{line}` (as a flow's parameter, {parameters})"
     if isinstance(error, RefusedError | DifferentError):
         return f"see `pinery plan {config}` and `pinery status {config}`; nothing goes on by itself"
+    if isinstance(error, PineryError) and not error.rerun_helps:
+        return f"once the cause is mended, `{again}`"
     return f"`{again}` goes on where this run was"
 
 
