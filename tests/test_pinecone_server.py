@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ from pinecone.errors import PayloadTooLargeError
 from tests.pinecone_server import PineconeServer
 from tests.pinecone_server.client import GOOD, NEW, OLD, connect, create, raw_upsert, rows
 from tests.pinecone_server.faults import KINDS
-from tests.pinecone_server.fixtures import isolated_server, pinecone_environment, pinecone_server
+from tests.pinecone_server.fixtures import isolated_server, pinecone_environment, prompt
+from tests.pinecone_server.fixtures import prompt_server as pinecone_server
 
 __all__ = ["pinecone_environment", "pinecone_server"]
 
@@ -31,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def shared() -> Iterator[PineconeServer]:
     """One server for tests that change none of its settings; each uses its own index."""
-    server = isolated_server()
+    server = isolated_server(prompt())
     yield server
     server.stop()
 
@@ -99,6 +101,20 @@ def test_the_older_shape_is_read_and_written_for_older_clients(shared: PineconeS
     assert new["schema"] == {"fields": {"_values": {"type": "dense_vector", "dimension": 4, "metric": "euclidean"}}}
     assert new["deployment"] == {"deployment_type": "managed", "cloud": "gcp", "region": "us-central1"}
     assert "dimension" not in new
+
+
+def test_the_read_capacity_is_told_as_each_version_has_it(shared: PineconeServer, client: pinecone.Pinecone) -> None:
+    capacity = {"mode": "OnDemand", "status": {"state": "Ready"}}
+    create(client, "capacity")
+
+    def told(version: str) -> Any:
+        headers = NEW | {"X-Pinecone-Api-Version": version}
+        return httpx.get(f"{shared.url}/indexes/capacity", headers=headers).json()
+
+    assert told("2025-10")["spec"]["serverless"]["read_capacity"] == capacity, "SDK 8 and 9 can't read it without"
+    assert told("2025-04")["spec"]["serverless"] == {"cloud": "aws", "region": "us-east-1"}
+    assert told("2026-07")["read_capacity"] == capacity
+    assert type(client.indexes.describe("capacity").read_capacity).__name__ == "ReadCapacityOnDemandResponse"
 
 
 def test_a_create_in_the_other_shape_is_refused(shared: PineconeServer) -> None:
@@ -425,6 +441,46 @@ def test_held_writes_are_invisible_until_released(pinecone_server: PineconeServe
     assert found.response_info.is_reconciled(second)
 
 
+def test_answers_name_the_namespace_as_it_was_asked_for(client: pinecone.Pinecone) -> None:
+    index = create(client, "echo")
+    index.upsert(vectors=rows("a"))
+    for asked in ("__default__", ""):
+        assert index.fetch(ids=["a"], namespace=asked).namespace == asked
+        assert index.query(id="a", top_k=1, namespace=asked).namespace == asked
+        assert next(iter(index.list(namespace=asked))).namespace == asked
+        assert list(index.fetch(ids=["a"], namespace=asked).vectors) == ["a"]
+
+
+@pytest.mark.parametrize("name", [" ", "   ", "\t\n"])
+def test_a_namespace_has_a_name_that_can_be_read(shared: PineconeServer, client: pinecone.Pinecone, name: str) -> None:
+    index = f"blank-{len(name)}-{name.isprintable()}".lower()
+    create(client, index)
+    url = f"{shared.url}/ix/{index}"
+    for path, body in (("namespaces", {"name": name}), ("vectors/upsert", {"vectors": [GOOD], "namespace": name})):
+        response = httpx.post(f"{url}/{path}", headers=NEW, json=body)
+        assert (response.status_code, "not only spaces" in response.text) == (400, True)
+    assert httpx.get(f"{url}/namespaces", headers=NEW).json()["namespaces"] == []
+
+
+def test_by_default_an_index_is_not_ready_and_a_write_not_visible_to_who_does_not_wait() -> None:
+    server = isolated_server()
+    try:
+        client = connect(server)
+        spec = pinecone.ServerlessSpec(cloud="aws", region="us-east-1")
+        client.indexes.create(name="usual", dimension=3, metric="cosine", spec=spec, timeout=-1)
+        time.sleep(2 * server.settings.ready_after)  # however late one asks
+        assert not client.indexes.describe("usual").status.ready
+        assert client.indexes.describe("usual").status.ready
+        index = client.index(name="usual")
+        written = index.upsert(vectors=rows("a")).response_info.lsn_committed
+        time.sleep(2 * server.settings.lag)
+        assert not index.query(vector=[1.0, 0, 0], top_k=1).response_info.is_reconciled(written)
+        found = index.query(vector=[1.0, 0, 0], top_k=1)
+        assert ([match.id for match in found.matches], found.response_info.is_reconciled(written)) == (["a"], True)
+    finally:
+        server.stop()
+
+
 def test_lagging_writes_are_invisible_for_that_long(pinecone_server: PineconeServer) -> None:
     pinecone_server.settings.lag = 3600
     index = create(connect(pinecone_server), "lag")
@@ -491,7 +547,7 @@ def test_by_hand_flags_do_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None
         accounts = httpx.get(values["PINECONE_CONTROLLER_HOST"] + "/accounts").json()
         upserts = accounts["routes"]["upsert"]
         assert (upserts["requests"], upserts["failed"], upserts["records"]) == (1, 1, 0)
-    with by_hand("--lag", "60", "--rate", "0.001", "--month-write-units", "1") as (_, values):
+    with by_hand("--lag", "60", "--ready-after", "0", "--rate", "0.001", "--month-write-units", "1") as (_, values):
         client = pinecone.Pinecone(host=values["PINECONE_CONTROLLER_HOST"])
         base = create(client, "flags").host
         body = {"vectors": [GOOD], "namespace": "n"}

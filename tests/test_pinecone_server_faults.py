@@ -15,7 +15,7 @@ from pinecone.errors import ResponseParsingError
 from tests.pinecone_server import PineconeServer
 from tests.pinecone_server.client import GOOD, NEW, connect, create, raw_upsert, rows
 from tests.pinecone_server.faults import KINDS, PlannedKind
-from tests.pinecone_server.fixtures import pinecone_server
+from tests.pinecone_server.fixtures import prompt_server as pinecone_server
 
 __all__ = ["pinecone_server"]
 

@@ -14,12 +14,12 @@ import pytest
 
 from tests.pinecone_server import PineconeServer
 from tests.pinecone_server.client import GOOD, NEW, create, rows
-from tests.pinecone_server.fixtures import isolated_server
+from tests.pinecone_server.fixtures import isolated_server, prompt
 
 
 @pytest.fixture
 def server() -> Iterator[PineconeServer]:
-    started = isolated_server()
+    started = isolated_server(prompt())
     started.settings.grpc = True
     yield started
     started.stop()

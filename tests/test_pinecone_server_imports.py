@@ -17,7 +17,7 @@ import pytest
 
 from tests.pinecone_server import PineconeServer
 from tests.pinecone_server.client import NEW, connect, create, rows
-from tests.pinecone_server.fixtures import pinecone_server
+from tests.pinecone_server.fixtures import prompt_server as pinecone_server
 from tests.pinecone_server.imports import Import
 from tests.s3_server import S3Server, s3_server
 

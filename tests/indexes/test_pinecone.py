@@ -34,7 +34,8 @@ from pinery.indexes.protocol import ROWS_SCHEMA, Index
 from pinery.planning.packing import pack_rows
 from pinery.records import Identity, Match, Stored
 from tests.pinecone_server import PineconeServer
-from tests.pinecone_server.fixtures import pinecone_environment, pinecone_server
+from tests.pinecone_server.fixtures import pinecone_environment
+from tests.pinecone_server.fixtures import prompt_server as pinecone_server
 
 __all__ = ["pinecone_environment", "pinecone_server"]
 

@@ -29,6 +29,11 @@ def isolated_server(settings: Settings | None = None) -> PineconeServer:
     return server
 
 
+def prompt() -> Settings:
+    """New indexes are ready and writes visible at once."""
+    return Settings(ready_after=0, lag=0)
+
+
 @pytest.fixture
 def pinecone_server() -> Iterator[PineconeServer]:
     """A fresh local Pinecone, stopped after the test. As the service's, its writes are visible a little later only."""
@@ -40,7 +45,7 @@ def pinecone_server() -> Iterator[PineconeServer]:
 @pytest.fixture
 def prompt_server() -> Iterator[PineconeServer]:
     """As `pinecone_server`, but new indexes are ready and writes visible at once, for who asks the server itself."""
-    server = isolated_server(Settings(ready_after=0, lag=0))
+    server = isolated_server(prompt())
     yield server
     server.stop()
 
