@@ -7,13 +7,13 @@ import shlex
 from pinery.errors import DamagedError
 
 REPAIR = (
-    "then `pinery verify CONFIG --full --repair` compares the index with the checkpoint id by id, and embeds nothing"
+    "and run `pinery verify CONFIG --full --repair`: it compares the index with the checkpoint id by id, embedding nothing"
 )
 ADVICE = {
-    "parts": "then run `pinery run CONFIG`: its images are embedded again. Nothing is repaired from a damaged part",
+    "parts": "and run `pinery run CONFIG`: its images are embedded again. Nothing is repaired from a damaged part",
     "ledger": REPAIR,
-    "rejected": "then the next run sends the rows that it names again",
-    "listings": "then `pinery run CONFIG` makes a new listing",
+    "rejected": "and run `pinery run CONFIG`: it sends the rows again that were in it",
+    "listings": "and run `pinery run CONFIG`: it makes a new listing",
     "imports": REPAIR,
 }
 """What to do once a file was deleted, by the folder that it lies in."""
@@ -26,4 +26,4 @@ def damaged(where: str, why: str) -> DamagedError:
     if kind is None:
         return DamagedError(f"{where} is damaged: {why}. Run the same command again to go on")
     command = "aws s3 rm" if where.startswith("s3://") else "rm"
-    return DamagedError(f"{where} is damaged: {why}. Delete it ({command} {shlex.quote(where)}); {ADVICE[kind]}")
+    return DamagedError(f"{where} is damaged: {why}. To go on, delete it ({command} {shlex.quote(where)}), {ADVICE[kind]}")
