@@ -6,9 +6,7 @@ import shlex
 
 from pinery.errors import DamagedError
 
-REPAIR = (
-    "and run `pinery verify CONFIG --full --repair`: it compares the index with the checkpoint id by id, embedding nothing"
-)
+REPAIR = "and run `pinery verify CONFIG --full --repair`: it compares the index with the checkpoint, id by id"
 ADVICE = {
     "parts": "and run `pinery run CONFIG`: its images are embedded again. Nothing is repaired from a damaged part",
     "ledger": REPAIR,
@@ -26,4 +24,5 @@ def damaged(where: str, why: str) -> DamagedError:
     if kind is None:
         return DamagedError(f"{where} is damaged: {why}. Run the same command again to go on")
     command = "aws s3 rm" if where.startswith("s3://") else "rm"
-    return DamagedError(f"{where} is damaged: {why}. To go on, delete it ({command} {shlex.quote(where)}), {ADVICE[kind]}")
+    deletion = f"delete it ({command} {shlex.quote(where)})"
+    return DamagedError(f"{where} is damaged: {why}. To go on, {deletion} {ADVICE[kind]}")
