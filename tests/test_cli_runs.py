@@ -43,29 +43,29 @@ def test_a_run_without_any_prefect_server(images: Path, tmp_path: Path) -> None:
     assert (tmp_path / "sample.png").stat().st_size > 1000
 
 
-def test_verify_ends_with_one_while_a_difference_remains(images: Path, tmp_path: Path) -> None:
+def test_verify_ends_with_one_while_a_difference_remains(images: Path, tmp_path: Path, prefect_db: None) -> None:
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
-    assert pinery("run", str(path), PREFECT_API_URL="").returncode == 0
+    assert pinery("run", str(path)).returncode == 0
     Corpus(load_config(str(path))).index.delete(["red-0.jpg"])
-    different = pinery("verify", str(path), "--json", PREFECT_API_URL="")
+    different = pinery("verify", str(path), "--json")
     assert different.returncode == 1
     counts = json.loads(different.stdout)
     assert [counts[name] for name in ("missing", "extra", "stale", "wrong", "wrong_metadata", "checked")] == [
         1, 0, 0, 0, 0, 11
     ]  # fmt: skip
-    again = pinery("verify", str(path), PREFECT_API_URL="")
+    again = pinery("verify", str(path))
     assert again.returncode == 1
     [line] = told(again)
     assert "1 missing; --repair upserts and deletes only the difference" in line
     assert counts["differences"].rpartition("/")[0] in again.stdout
-    mended = pinery("verify", str(path), "--repair", PREFECT_API_URL="")
+    mended = pinery("verify", str(path), "--repair")
     assert mended.returncode == 0, mended.stderr
     assert "1 upserted, 0 deleted" in mended.stdout
 
 
-def test_remove_asks_for_a_yes(images: Path, tmp_path: Path) -> None:
+def test_remove_asks_for_a_yes(images: Path, tmp_path: Path, prefect_db: None) -> None:
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
-    assert pinery("run", str(path), PREFECT_API_URL="").returncode == 0
+    assert pinery("run", str(path)).returncode == 0
     counted = pinery("remove", str(path))
     assert (counted.returncode, "(12 rows); nothing was changed. --yes does it" in counted.stdout) == (0, True)
     removed = pinery("remove", str(path), "--yes", "--json")
@@ -73,24 +73,24 @@ def test_remove_asks_for_a_yes(images: Path, tmp_path: Path) -> None:
     assert Corpus(load_config(str(path))).index.count() == 0
 
 
-def test_a_users_mistake_is_one_line_on_stderr(images: Path, tmp_path: Path) -> None:
+def test_a_users_mistake_is_one_line_on_stderr(images: Path, tmp_path: Path, prefect_db: None) -> None:
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
-    ended = pinery("run", str(path), "--set", f"source.path={tmp_path / 'none'}", PREFECT_API_URL="")
+    ended = pinery("run", str(path), "--set", f"source.path={tmp_path / 'none'}")
     assert ended.returncode == 2
     [line] = told(ended)
     assert line.startswith("pinery: folder")
     assert "none does not exist" in line
-    refused = pinery("run", str(path), "--limit", "500", "--json", PREFECT_API_URL="")
+    refused = pinery("run", str(path), "--limit", "500", "--json")
     assert refused.returncode == 2
     assert "above the 12 items" in json.loads(refused.stdout)["error"]
 
 
-def test_a_refusal_is_one_line_on_stderr(images: Path, tmp_path: Path) -> None:
+def test_a_refusal_is_one_line_on_stderr(images: Path, tmp_path: Path, prefect_db: None) -> None:
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
-    assert pinery("run", str(path), PREFECT_API_URL="").returncode == 0
+    assert pinery("run", str(path)).returncode == 0
     for number in range(4):
         (images / f"red-{number}.jpg").unlink()
-    refused = pinery("run", str(path), PREFECT_API_URL="")
+    refused = pinery("run", str(path))
     assert refused.returncode == 3
     [line] = told(refused)
     assert line.startswith("pinery: ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pinery.config_file import load_config
 from pinery.steps.corpus import Corpus
 from pinery.steps.status import status
 from tests.drills.conftest import TOTAL
-from tests.processes import start, wait_until
+from tests.processes import start, told, wait_until
 
 ENDS_WITHIN = 60.0
 """Seconds from the work's end to the process': Prefect's own retries are twice as long, on an idle machine."""
@@ -38,7 +39,7 @@ def test_a_run_does_not_need_its_api(number: signal.Signals, config_file: Path) 
     assert time.monotonic() - ended < ENDS_WITHIN
     assert process.returncode == 0, err
     assert f"embedded     {TOTAL}" in out
-    [told] = err.strip().splitlines()
-    assert "could not be told how the run ended" in told
+    [line] = told(subprocess.CompletedProcess(process.args, process.returncode, out, err))
+    assert "could not be told how the run ended" in line
     assert status(corpus)["running"] is None
     assert not server.is_running()
