@@ -8,7 +8,6 @@ import random
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from pinery.planning.plan import define_plan
 from pinery.records import Stored
 from pinery.steps.live_rows import live_rows
 from pinery.steps.make_plan import Work, upsert_work
+from pinery.steps.outage import settle
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
 from pinery.steps.upsert_part import outlast
@@ -87,7 +87,7 @@ def compare(run: Run, listing: Path, full: bool) -> Comparison:
     if outlast(run, index.describe) is None:
         raise ConfigError(f"index {index.name} doesn't exist; `pinery upsert CONFIG` makes and fills it")
     with run.stage("list ids"):
-        outlast(run, partial(index.settle, run.corpus.config.upsert.outage_patience))
+        settle(run)
         held = list_held(run)
     with run.stage("compare"), connect(run.scratch) as con:
         define_tables(con, listing, run.corpus.checkpoint, run.open_ledger)

@@ -15,6 +15,7 @@ from pinery.checkpoint.parts import Checkpoint
 from pinery.errors import TerminalError
 from pinery.planning.plan import PlanCounts, count_plan, define_plan, not_indexed
 from pinery.steps.compare import difference_of
+from pinery.steps.outage import settle
 from pinery.steps.run import Run
 from pinery.steps.tables import connect, define_tables
 from pinery.steps.upsert_part import outlast
@@ -34,7 +35,7 @@ def verify(run: Run, listing: str, limit: int | None) -> PlanCounts:
     """
     corpus = run.corpus
     with run.stage("verify"), connect(run.scratch) as con:
-        outlast(run, partial(corpus.index.settle, corpus.config.upsert.outage_patience))
+        settle(run)
         define_tables(con, corpus.store.local(listing), corpus.checkpoint, run.open_ledger)
         define_plan(con, limit=limit, retry_quarantined=False)
         counts = count_plan(con)

@@ -53,6 +53,7 @@ def made(transport: str = "rest", **settings: float) -> PineconeIndex:
     index = PineconeIndex(kind, "things", "n", 3, **settings)  # type: ignore[arg-type]  # numbers that it takes
     index.ensure(IDENTITY)
     index.upsert(ROWS)
+    index.settle(30)
     return index
 
 
@@ -178,6 +179,7 @@ def test_a_signal_waits_for_the_end_of_the_request_in_flight(server: PineconeSer
     thread.join()
     assert still_in_flight == [1]
     assert (run.begun, run.ended) == (1, 1)
+    index.settle(30)
     assert index.fetch(["a"]) == {}
 
 
