@@ -22,7 +22,7 @@ from pinery.config import cache_root
 from pinery.errors import TerminalError
 
 SERVER = Path(__file__).with_name("temporary_server.py")
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 PROBE_SECONDS = 10.0
 POLL_SECONDS = 0.1
 LOG_TAIL = 2000

@@ -28,7 +28,7 @@ def config_file(images: Path, tmp_path: Path, pinecone_environment: PineconeServ
         images,
         tmp_path / "state",
         index={"kind": "pinecone"},
-        run={"part_rows": 5, "lease_ttl": 1},
+        run={"part_rows": 5, "lease_ttl": 5},
         upsert={"request_timeout": 20},
     )
     path = write_config(tmp_path / "config.yaml", settings)
