@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 
+from pinery.checkpoint.damage import parsing
 from pinery.checkpoint.own import replace_own
 from pinery.checkpoint.store import Store
 from pinery.records import ModelCard
@@ -69,17 +70,18 @@ class Alias:
 
 
 def read_alias(store: Store, name: str) -> tuple[Alias, str | None]:
-    """The alias and its tag; an empty alias where none was written."""
+    """The alias and its tag; an empty alias where none was written. Raises DamagedError."""
     found = store.read(name)
     if found is None:
         return Alias(), None
-    data = json.loads(found[0])
-    return Alias(
-        live=_entry(data["live"]) if data["live"] else None,
-        kept=[_entry(entry) for entry in data["kept"]],
-        retired=[_entry(entry) for entry in data["retired"]],
-        history=[Change(**change) for change in data["history"]],
-    ), found[1]
+    with parsing(f"{store.root}/{name}", "alias"):
+        data = json.loads(found[0])
+        return Alias(
+            live=_entry(data["live"]) if data["live"] else None,
+            kept=[_entry(entry) for entry in data["kept"]],
+            retired=[_entry(entry) for entry in data["retired"]],
+            history=[Change(**change) for change in data["history"]],
+        ), found[1]
 
 
 def write_alias(store: Store, name: str, alias: Alias, tag: str | None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+from collections.abc import Iterator
 
 from pinery.errors import DamagedError
 
@@ -13,16 +15,31 @@ ADVICE = {
     "rejected": "and run `pinery run CONFIG`: it sends the rows again that were in it",
     "listings": "and run `pinery run CONFIG`: it makes a new listing",
     "imports": REPAIR,
+    "identity": REPAIR,
+    "alias": "and run `pinery run CONFIG`: its index goes live again; what was kept or retired has to be found by hand",
+    "models": "and run the same command again: it loads the model and writes the file anew",
+    "runs": "and run the same command again: it is history that nothing else depends on",
+    "owners": "and run the same command again, for the corpus that the namespace belongs to",
 }
-"""What to do once a file was deleted, by the folder that it lies in."""
+"""What to do once a file was deleted, by what it is or by the folder that it lies in."""
 
 
-def damaged(where: str, why: str) -> DamagedError:
-    """The error that says that the file at the path or URL `where` is damaged."""
-    above = where.split("/")[-3:-1]
-    kind = next((folder for folder in reversed(above) if folder in ADVICE), None)
+def damaged(where: str, why: str, kind: str | None = None) -> DamagedError:
+    """The error that says that the file at the path or URL `where`, one of that `kind`, is damaged."""
+    if kind is None:
+        above = where.split("/")[-3:-1]
+        kind = next((folder for folder in reversed(above) if folder in ADVICE), None)
     if kind is None:
         return DamagedError(f"{where} is damaged: {why}. Run the same command again to go on")
     command = "aws s3 rm" if where.startswith("s3://") else "rm"
     deletion = f"delete it ({command} {shlex.quote(where)})"
     return DamagedError(f"{where} is damaged: {why}. To go on, {deletion} {ADVICE[kind]}")
+
+
+@contextlib.contextmanager
+def parsing(where: str, kind: str) -> Iterator[None]:
+    """Parse the JSON of the file `where`, one of that `kind`. Raises DamagedError where it isn't what Pinery wrote."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise damaged(where, f"it can't be read as what Pinery wrote to it ({error!r})", kind) from error

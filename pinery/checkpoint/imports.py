@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from pinery.checkpoint.damage import parsing
 from pinery.checkpoint.parquet import whole
 from pinery.checkpoint.root import MANIFEST, OF_RUN, IndexPaths, only
 from pinery.checkpoint.store import Store
@@ -39,8 +40,8 @@ class ImportRecords:
     def all(self) -> list[ImportRecord]:
         """All records, oldest first."""
         names = only(OF_RUN, self._store.names(self._folder))
-        found = [self._store.read(f"{self._folder}/{name}") for name in names]
-        return [ImportRecord(**json.loads(one[0])) for one in found if one]
+        found = [self._read(f"{self._folder}/{name}") for name in names]
+        return [one for one in found if one is not None]
 
     def write(self, record: ImportRecord) -> None:
         """Write a record down, in the place of what it said before."""
@@ -60,6 +61,11 @@ class ImportRecords:
         for folder in (export, self._manifest(record)):
             for name in self._store.names(folder):
                 self._store.delete(f"{folder}/{name}")
+
+    def _read(self, name: str) -> ImportRecord | None:
+        found = self._store.read(name)
+        with parsing(f"{self._store.root}/{name}", "imports"):
+            return ImportRecord(**json.loads(found[0])) if found else None
 
     def _manifest(self, record: ImportRecord) -> str:
         return f"{self._folder}/{record.name}"

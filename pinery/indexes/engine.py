@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import pyarrow as pa
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from pinery.errors import RequestTooLargeError, RowsRefusedError, TerminalError, ThrottledError, TransientError
 from pinery.indexes.attempt import attempt
@@ -90,7 +90,8 @@ def upsert_rows(index: Index, batches: Iterable[pa.RecordBatch], patience: Patie
 def with_patience(action: Callable[[], Result], what: str, patience: Patience) -> Result:
     """Do `action` and return its result; again with growing pauses while it raises TransientError.
 
-    Raises that error once `patience.seconds` have passed. A signal waits for the end of the request in flight.
+    Raises that error once `patience.seconds` have passed since the first one. A signal waits for the end of the
+    request in flight.
     """
 
     def once() -> Result:
@@ -116,14 +117,21 @@ def ask(action: Callable[[], Result], what: str) -> Result:
 
 
 def _again(once: Callable[[], Result], what: str, patience: Patience) -> Result:
+    failures: list[float] = []
+
+    def over(state: RetryCallState) -> bool:
+        """Whether the outage was too long. It begins with the first failure: being slow to fail is not part of it."""
+        failures.append(state.outcome_timestamp or 0.0)
+        return failures[-1] - failures[0] >= patience.seconds
+
     def waiting(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        left = patience.seconds - (state.seconds_since_start or 0.0)
+        left = patience.seconds - (failures[-1] - failures[0])
         patience.note(f"{error or what}; next try within {LONGEST_PAUSE:.0f} s, giving up in {told_seconds(left)}")
 
     return Retrying(
         retry=retry_if_exception_type(TransientError),
-        stop=stop_after_delay(patience.seconds),
+        stop=over,
         wait=_seconds_until_retry,
         sleep=patience.pause,
         before_sleep=waiting,

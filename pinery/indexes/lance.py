@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from pinery.allocator import give_back_freed_memory
 from pinery.config import LanceSettings
-from pinery.errors import IndexMismatchError, RowsRefusedError, TerminalError
+from pinery.errors import DamagedError, IndexMismatchError, RowsRefusedError, TerminalError
 from pinery.indexes.lance_disk import Disk, sync_path, write_durably
 from pinery.indexes.lance_filter import to_sql
 from pinery.records import Identity, Match, Stored
@@ -74,12 +74,26 @@ class LanceIndex:
                     " set index.name to another name"
                 ) from None
             return None
-        if (found["dimension"], found["metric"]) != (self._dimension, self._metric):
+        except ValueError as error:
+            raise self._unreadable(error) from error
+        try:
+            identity = Identity(found["state"], found["incarnation"], found["model_key"])
+            shape = found["dimension"], found["metric"]
+        except (KeyError, TypeError) as error:
+            raise self._unreadable(error) from error
+        if shape != (self._dimension, self._metric):
             raise IndexMismatchError(
-                f"index {self.name} has dimension {found['dimension']} and metric {found['metric']};"
+                f"index {self.name} has dimension {shape[0]} and metric {shape[1]};"
                 f" the config needs {self._dimension} and {self._metric}: set index.name to another name"
             )
-        return Identity(found["state"], found["incarnation"], found["model_key"])
+        return identity
+
+    def _unreadable(self, error: Exception) -> DamagedError:
+        return DamagedError(
+            f"{self._folder / IDENTITY_FILE} is damaged: it can't be read as what Pinery wrote to it ({error!r})."
+            f" To go on, delete the folder {self._folder} and run `pinery run CONFIG`: it fills the index anew from the"
+            " checkpoint, and embeds nothing"
+        )
 
     def ensure(self, identity: Identity) -> Identity:
         """See Index."""
@@ -147,11 +161,14 @@ class LanceIndex:
                 sync_path(self._folder)
             self._opened = None
 
-    def settle(self, timeout: float) -> None:  # noqa: ARG002  # a Lance write is visible when it returns
-        """Compact what the run wrote, index the ids, and the vectors once there are too many to scan."""
+    def settle(self) -> str:
+        """Compact what the run wrote, index the ids, and the vectors once there are too many to scan.
+
+        A write to Lance is visible when it returns, so reads are never behind.
+        """
         table = self._table()
         if table is None:
-            return
+            return ""
         with self._writing():
             give_back_freed_memory()
             table.optimize(cleanup_older_than=FOR_EVER)
@@ -159,6 +176,7 @@ class LanceIndex:
             # What takes the place of older files must be on the disk before they are removed.
             self._disk.sync()
             table.optimize(cleanup_older_than=KEPT_VERSIONS)
+        return ""
 
     def _index(self, table: Any) -> None:
         from lancedb.index import BTree

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -155,28 +154,21 @@ class PineconeIndex:
         self._session.data(lambda index: index.delete_namespace(name=self.namespace))
         self._unstamped = None
 
-    def settle(self, timeout: float) -> None:
+    def settle(self) -> str:
         """See Index."""
         if self._unstamped is not None:
             # Numbers grow with every write to a namespace, so that of one more write covers all before it.
             self._upsert_rest(self._unstamped)
-        deadline, pause, target = time.monotonic() + timeout, 0.05, self._written_lsn
-        probe = [1.0] + [0.0] * (self._dimension - 1)
-        while target:
-            # Only queries tell how far the index is: a fetch never carries that header.
-            seen = self._session.data(lambda index: index.query(vector=probe, top_k=1, namespace=self.namespace))
-            info = None if seen is None else seen.response_info
-            if info is not None and info.is_reconciled(target):
-                return
-            left = deadline - time.monotonic()
-            if left <= 0:
-                reached = "unknown" if info is None else info.lsn_reconciled
-                raise TransientError(
-                    f"Pinecone index {self.name}: after {timeout:g} s writes are visible up to LSN {reached},"
-                    f" not yet up to {target}"
-                )
-            time.sleep(min(pause, left))
-            pause = min(pause * 2, 5.0)
+        target, probe = self._written_lsn, [1.0] + [0.0] * (self._dimension - 1)
+        if not target:
+            return ""
+        # Only queries tell how far the index is: a fetch never carries that header.
+        seen = self._session.data(lambda index: index.query(vector=probe, top_k=1, namespace=self.namespace))
+        info = None if seen is None else seen.response_info
+        if info is not None and info.is_reconciled(target):
+            return ""
+        reached = "unknown" if info is None else info.lsn_reconciled
+        return f"writes are visible up to LSN {reached}, not yet up to {target}"
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Stored]:
         """See Index."""

@@ -74,8 +74,8 @@ class Index(Protocol):
     def drop(self) -> None:
         """Delete the namespace with all its rows; the index and its other namespaces stay."""
 
-    def settle(self, timeout: float) -> None:
-        """Wait until every write acknowledged to this object is visible to reads; TransientError after `timeout` s."""
+    def settle(self) -> str:
+        """Finish what was written; return how far reads are behind it, empty once they see every acknowledged write."""
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Stored]:
         """Fetch vectors and metadata by id; missing ids are absent."""

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pinery.checkpoint.alias import Alias, IndexEntry, read_alias
+from pinery.checkpoint.damage import parsing
 from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import OF_RUN, CorpusPaths, IndexPaths, only, open_store, state_id
 from pinery.checkpoint.store import ConflictError, Store
@@ -67,7 +68,10 @@ class Corpus:
     def stored_card(self) -> ModelCard | None:
         """The card, if the reference was ever resolved for this state; loads no model."""
         found = self.store.read(self._reference)
-        return ModelCard(**json.loads(found[0])) if found else None
+        if found is None:
+            return None
+        with parsing(f"{self.store.root}/{self._reference}", "models"):
+            return ModelCard(**json.loads(found[0]))
 
     def model(self) -> Model:
         """The model, loaded on first call. Raises TerminalError if it is no longer the one its card names."""

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import asdict
 from functools import partial
 
+from pinery.checkpoint.damage import parsing
 from pinery.checkpoint.ledger import Ledger, last_epoch
 from pinery.checkpoint.root import folder_name
 from pinery.checkpoint.store import ConflictError
@@ -111,7 +112,8 @@ def _owner_file(corpus: Corpus) -> str:
 
 def _owner(corpus: Corpus) -> str | None:
     found = corpus.store.read(_owner_file(corpus))
-    return str(json.loads(found[0])["corpus"]) if found else None
+    with parsing(f"{corpus.store.root}/{_owner_file(corpus)}", "owners"):
+        return str(json.loads(found[0])["corpus"]) if found else None
 
 
 def _claim(corpus: Corpus) -> None:

@@ -12,6 +12,7 @@ import uuid
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
+from pinery.checkpoint.damage import parsing
 from pinery.errors import RefusedError, TerminalError
 from pinery.steps.corpus import Corpus
 from pinery.steps.outage import outlast
@@ -33,8 +34,9 @@ def read_recorded(corpus: Corpus) -> Recorded | None:
     found = corpus.store.read(corpus.index_paths.identity)
     if found is None:
         return None
-    data = json.loads(found[0])
-    return Recorded(**data | {"marks": tuple(data.get("marks", ()))})
+    with parsing(f"{corpus.store.root}/{corpus.index_paths.identity}", "identity"):
+        data = json.loads(found[0])
+        return Recorded(**data | {"marks": tuple(data.get("marks", ()))})
 
 
 def write_recorded(corpus: Corpus, recorded: Recorded) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from pinery.checkpoint.damage import parsing
 from pinery.checkpoint.parquet import whole
 from pinery.checkpoint.root import OF_RUN, only
 from pinery.errors import ConfigError, DamagedError, TerminalError
@@ -58,5 +59,9 @@ def copy_current_listing(corpus: Corpus, folder: Path) -> Path:
 def last_report(corpus: Corpus) -> dict[str, Any] | None:
     """The newest run's report, finished or not; None before the first run."""
     names = only(OF_RUN, corpus.store.names(corpus.paths.runs))
-    found = corpus.store.read(f"{corpus.paths.runs}/{names[-1]}") if names else None
-    return dict(json.loads(found[0])) if found else None
+    if not names:
+        return None
+    name = f"{corpus.paths.runs}/{names[-1]}"
+    found = corpus.store.read(name)
+    with parsing(f"{corpus.store.root}/{name}", "runs"):
+        return dict(json.loads(found[0])) if found else None

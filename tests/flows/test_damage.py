@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,49 @@ def test_a_torn_entry_of_the_ledger_is_named_and_a_comparison_puts_things_right(
         verify(settings, full=True)
     verify(settings, full=True, repair=True)
     assert held(settings) == good
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"other": 1}', "\0" * 64])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "test/alias.json",
+        "models/*.json",
+        "owners/lance/*/*.json",
+        "test/indexes/*/*/*/identity.json",
+        "lance/*/pinery.json",
+    ],
+)
+def test_damaged_json_is_named_with_what_to_do_and_following_that_suffices(
+    images: Path, tmp_path: Path, place: str, text: str
+) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    good = held(settings)
+    [path] = (tmp_path / "state").glob(place)
+    path.write_text(text)
+    with pytest.raises(DamagedError, match=f"{re.escape(str(path))} is damaged.* To go on, delete"):
+        reindex(settings)
+    if place.startswith("lance"):
+        shutil.rmtree(path.parent)
+    else:
+        path.unlink()
+    if "identity" in place:
+        verify(settings, full=True, repair=True)
+    report = reindex(settings)
+    assert (report["embedded"], report["verified"]) == (0, True)
+    assert held(settings) == good
+
+
+def test_a_damaged_report_ends_status_with_its_name_and_no_run(images: Path, tmp_path: Path) -> None:
+    settings = config(images, tmp_path / "state")
+    reindex(settings)
+    [path] = (tmp_path / "state").glob("test/runs/*.json")
+    path.write_text("{")
+    with pytest.raises(DamagedError, match=f"{path.name} is damaged.*rm .*history"):
+        status(Corpus(load_config(settings)))
+    assert reindex(settings)["unchanged"] == 12
+    assert status(Corpus(load_config(settings)))["held"] == 12
 
 
 def test_files_of_other_programs_disturb_no_run(images: Path, tmp_path: Path) -> None:

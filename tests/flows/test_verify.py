@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from pinery.config_file import load_config
 from pinery.errors import ConfigError, DifferentError, RefusedError, TransientError
 from pinery.indexes.protocol import Index
 from pinery.records import Stored
+from pinery.steps import outage
 from pinery.steps.corpus import Corpus
 from tests.corpora import config, paint
-from tests.indexes.rows import batch
+from tests.indexes.rows import batch, settle
 from tests.pinecone_server.server import PineconeServer
 
 KINDS = ("missing", "extra", "stale", "wrong", "wrong_metadata")
@@ -61,7 +63,7 @@ def tamper(settings: dict[str, Any]) -> None:
     index.upsert(batch(["stray"], [[1.0] * width], [{}]))
     index.upsert(batch(["red-1.jpg"], [[2.0] * width], [dict(rows["red-1.jpg"].metadata)]))
     index.upsert(batch(["red-2.jpg"], [list(rows["red-2.jpg"].values)], [{"label": "blue"}]))
-    index.settle(10)
+    settle(index, 10)
 
 
 def test_an_index_that_is_as_it_should_be(settings: dict[str, Any]) -> None:
@@ -121,7 +123,7 @@ def test_deleting_much_in_a_repair_is_refused_unless_allowed(settings: dict[str,
     index, before = index_of(settings), held(settings)
     width = len(before["red-1.jpg"].values)
     index.upsert(batch([f"stray-{at}" for at in range(9)], [[1.0] * width] * 9, [{}] * 9))
-    index.settle(10)
+    settle(index, 10)
     with pytest.raises(RefusedError, match=r"9 of the 21 rows .* delete_guard of 20%"):
         verify(settings, repair=True)
     assert len(held(settings)) == 21
@@ -134,7 +136,7 @@ def test_an_emptied_index_is_filled_again(settings: dict[str, Any]) -> None:
     before = held(settings)
     index = index_of(settings)
     index.delete(list(before))
-    index.settle(10)
+    settle(index, 10)
     assert counts(found(settings)) == {"missing": 12}
     assert verify(settings, repair=True)["repaired"] == {"upserted": 12, "deleted": 0}
     assert held(settings) == before
@@ -144,7 +146,7 @@ def test_vectors_that_were_rounded_are_right_and_said_to_be_so(settings: dict[st
     index, rows = index_of(settings), held(settings)
     row = rows["red-0.jpg"]
     index.upsert(batch(["red-0.jpg"], [[value * (1 + 4e-7) for value in row.values]], [dict(row.metadata)]))
-    index.settle(10)
+    settle(index, 10)
     result = verify(settings, full=True)
     assert (counts(result), result["rounded"]) == ({}, 1)
 
@@ -173,8 +175,9 @@ def test_a_repair_counts_also_where_the_state_forgot_which_index_it_is(settings:
 
 
 def test_an_index_that_does_not_show_its_rows_yet_loses_none_and_keeps_none_too_many(
-    images: Path, tmp_path: Path, pinecone_environment: PineconeServer
+    images: Path, tmp_path: Path, pinecone_environment: PineconeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(outage, "SETTLE_SECONDS", 1.0)
     made = config(images, tmp_path / "state", index={"kind": "pinecone"}, upsert={"outage_patience": 0.5})
     pinecone_environment.hold()
     with pytest.raises(TransientError, match="writes are visible up to LSN"):
@@ -185,3 +188,17 @@ def test_an_index_that_does_not_show_its_rows_yet_loses_none_and_keeps_none_too_
     pinecone_environment.release()
     assert reindex(made)["verified"]
     assert sorted(held(made)) == sorted(path.name for path in images.iterdir())
+
+
+def test_a_run_waits_for_an_index_that_shows_its_rows_later_than_a_request_may_live(
+    images: Path, tmp_path: Path, pinecone_environment: PineconeServer
+) -> None:
+    few = {"outage_patience": 0.5, "request_timeout": 2}
+    made = config(images, tmp_path / "state", index={"kind": "pinecone"}, upsert=few)
+    pinecone_environment.hold()
+    with ThreadPoolExecutor(1) as pool:
+        # With growing pauses, the sixth look is more than a second after the first: too late for a request to be sent.
+        looked = pool.submit(pinecone_environment.log.wait_for, "query", 6, 60)
+        looked.add_done_callback(lambda _: pinecone_environment.release())
+        assert reindex(made)["verified"]
+    assert looked.result()

@@ -17,7 +17,7 @@ from pinery.indexes.lance import LanceIndex
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.protocol import Index
 from pinery.records import Identity
-from tests.indexes.rows import batch
+from tests.indexes.rows import batch, settle
 from tests.pinecone_server.fixtures import isolated_server
 
 KEYS = ["a", "b", "a.b", "a b", "it's", '"', "back\\slash", "ä", "[0]", "a$", "A"]
@@ -88,7 +88,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Index, Inde
         for index in indexes:
             index.ensure(Identity("state", "inc", "model"))
             index.upsert(batch([f"{n:03}" for n in range(len(data))], [[1.0, 0.1 * n] for n in range(len(data))], data))
-            index.settle(10)
+            settle(index, 10)
         yield indexes
     server.stop()
 

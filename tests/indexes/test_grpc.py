@@ -17,7 +17,7 @@ from pinery.errors import (
 from pinery.indexes.engine import Patience, upsert_rows
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.records import Identity
-from tests.indexes.rows import batch
+from tests.indexes.rows import batch, settle
 from tests.pinecone_server import PineconeServer
 from tests.pinecone_server.fixtures import pinecone_server
 
@@ -67,7 +67,7 @@ def test_rows_land_exactly_as_over_rest_in_fewer_bytes(server: PineconeServer, i
         server.log.clear()
         assert sum(len(settled.refused) for settled in upsert_rows(one, [rows], PATIENCE)) == 0
         one.sent = sum(entry.bytes for entry in server.log.entries if entry.op == "upsert")  # type: ignore[attr-defined]
-        one.settle(10)
+        settle(one, 10)
     ids = [str(at) for at in range(300)]
     assert index.fetch(ids) == rest.fetch(ids)
     assert rest.sent > 2 * index.sent  # type: ignore[attr-defined]  # 64 values beside as much metadata
@@ -77,9 +77,9 @@ def test_settle_waits_for_what_went_over_grpc_with_one_rest_write(server: Pineco
     server.hold()
     index.upsert(batch(["a", "b"], vectors(2)))
     with pytest.raises(TransientError, match=r"after 0\.2 s writes are visible up to LSN"):
-        index.settle(0.2)
+        settle(index, 0.2)
     server.release()
-    index.settle(10)
+    settle(index, 10)
     assert index.count() == 2
     upserts = [entry.records for entry in server.log.entries if entry.op == "upsert"]
     assert upserts == [2, 1], "the last row once more, over REST, for its number"
@@ -88,7 +88,7 @@ def test_settle_waits_for_what_went_over_grpc_with_one_rest_write(server: Pineco
 def test_a_row_that_was_deleted_since_is_not_written_again(server: PineconeServer, index: PineconeIndex) -> None:
     index.upsert(batch(["a", "b"], vectors(2)))
     index.delete(["b"])
-    index.settle(10)
+    settle(index, 10)
     assert list(index.list_ids()) == [["a"]]
 
 
@@ -119,7 +119,7 @@ def test_bad_rows_are_refused_by_their_own_words_and_the_rest_lands(
         index.upsert(rows)
     [settled] = upsert_rows(index, [rows], PATIENCE)
     assert list(settled.refused) == [3]
-    index.settle(10)
+    settle(index, 10)
     assert index.count() == 7
 
 

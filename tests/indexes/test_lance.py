@@ -20,7 +20,7 @@ from pinery.indexes import lance
 from pinery.indexes.lance import LanceIndex
 from pinery.indexes.protocol import Index
 from pinery.records import Identity, Stored
-from tests.indexes.rows import batch
+from tests.indexes.rows import batch, settle
 
 IDENTITY = Identity(state="state-1", incarnation="inc-1", model_key="0123456789")
 THREE = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
@@ -73,7 +73,7 @@ def test_looking_at_an_absent_index_creates_nothing(folder: Path) -> None:
     assert index.describe() is None
     assert (index.count(), listed(index), index.fetch(["a"]), index.query([1, 0, 0], 5)) == (0, [], {}, [])
     index.delete(["a"])
-    index.settle(1)
+    settle(index, 1)
     assert not folder.exists()
 
 
@@ -194,7 +194,7 @@ def test_an_open_index_sees_what_another_process_writes(folder: Path, index: Lan
     assert other.count() == 1
     index.upsert(batch(["b"], [[0, 1, 0]]))
     index.delete(["a"])
-    index.settle(1)
+    settle(index, 1)
     assert (other.count(), listed(other)) == (1, ["b"])
     assert [match.id for match in other.query([1, 0, 0], 5)] == ["b"]
     other.upsert(batch(["c"], [[0, 0, 1]]))
@@ -260,10 +260,10 @@ def test_above_the_exact_limit_an_ann_index_answers_as_well(
     index = make(folder, dimension=dimension, metric=metric)
     index.ensure(IDENTITY)
     fill(index, vectors[: rows - 1])
-    index.settle(1)
+    settle(index, 1)
     assert ann_rows(index) is None, "one row short of the limit every search is exact"
     fill(index, vectors[:rows])
-    index.settle(1)
+    settle(index, 1)
     assert ann_rows(index) == rows
     scores = wanted @ vectors[:rows].T  # of vectors of length 1, so the order is the same in every metric
     assert recall(index, wanted, scores) >= 0.95
@@ -271,7 +271,7 @@ def test_above_the_exact_limit_an_ann_index_answers_as_well(
     assert recall(index, wanted, np.where(groups == 3, scores, -2.0), {"group": {"$eq": 3}}) >= 0.95
     index.upsert(batch(["late"], vectors[rows:]))
     assert index.query(vectors[rows].tolist(), 1)[0].id == "late", "rows that the ANN index lacks are searched too"
-    index.settle(1)
+    settle(index, 1)
     assert ann_rows(index) == rows + 1
 
 

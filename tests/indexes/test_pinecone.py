@@ -33,6 +33,7 @@ from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.protocol import ROWS_SCHEMA, Index
 from pinery.planning.packing import pack_rows
 from pinery.records import Identity, Match, Stored
+from tests.indexes.rows import settle
 from tests.pinecone_server import PineconeServer
 from tests.pinecone_server.fixtures import pinecone_environment
 from tests.pinecone_server.fixtures import prompt_server as pinecone_server
@@ -256,7 +257,7 @@ def test_namespaces_are_apart(index: PineconeIndex) -> None:
 def test_the_default_namespace_works_alike(index: PineconeIndex) -> None:
     default = make(namespace="")
     default.upsert(rows("a", "b"))
-    default.settle(5)
+    settle(default, 5)
     assert (default.count(), index.count(), list(default.list_ids())) == (2, 0, [["a", "b"]])
     default.delete(["a"])
     assert default.count() == 1
@@ -297,10 +298,10 @@ def test_settle_waits_for_held_writes(server: PineconeServer, index: PineconeInd
     index.upsert(rows("b"))
     index.upsert(rows("c"))
     with pytest.raises(TransientError, match=r"after 0\.2 s writes are visible up to LSN 0, not yet up to 3"):
-        index.settle(0.2)
+        settle(index, 0.2)
     server.log.clear()
     with ThreadPoolExecutor(1) as pool:
-        settled = pool.submit(index.settle, 30)
+        settled = pool.submit(settle, index, 30)
         assert server.log.wait_for("query", 2)
         assert not settled.done()
         server.release()
@@ -310,25 +311,25 @@ def test_settle_waits_for_held_writes(server: PineconeServer, index: PineconeInd
 
 def test_settle_waits_for_held_deletes(server: PineconeServer, index: PineconeIndex) -> None:
     index.upsert(rows("a", "b"))
-    index.settle(5)
+    settle(index, 5)
     server.hold()
     index.delete(["a"])
     with pytest.raises(TransientError, match="visible up to LSN 1, not yet up to 2"):
-        index.settle(0.1)
+        settle(index, 0.1)
     server.release()
-    index.settle(5)
+    settle(index, 5)
     assert index.count() == 1
 
 
 def test_settle_asks_nothing_when_nothing_was_written(server: PineconeServer, index: PineconeIndex) -> None:
-    index.settle(0)
+    settle(index, 0)
     assert server.log.count() == 0
 
 
 def test_many_threads_share_one_index(server: PineconeServer, index: PineconeIndex) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: index.upsert(rows(f"id-{number}")), range(40)))
-    index.settle(5)
+    settle(index, 5)
     assert (index.count(), server.log.count("upsert"), index._written_lsn) == (40, 40, 40)
 
 

@@ -21,7 +21,7 @@ from pinery.indexes.engine import LONGEST_RETRY_AFTER, Patience, ask, upsert_row
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.pinecone_transport import PIECE_BYTES, LateError, OnceTransport
 from pinery.records import Identity
-from tests.indexes.rows import batch
+from tests.indexes.rows import batch, settle
 from tests.pinecone_server import PineconeServer
 from tests.pinecone_server.fixtures import pinecone_environment, pinecone_server
 
@@ -53,7 +53,7 @@ def made(transport: str = "rest", **settings: float) -> PineconeIndex:
     index = PineconeIndex(kind, "things", "n", 3, **settings)  # type: ignore[arg-type]  # numbers that it takes
     index.ensure(IDENTITY)
     index.upsert(ROWS)
-    index.settle(30)
+    settle(index, 30)
     return index
 
 
@@ -179,7 +179,7 @@ def test_a_signal_waits_for_the_end_of_the_request_in_flight(server: PineconeSer
     thread.join()
     assert still_in_flight == [1]
     assert (run.begun, run.ended) == (1, 1)
-    index.settle(30)
+    settle(index, 30)
     assert index.fetch(["a"]) == {}
 
 
