@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH_INDEX ?=
 export PINERY_CACHE ?= $(CURDIR)/.pinery/cache
 # Tests run side by side, each process with a Prefect server of its own; more of them than this gain nothing.
-PYTEST := -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+PYTEST := -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal --durations 20 --durations-min 5
 # The demo and the tests use their own Prefect: a configured server elsewhere is none of their business.
 ISOLATED := mkdir -p .pinery/prefect && env -u PREFECT_API_URL PREFECT_HOME=$(CURDIR)/.pinery/prefect
 

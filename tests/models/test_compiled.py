@@ -82,8 +82,9 @@ def test_compiled_once_for_all_sizes_and_the_same_vectors(kind, compiling, expec
     model = loaded(settings, expected, precision=precision, compile=compiling)
     images = torch.stack([eager.preprocess(picture) for picture in pictures(256)])
     plain, before = units(eager.embed(images)), graphs()
-    whole = model.embed(images[:32])
+    model.embed(images[:32])
     assert graphs() == before + 1
+    whole = model.embed(images[:32])  # the first batch may be one that `auto` still tried in both ways
     for size in (7, 1, 16, 32, 256, 2, 31):
         found = units(model.embed(images[:size]))
         assert found.shape == (size, model.card.dimension)
