@@ -20,9 +20,9 @@ from pinery.allocator import keep_freed_memory
 from pinery.config import Config
 from pinery.models.cores import cores
 from pinery.models.registry import load
-from pinery.records import LISTING_SCHEMA
+from pinery.records import LISTING_SCHEMA, Work
 from pinery.sources import open_source
-from pinery.steps.make_part import Batch, Order, make_part, open_runner
+from pinery.steps.make_part import Batch, Order, PartMaker, open_runner
 
 SAMPLES = 32
 
@@ -36,7 +36,7 @@ class Watch:
         self.done = [(time.time(), 0)]
         self.notes: list[str] = []
 
-    def told(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         """A batch is done."""
         self.done.append((time.time(), self.done[-1][1] + batch.items))
 
@@ -74,16 +74,8 @@ def main() -> None:
     samples = sorted(given.folder.iterdir())[:SAMPLES]
     model = load(config.model, samples=lambda: [path.read_bytes() for path in samples])
     runner = open_runner(lambda: model, config, model.card.dimension, threads=cores(), expected=len(rows))
-    watch, order = Watch(), Order("part-00000000", items, 0, len(rows), given.out / "part.parquet")
-    report = make_part(
-        order,
-        source,
-        runner,
-        Nothing(),
-        dimension=model.card.dimension,
-        max_bytes=config.run.max_bytes,
-        watch=watch,
-    )
+    watch, order = Watch(), Order(Work("part-00000000", items, 0, len(rows)), given.out / "part.parquet")
+    report = PartMaker(source, runner, Nothing(), model.card.dimension, config.run.max_bytes).make(order, watch)
     if report.embedded != len(rows):
         raise SystemExit(f"embedded {report.embedded} of {len(rows)}: {report.reasons}")
     warm = next(at for at, (_, done) in enumerate(watch.done) if done >= len(rows) / 3)

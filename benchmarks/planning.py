@@ -15,10 +15,12 @@ from pathlib import Path
 import duckdb
 from machine import keep, table
 
+from pinery.checkpoint.checksums import add_checksums, check_file
+from pinery.corpus.tables import connect
 from pinery.planning.plan import count_plan, define_plan, duplicate_ids, fold_ledger
-from pinery.steps.tables import connect
 
 NEW = 1000
+TABLES = ("listing", "part-00000000", "ledger")
 ID = "'photos/' || (range // 1000) || '/' || range || '.jpg'"
 METADATA = """'{"label":"x' || (range % 100) || '"}'"""
 
@@ -33,15 +35,18 @@ def write_tables(folder: Path, items: int) -> None:
         ):
             query = f"SELECT {ID} AS id, md5(range::VARCHAR) AS version, {columns} FROM range({rows})"
             con.execute(f"COPY ({query}) TO '{folder / name}.parquet'")
+            add_checksums(folder / f"{name}.parquet")
 
 
 def measure(items: int) -> None:
     """Plan once, in this process, and print seconds and peak MiB."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         write_tables(folder, items)
         with connect(folder) as con:
             began = time.perf_counter()
+            for name in TABLES:
+                check_file(folder / f"{name}.parquet", name)
             listing = con.read_parquet(str(folder / "listing.parquet"), file_row_number=True)
             listing.select("*, file_row_number AS position").create_view("listing")
             part = con.read_parquet(str(folder / "part-00000000.parquet"))
@@ -68,8 +73,8 @@ def main() -> None:
         "planning",
         "Planning",
         ["duckdb"],
-        f"From Parquet files of a listing, a checkpoint and a ledger to the counts; {NEW:,} items are new.\n\n"
-        + table(["items", "seconds", "peak MiB"], rows),
+        "From Parquet files of a listing, a checkpoint and a ledger, whose checksums are checked, to the counts;"
+        f" {NEW:,} items are new.\n\n" + table(["items", "seconds", "peak MiB"], rows),
     )
 
 

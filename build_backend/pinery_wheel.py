@@ -26,7 +26,7 @@ from setuptools.build_meta import (  # noqa: F401  # the hooks that stay setupto
 
 ROOT = Path(__file__).parent.parent
 MOVED = ("flows", "tasks")
-SCRIPT = '"flows.cli:main"'
+SCRIPT = '"flows.cli.commands:main"'
 IMPORT = re.compile(rf"^(\s*(?:from|import)\s+)({'|'.join(MOVED)})\b", re.MULTILINE)
 
 

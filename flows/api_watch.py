@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows.leaving import leave_at_once
-from flows.server import answers
+from flows.reachable import answers
 
 REQUEST_SECONDS = 15.0
 """The longest wait for one answer: an API that hangs holds the end of a run up once by so much."""

@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.api_watch import watched
-from flows.bring import LANES
+from flows.embed_and_upsert import THREADS
 from flows.logs import keep_to_one_line
 from flows.outcome import forget, last_outcome
 from flows.progress import current_progress
@@ -45,5 +45,5 @@ class CorpusFlow(Flow[..., Any]):
 def flow(name: str) -> Callable[[Callable[..., Any]], CorpusFlow]:
     """Makes a function the flow of that name."""
     keep_to_one_line()
-    runner = ThreadPoolTaskRunner(max_workers=LANES)
+    runner: Any = ThreadPoolTaskRunner(max_workers=THREADS)
     return partial(CorpusFlow, name=name, task_runner=runner, persist_result=False)

@@ -9,13 +9,13 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.deployments.runner import EntrypointType
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
+from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
+from flows.reachable import check_reachable
 from flows.reindex import reindex
-from flows.server import check_reachable
 from pinery.config import Config
 from pinery.errors import ConfigError
 
@@ -37,7 +37,7 @@ def deploy(
     named = name or f"corpus-{settings.corpus}"
     held = settings.model_dump(mode="json") if inline else str(Path(config).resolve())
     before = _deployed(pool, named, held)
-    deployment = reindex.to_deployment(
+    deployment: Any = reindex.to_deployment(
         named,
         description=f"Brings the index of corpus {settings.corpus} to the state of its source.",
         tags=["pinery"],

@@ -1,4 +1,4 @@
-"""Leaves the process at once where Prefect's threads would wait at its end for an API that has died, for minutes."""
+"""The end of a process: nothing is kept alive by an error, and nobody waits minutes for an API that has died."""
 
 from __future__ import annotations
 
@@ -38,6 +38,19 @@ def leaving() -> Iterator[None]:
         os._exit(code if isinstance(code, int) else int(code is not None))
     if ended is not None:
         raise ended
+
+
+def release(error: BaseException) -> None:
+    """Let go of what the frames that an error came through hold, those of its causes included."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        traceback.clear_frames(one.__traceback__)
+        one.__traceback__ = None
+        waiting += [linked for linked in (one.__cause__, one.__context__) if linked is not None]
 
 
 def _print_without_secrets(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:

@@ -17,10 +17,11 @@ from prefect.states import Failed
 
 from flows import told
 from flows.api_watch import look_at_api
-from flows.ending import release
+from flows.leaving import release
 from flows.logs import TOLD
 from pinery.addresses import without_secrets
 from pinery.errors import DifferentError, PineryError
+from pinery.steps.report import Reporter
 from tasks.publish_artifact import publish_artifact
 
 _last: ContextVar["Outcome | None"] = ContextVar("outcome", default=None)
@@ -37,6 +38,7 @@ class Outcome:
         path = isinstance(config, str) and "\n" not in config and "{" not in config
         self._config = shlex.quote(str(config)) if path else _named.get()
         self._error: Exception | None = None
+        self._reporter: Reporter | None = None
 
     def __enter__(self) -> "Outcome":
         return self
@@ -45,6 +47,8 @@ class Outcome:
         if error is not None and not isinstance(error, Exception):
             return False  # a signal, which Prefect and the command line tell of
         self._error = error
+        if self._reporter is not None:
+            self.report = self._reporter.report.to_dict()
         if isinstance(error, DifferentError):
             self.report = error.result
         _last.set(self)
@@ -54,6 +58,10 @@ class Outcome:
         if isinstance(error, PineryError) and not os.environ.get("PINERY_DEBUG"):
             release(error)  # or DuckDB's binding lists at the process' end what was still alive
         return True
+
+    def follow(self, reporter: Reporter) -> None:
+        """Have `report` say, in the end, what the reporter of the run knows then."""
+        self._reporter = reporter
 
     def value(self) -> dict[str, Any]:
         """What the flow returns. Raises what its work raised."""

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from pinery.steps import run as steps
+from pinery.corpus.progress import Progress
 
 LINE_SECONDS = 15.0
 """Between two lines of progress where stderr is no terminal."""
 
-_chosen: list[steps.Progress] = []
+_chosen: list[Progress] = []
 
 
 class Once:
@@ -162,6 +162,6 @@ def on_terminal() -> Iterator[None]:
         _chosen.pop()
 
 
-def current_progress() -> steps.Progress:
+def current_progress() -> Progress:
     """Who is told of the progress of a run that starts now."""
     return _chosen[-1] if _chosen else LoggedProgress()

@@ -1,24 +1,31 @@
-"""The flow `reindex`: list, plan, embed, upsert, delete, verify. The main job.
+"""The flow `reindex`: find, list, plan, embed, upsert, delete, check, report. The main job.
 
 This module must not import annotations from __future__: Prefect resolves a served flow's parameters at run time.
 """
 
 from typing import Any
 
-from flows.bring import bring_index
+from prefect import State
+
 from flows.corpus_flow import flow
+from flows.embed_and_upsert import embed_and_upsert
 from flows.outcome import Outcome
 from flows.progress import current_progress
 from flows.secret_blocks import provide_secrets
 from pinery.config_file import load_config
-from pinery.steps.corpus import Corpus
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.run import open_run
 from pinery.steps.make_plan import PlanOptions
-from pinery.steps.report import reported
-from pinery.steps.run import open_run
+from pinery.steps.report import Brought, reported
+from tasks.close_run import close_run
+from tasks.delete_rows import delete_rows
+from tasks.ensure_index import ensure_index
 from tasks.find_index import find_index
 from tasks.list_items import list_items
 from tasks.make_plan import make_plan
+from tasks.publish_listing import publish_listing
 from tasks.resume_import import resume_import
+from tasks.spot_check import spot_check
 
 
 @flow("reindex")
@@ -29,7 +36,7 @@ def reindex(
     allow_changes: bool = False,
     retry_quarantined: bool = False,
     wait: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, Any] | State[Any]:
     """Bring the index of one corpus to the state of its source.
 
     Args:
@@ -47,11 +54,22 @@ def reindex(
         options = PlanOptions(limit, allow_deletes, allow_changes, retry_quarantined)
         settings = load_config(config)
         provide_secrets(settings)
-        with open_run(Corpus(settings), wait=wait, progress=current_progress()) as run, reported(run) as report:
-            outcome.report = report
-            find_index(run)
-            resume_import(run)
+        corpus = Corpus(settings)
+        with open_run(corpus, kept=True, wait=wait, progress=current_progress()) as run, reported(run) as reporter:
+            outcome.follow(reporter)
+            for held in run.targets:
+                find_index(held)
+                resume_import(held)
             listing = list_items(run)
-            plan = make_plan(run, listing, options)
-            bring_index(run, plan, options, report, go_live=True)
+            plans = [make_plan(held, listing.path, options) for held in run.targets]
+            listing = publish_listing(run, listing)
+            reporter.passed(plans[0], listing, limit)
+            brought = []
+            for held, plan in zip(run.targets, plans, strict=True):
+                ensure_index(held)
+                done = embed_and_upsert(held, plan, listing, limit, reporter.attempts_of(held))
+                deleted = delete_rows(held, listing.path, plan, done.rejected, options)
+                counts = spot_check(held, listing.path, limit)
+                brought.append(Brought(held, done, deleted, counts))
+            close_run(run, reporter, brought, may_replace=True)
     return outcome.end()

@@ -1,13 +1,14 @@
 """Where secrets come from: the environment first, then Prefect Secret blocks; never a config or a parameter."""
 
 import os
+from typing import Any
 
 import httpx
 from prefect.blocks.system import Secret
 from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_API_URL
 
-from flows.server import check_reachable
+from flows.reachable import check_reachable
 from pinery.config import Config
 from pinery.errors import AccessDeniedError
 from pinery.variables import block_of, lacking
@@ -21,7 +22,8 @@ def provide_secrets(config: Config) -> None:
     """
     for variable in lacking(config):
         try:
-            os.environ[variable] = str(Secret.load(block_of(variable)).get())
+            block: Any = Secret.load(block_of(variable))
+            os.environ[variable] = str(block.get())
         except ValueError:  # Prefect's word for a block that isn't there
             continue
         except (httpx.HTTPError, PrefectException) as error:

@@ -1,19 +1,16 @@
 """What Prefect's pages and log say of a run's end: its state's name, its line, its table, and what to do next."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from flows.parameters import flag, named_in
 from pinery.addresses import without_secrets
 from pinery.errors import ConfigError, DifferentError, LeaseHeldError, PineryError, RefusedError
 
 STATES = ((RefusedError, "Refused"), (ConfigError, "ConfigError"), (DifferentError, "Different"))
 """What the state of a failed flow run is called, by the type of its error."""
-PARAMETERS = {"allow_deletes", "allow_changes", "retry_quarantined", "wait", "repair", "full", "limit"}
-"""The flows' parameters that the command line has as flags."""
 LEFT_OUT = ("quarantined", "rejected", "moved")
 DONE = ("listed", "new", "changed", "relabelled", "embedded", "reused", "imported", "upserted", "deleted")
-_FLAG = re.compile(r"--([a-z]+(?:-[a-z]+)*)\b")
 
 Row = dict[str, Any]
 
@@ -28,11 +25,7 @@ def line_of(error: Exception) -> str:
     if not isinstance(error, PineryError):
         return without_secrets(f"{type(error).__name__}: {error}. This should not happen")
 
-    def parameter(match: re.Match[str]) -> str:
-        name = match[1].replace("-", "_")
-        return f"`{name}`" if name in PARAMETERS else match[0]
-
-    return _FLAG.sub(parameter, " ".join(str(error).split()))
+    return " ".join(str(error).split())
 
 
 def summary(report: Mapping[str, Any]) -> str:
@@ -71,10 +64,10 @@ def next_step(report: Mapping[str, Any], error: Exception | None, command: str, 
         return f"correct the config, then `pinery plan {config}`"
     if isinstance(error, LeaseHeldError):
         return f"`{again} --wait` waits for the other run (as a flow's parameter, wait: true)"
-    flags = [one for one in dict.fromkeys(_FLAG.findall(str(error))) if one.replace("-", "_") in PARAMETERS]
-    if isinstance(error, RefusedError | DifferentError) and flags:
-        parameters = ", ".join(f"{flag.replace('-', '_')}: true" for flag in flags)
-        line = " ".join([again, *(f"--{flag}" for flag in flags)])
+    named = named_in(str(error))
+    if isinstance(error, RefusedError | DifferentError) and named:
+        parameters = ", ".join(f"{name}: true" for name in named)
+        line = " ".join([again, *map(flag, named)])
         return f"if that is as it should be, `{line}` (as a flow's parameter, {parameters})"
     if isinstance(error, RefusedError | DifferentError):
         return f"see `pinery plan {config}` and `pinery status {config}`; nothing goes on by itself"

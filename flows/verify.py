@@ -3,27 +3,30 @@
 This module must not import annotations from __future__: Prefect resolves a served flow's parameters at run time.
 """
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from flows.bring import bring_index
+from prefect import State
+
 from flows.corpus_flow import flow
 from flows.outcome import Outcome
 from flows.progress import current_progress
 from flows.secret_blocks import provide_secrets
+from flows.upsert import upsert_live_rows
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.held import HeldTarget
+from pinery.corpus.run import open_run
+from pinery.corpus.stored import current_listing
 from pinery.errors import DifferentError
-from pinery.steps.compare import mark_differences
-from pinery.steps.corpus import Corpus
-from pinery.steps.make_plan import PlanOptions, checkpointed_only
+from pinery.steps.compare import Compared, mark_differences, publish_comparison
+from pinery.steps.list_items import Listing, copy_current_listing
+from pinery.steps.make_plan import PlanOptions
 from pinery.steps.marks import claim_index
-from pinery.steps.report import publish_comparison, reported
-from pinery.steps.run import Run, open_run
-from pinery.steps.stored import copy_current_listing, current_listing
+from pinery.steps.report import reported
 from tasks.compare import compare
 from tasks.ensure_index import ensure_index
 from tasks.find_index import find_index
-from tasks.make_plan import make_plan
 from tasks.resume_import import resume_import
 
 
@@ -34,7 +37,7 @@ def verify(
     repair: bool = False,
     allow_deletes: bool = False,
     wait: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, Any] | State[Any]:
     """Compare an index with the live rows: every id, and the vectors and metadata of a sample.
 
     Args:
@@ -52,29 +55,30 @@ def verify(
         provide_secrets(settings)
         corpus = Corpus(settings)
         with open_run(corpus, wait=wait, progress=current_progress()) as run:
-            outcome.report = {"run": run.name, "corpus": settings.corpus, "index": corpus.index_name}
-            find_index(run, behind=full or not repair)
-            if run.behind:
-                run.note(run.behind)
-            resume_import(run)
-            listing = copy_current_listing(corpus, run.scratch)
-            comparison = compare(run, listing, full)
-            repaired: dict[str, Any] | None = None
-            if repair and (comparison.different or run.behind):
-                mark_differences(run, comparison, allow_deletes)
-                ensure_index(run)
-                claim_index(run)
-                repaired = mend(run, listing)
-                comparison = compare(run, current_listing(corpus), full)
-            outcome.report = publish_comparison(run, comparison, full, repaired)
-        if comparison.different:
-            raise DifferentError(corpus.index_name, outcome.report)
+            held, repaired = run.main, None
+            outcome.report = {"run": run.name, "corpus": settings.corpus, "index": held.target.name}
+            find_index(held, behind=full or not repair)
+            if held.behind:
+                run.note(held.behind)
+            resume_import(held)
+            listing = copy_current_listing(run)
+            compared = compare(held, listing.path, full)
+            if repair and (compared.counts.different or held.behind):
+                repaired = mend(held, listing, compared, allow_deletes)
+                compared = compare(held, current_listing(corpus), full)
+            report = publish_comparison(held, compared, full, repaired)
+            outcome.report = report.to_dict()
+        if compared.counts.different:
+            raise DifferentError(report.index, report.to_dict())
     return outcome.end()
 
 
-def mend(run: Run, listing: Path) -> dict[str, Any]:
-    """Upsert and delete what is in doubt, and return the report of that."""
-    allowed = PlanOptions(allow_deletes=True, allow_changes=True)
-    with reported(run) as report:
-        plan = checkpointed_only(make_plan(run, listing, allowed))
-        return bring_index(run, plan, PlanOptions(allow_deletes=True), report, go_live=False)
+def mend(held: HeldTarget, listing: Listing, compared: Compared, allow_deletes: bool) -> Mapping[str, int]:
+    """Upsert and delete what differs or is in doubt; return how many rows of each."""
+    options = PlanOptions(allow_deletes=True, allow_changes=True)
+    mark_differences(held, compared, allow_deletes)
+    ensure_index(held)
+    claim_index(held)
+    with reported(held.run) as reporter:
+        report = upsert_live_rows(held, listing, options, reporter)
+    return {"upserted": report.upserted or 0, "deleted": report.deleted or 0}

@@ -6,14 +6,18 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
+if TYPE_CHECKING:
+    from pinery.records import ModelCard
+
 Clouds = Literal["aws", "gcp", "azure"]
 MAX_WORKERS, MAX_FETCH_THREADS = 64, 256
 CACHE_BYTES = 10 << 30
+INDEX_NAME_LENGTH = 45
 LOCAL_FETCH_THREADS, S3_FETCH_THREADS = 16, 64
 """What `run.fetch_threads: auto` is: S3 answers late, and many at once (benchmarks/s3_fetch.py)."""
 IMAGE_SUFFIXES = (
@@ -212,10 +216,9 @@ class ModelSettings(Settings):
         return self
 
 
-class LanceSettings(Settings):
-    """The embedded index: LanceDB in a folder of the state."""
+class AnyIndexSettings(Settings):
+    """What every kind of index has."""
 
-    kind: Literal["lance"] = Field("lance", description="This names the kind of index.")
     metric: Literal["cosine", "dotproduct", "euclidean"] = Field(
         "cosine", description="How the distance between vectors is measured."
     )
@@ -228,15 +231,28 @@ class LanceSettings(Settings):
     name: str | None = Field(
         None,
         pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
-        max_length=45,
+        max_length=INDEX_NAME_LENGTH,
         description="The index has this name; by default `<prefix>-<model>-<model key>`.",
     )
 
+    def name_for(self, card: ModelCard) -> str:
+        """The index' name for vectors of that model: the one that is set, or the default name."""
+        if self.name:
+            return self.name
+        room = INDEX_NAME_LENGTH - len(self.prefix) - len(card.key) - 2
+        return f"{self.prefix}-{card.slug[:room].strip('-')}-{card.key}"
 
-class PineconeSettings(LanceSettings):
+
+class LanceSettings(AnyIndexSettings):
+    """The embedded index: LanceDB in a folder of the state."""
+
+    kind: Literal["lance"] = Field("lance", description="This names the kind of index.")
+
+
+class PineconeSettings(AnyIndexSettings):
     """A serverless Pinecone index; key and host come from the environment, as Pinecone's SDK takes them."""
 
-    kind: Literal["pinecone"] = Field(description="This names the kind of index.")  # type: ignore[assignment]  # narrows the discriminator of the shared settings
+    kind: Literal["pinecone"] = Field(description="This names the kind of index.")
     cloud: Clouds = Field("aws", description="A new index is made in this cloud.")
     region: str = Field("us-east-1", description="A new index is made in this region of the cloud.")
     deletion_protection: bool = Field(False, description="Pinecone refuses to delete the new index.")

@@ -105,7 +105,7 @@ class DifferentError(TerminalError):
         advice = (
             "what could not be mended is listed in the differences file"
             if result["repaired"]
-            else "--repair upserts and deletes only the difference"
+            else "`repair` upserts and deletes only the difference"
         )
         super().__init__(f"index {index} is not what it should be: {counts}; {advice}")
         self.result = result
@@ -125,6 +125,10 @@ class TransientError(PineryError):
 
 class ThrottledError(TransientError):
     """The other side asks for fewer requests a second."""
+
+
+class ConflictError(PineryError):
+    """The file exists already, or is no longer the one that was read: another run wrote it."""
 
 
 class BadImageError(PineryError):

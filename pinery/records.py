@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -108,6 +109,27 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """Rows `start` to `stop` (exclusive) of the Parquet file `path`, all of one part: what one task does."""
+
+    part: str
+    path: Path
+    """It has the columns id and version, and uri where the rows are to be embedded."""
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are to do."""
+        return self.stop - self.start
+
+    @property
+    def metadata(self) -> Path:
+        """The file with the metadata of the rows of `path`; see `metadata_file`."""
+        return metadata_file(self.path)
+
+
+@dataclass(frozen=True, slots=True)
 class PartReport:
     """What embedding one part did."""
 
@@ -131,6 +153,11 @@ class UpsertReport:
     upserted: int
     rejected: int
     seconds: float
+
+
+def metadata_file(rows: Path) -> Path:
+    """The file with the metadata of the rows of a file of work, a row for a row, to be read a piece at a time."""
+    return rows.with_suffix(".metadata.parquet")
 
 
 def metadata_hash(metadata: str) -> str:

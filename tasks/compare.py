@@ -3,6 +3,6 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from pinery.steps import compare
+from pinery.steps import compare as step
 
-compare = task(name="compare", cache_policy=NO_CACHE, persist_result=False)(compare.compare)
+compare = task(name="compare", cache_policy=NO_CACHE, persist_result=False)(step.compare)

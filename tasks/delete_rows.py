@@ -3,6 +3,6 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from pinery.steps import delete_rows
+from pinery.steps import delete_rows as step
 
-delete_rows = task(name="delete rows", cache_policy=NO_CACHE, persist_result=False)(delete_rows.delete_rows)
+delete_rows = task(name="delete rows", cache_policy=NO_CACHE, persist_result=False)(step.delete_rows)

@@ -3,6 +3,6 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from pinery.steps import find_index
+from pinery.steps import find_index as step
 
-ensure_index = task(name="ensure index", cache_policy=NO_CACHE, persist_result=False)(find_index.ensure_index)
+ensure_index = task(name="ensure index", cache_policy=NO_CACHE, persist_result=False)(step.ensure_index)

@@ -3,6 +3,6 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from pinery.steps import list_items
+from pinery.steps import list_items as step
 
-list_items = task(name="list items", cache_policy=NO_CACHE, persist_result=False)(list_items.list_items)
+list_items = task(name="list items", cache_policy=NO_CACHE, persist_result=False)(step.list_items)

@@ -3,6 +3,6 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from pinery.steps import make_plan
+from pinery.steps import make_plan as step
 
-make_plan = task(name="make plan", cache_policy=NO_CACHE, persist_result=False)(make_plan.make_plan)
+make_plan = task(name="make plan", cache_policy=NO_CACHE, persist_result=False)(step.make_plan)

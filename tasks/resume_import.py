@@ -3,6 +3,6 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from pinery.steps import bulk_import
+from pinery.steps import bulk_import as step
 
-resume_import = task(name="resume import", cache_policy=NO_CACHE, persist_result=False)(bulk_import.resume_import)
+resume_import = task(name="resume import", cache_policy=NO_CACHE, persist_result=False)(step.resume_import)

@@ -3,6 +3,6 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from pinery.steps import upsert_part
+from pinery.steps import upsert_part as step
 
-upsert_part = task(name="upsert part", cache_policy=NO_CACHE, persist_result=False)(upsert_part.upsert_part)
+upsert_part = task(name="upsert part", cache_policy=NO_CACHE, persist_result=False)(step.upsert_part)

@@ -15,9 +15,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from flows import shown
-from flows.cli import main
+from flows.cli import shown
+from flows.cli.commands import main
 from pinery.records import Match
+from pinery.reports import RunReport, Status, VerifyReport
 from pinery.search.query import Answer
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +54,7 @@ def flags(command: click.Command) -> list[str]:
 def test_help_imports_nothing_slow(arguments: list[str]) -> None:
     code = f"""
 import sys
-from flows.cli import main
+from flows.cli.commands import main
 try:
     main({arguments!r})
 finally:
@@ -211,7 +212,7 @@ def ended(work: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command whose work is this Python, at the end of it."""
     code = f"""
 import os, signal, sys
-from flows.ending import end
+from flows.cli.ending import end
 from pinery.errors import ConfigError, RefusedError, TerminalError
 sys.argv = ["pinery", "run", "my corpus.yaml"]
 class TerminationSignal(BaseException): ...
@@ -280,21 +281,16 @@ def test_ids_and_uris_are_printed_whole_and_as_they_are(capsys: pytest.CaptureFi
 def test_the_status_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     last = {"run": "1", "state": "failed", "error": "no [/tmp/x] " + "y" * 300}
     rows = [{"id": "[/a]" + "z" * 300, "uri": "u", "reason": "[/b]"}]
-    data = {"corpus": "c", "state": "[/s]", "live": None, "held": 0, "parts": 0, "running": None, "last_run": last}
-    shown.status(data | {"quarantined": rows, "rejected": []}, as_json=False)
+    shown.status(Status("c", "[/s]", last_run=RunReport.from_dict(last), quarantined=tuple(rows)), as_json=False)
     out = capsys.readouterr().out
     for value in (last["error"], rows[0]["id"], "[/b]", "[/s]"):
         assert value in out
 
 
-STATUS = {"corpus": "c", "state": "/s", "live": None, "held": 0, "parts": 0, "running": None, "quarantined": [],
-          "rejected": []}  # fmt: skip
-
-
 def test_the_status_tells_when_the_last_run_was_and_what_it_counted(capsys: pytest.CaptureFixture[str]) -> None:
     times = {"started": "2026-11-26T17:00:00+00:00", "finished": "2026-11-26T17:01:30+00:00"}
     last = {"run": "1", "state": "done", "listed": 1200, "new": 3, "embedded": 3, "upserted": 3, "moved": 0} | times
-    shown.status(STATUS | {"last_run": last, "left": {"embed": 0, "upsert": 0, "delete": 0}}, as_json=False)
+    shown.status(Status("c", "/s", last_run=RunReport.from_dict(last)), as_json=False)
     out = re.sub(" +\n", "\n", capsys.readouterr().out)
     assert re.search(r"^last run +1: done$", out, re.MULTILINE)
     assert re.search(r"^ended +2026-11-26 17:01:30\+00:00 \(after 0:01:30\)$", out, re.MULTILINE)
@@ -305,15 +301,17 @@ def test_the_status_tells_when_the_last_run_was_and_what_it_counted(capsys: pyte
 def test_the_status_of_a_stopped_run_tells_when_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
     times = {"started": "2026-11-26T17:00:00+00:00", "finished": "2026-11-26T17:01:30+00:00"}
     last = {"run": "1", "state": "stopped", "error": "stopped by SIGINT (Ctrl-C)", "listed": 1200} | times
-    shown.status(STATUS | {"last_run": last, "left": {"embed": 1100, "upsert": 7, "delete": 0}}, as_json=False)
+    left = {"embed": 1100, "upsert": 7, "delete": 0}
+    shown.status(Status("c", "/s", last_run=RunReport.from_dict(last), left=left), as_json=False)
     out = re.sub(" +\n", "\n", capsys.readouterr().out)
     assert re.search(r"^last run +1: stopped$", out, re.MULTILINE)
     assert re.search(r"^error +stopped by SIGINT", out, re.MULTILINE)
     assert re.search(r"^left to do +1,100 to embed, 7 to upsert; `pinery run` goes on with it$", out, re.MULTILINE)
 
 
-COMPARED = {"kind": "lance", "index": "i", "namespace": "n", "corpus": "c", "held": 50, "extra": 0, "wrong": 0,
-            "wrong_metadata": 0, "rounded": 0, "repaired": None, "differences": None}  # fmt: skip
+COMPARED = {"run": "1", "model_key": "m", "kind": "lance", "index": "i", "namespace": "n", "corpus": "c", "held": 50,
+            "extra": 0, "wrong": 0, "wrong_metadata": 0, "rounded": 0, "awaited": 0, "repaired": None,
+            "differences": None, "seconds": {}}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -324,14 +322,14 @@ def test_a_comparison_is_called_a_sample_only_where_it_is_one(
     expected: int, missing: int, checked: int, full: bool, sample: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     counts = {"expected": expected, "missing": missing, "stale": 0, "checked": checked, "full": full}
-    shown.comparison(COMPARED | counts, as_json=False)
+    shown.comparison(VerifyReport.from_dict(COMPARED | counts), as_json=False)
     assert ("a sample; --full compares all" in capsys.readouterr().out) == sample
 
 
 def test_a_limited_run_says_so_where_it_says_how_many_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    shown.report(QUIET | {"listed": 318, "limited": 10}, as_json=False)
+    shown.run(RunReport.from_dict(QUIET | {"listed": 318, "limited": 10}), as_json=False)
     assert "318 (limited to the first 10)" in capsys.readouterr().out
-    shown.report(QUIET | {"listed": 318}, as_json=False)
+    shown.run(RunReport.from_dict(QUIET | {"listed": 318}), as_json=False)
     assert "limited" not in capsys.readouterr().out
 
 
@@ -340,9 +338,9 @@ def test_status_and_report_name_what_nothing_keeps_true_and_what_was_not_recorde
 ) -> None:
     left = {"kind": "lance", "index": "i", "namespace": "old", "model": "m", "remove": "pinery remove CONFIG --set x=y"}
     last = {"run": "1", "state": "refused", "moved": 3, "examples": [{"id": "a.jpg", "reason": "no image"}]}
-    data = {"corpus": "c", "state": "s", "live": None, "held": 0, "parts": 0, "running": None, "awaited": 4}
-    shown.status(data | {"last_run": last, "retired": [left], "quarantined": [], "rejected": []}, as_json=False)
-    shown.report(QUIET | {"retired": [left]}, as_json=False)
+    status = Status("c", "s", awaited=4, last_run=RunReport.from_dict(last), retired=(left,))
+    shown.status(status, as_json=False)
+    shown.run(RunReport.from_dict(QUIET | {"retired": [left]}), as_json=False)
     out = capsys.readouterr().out
     assert out.count("lance:i / old") == out.count("`pinery remove CONFIG --set x=y`") == 2
     for value in ("4 items not embedded yet", "3 items in the last run", "a.jpg", "no image"):
@@ -363,5 +361,5 @@ QUIET = dict.fromkeys((*shown.COUNTS, "quarantined", "rejected", "held", "attemp
 def test_nothing_changed_is_said_only_where_nothing_was_tried(
     changes: dict[str, int], nothing: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown.report(QUIET | changes, as_json=False)
+    shown.run(RunReport.from_dict(QUIET | changes), as_json=False)
     assert ("Nothing changed" in capsys.readouterr().out) == nothing

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from pinery.config_file import load_config
-from pinery.steps.corpus import Corpus
+from pinery.corpus.corpus import Corpus
 from tests.corpora import config
 from tests.processes import pinery, told, write_config
 
@@ -46,7 +46,7 @@ def test_a_run_without_any_prefect_server(images: Path, tmp_path: Path) -> None:
 def test_verify_ends_with_one_while_a_difference_remains(images: Path, tmp_path: Path, prefect_db: None) -> None:
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
     assert pinery("run", str(path)).returncode == 0
-    Corpus(load_config(str(path))).index.delete(["red-0.jpg"])
+    Corpus(load_config(str(path))).target.index.delete(["red-0.jpg"])
     different = pinery("verify", str(path), "--json")
     assert different.returncode == 1
     counts = json.loads(different.stdout)
@@ -70,7 +70,7 @@ def test_remove_asks_for_a_yes(images: Path, tmp_path: Path, prefect_db: None) -
     assert (counted.returncode, "(12 rows); nothing was changed. --yes does it" in counted.stdout) == (0, True)
     removed = pinery("remove", str(path), "--yes", "--json")
     assert json.loads(removed.stdout)["removed"]
-    assert Corpus(load_config(str(path))).index.count() == 0
+    assert Corpus(load_config(str(path))).target.index.count() == 0
 
 
 def test_a_users_mistake_is_one_line_on_stderr(images: Path, tmp_path: Path, prefect_db: None) -> None:

@@ -71,6 +71,18 @@ def test_all_errors_of_a_file_are_told_at_once(tmp_path: Path) -> None:
     assert "'no spaces allowed'" in text
 
 
+def test_the_default_folder_of_data_sets_is_the_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "configs").mkdir()
+    path = tmp_path / "configs" / "cifar.yaml"
+    source = {"kind": "torchvision", "datasets": ["CIFAR10"]}
+    path.write_text(yaml.safe_dump({**MINIMAL, "source": source}))
+    monkeypatch.chdir(tmp_path / "configs")
+    found: Any = load_config("cifar.yaml").source
+    assert found.root == str(tmp_path / "data" / "torchvision")
+    with pytest.raises(ConfigError, match=r"source\.root = .* give an absolute one"):
+        load_config({**MINIMAL, "source": source})
+
+
 def test_relative_paths_are_the_files_and_overrides_the_shells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "configs").mkdir()
     path = tmp_path / "configs" / "c.yaml"

@@ -12,7 +12,7 @@ import yaml
 from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.launch import open_corpus
+from flows.cli.launch import open_corpus
 from pinery.config_file import load_config
 from pinery.errors import ConfigError, TerminalError
 from pinery.models.weights import fetch_weights

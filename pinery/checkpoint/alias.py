@@ -84,9 +84,9 @@ def read_alias(store: Store, name: str) -> tuple[Alias, str | None]:
         ), found[1]
 
 
-def write_alias(store: Store, name: str, alias: Alias, tag: str | None) -> None:
-    """Replace the alias read with `tag`; ConflictError where it changed since."""
-    replace_own(store, name, json.dumps(asdict(alias), indent=2).encode(), tag)
+def write_alias(store: Store, name: str, alias: Alias, tag: str | None) -> str:
+    """Replace the alias read with `tag`; return the new tag. Raises ConflictError where it changed since."""
+    return replace_own(store, name, json.dumps(asdict(alias), indent=2).encode(), tag)
 
 
 def _entry(data: dict[str, object]) -> IndexEntry:

@@ -17,8 +17,8 @@ from types import TracebackType
 
 from pinery.checkpoint.clock import boottime
 from pinery.checkpoint.holder import Holder, here, parse_holder, process_start, read_holder
-from pinery.checkpoint.store import ConflictError, Store
-from pinery.errors import LeaseHeldError, LeaseLostError, PineryError, TransientError
+from pinery.checkpoint.store import Store
+from pinery.errors import ConflictError, LeaseHeldError, LeaseLostError, PineryError, TransientError
 
 __all__ = ["Holder", "Lease", "process_start", "read_holder"]
 
@@ -140,7 +140,7 @@ class Lease:
             if not self._wait and not holder.released and (moved or not self._looks_abandoned(holder)):
                 raise LeaseHeldError(
                     f"run {holder.run} on {holder.host} (pid {holder.pid}) is writing this corpus;"
-                    " wait for it with --wait, or let it end"
+                    " wait for it with `wait`, or let it end"
                 )
             self._waiting(holder)
         if time.monotonic() - self._watched_since < self.silence_of(holder):

@@ -6,20 +6,21 @@ import hashlib
 from pathlib import Path
 from typing import BinaryIO
 
-from pinery.checkpoint.store import ConflictError, Store
-from pinery.errors import TerminalError, TransientError
+from pinery.checkpoint.store import Store
+from pinery.errors import ConflictError, TerminalError, TransientError
 
 CHUNK = 1 << 20
 
 
-def replace_own(store: Store, name: str, data: bytes, tag: str | None) -> None:
+def replace_own(store: Store, name: str, data: bytes, tag: str | None) -> str:
     """As Store.replace, but no error where the file holds `data` already; only for data that no other run writes."""
     try:
-        store.replace(name, data, tag)
+        return store.replace(name, data, tag)
     except (ConflictError, TransientError):
         found = store.read(name)
         if found is None or found[0] != data:
             raise
+        return found[1]
 
 
 def publish_own(store: Store, name: str, path: Path) -> None:

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from pinery.checkpoint.store import ConflictError
 from pinery.config import S3StateSettings
-from pinery.errors import AccessDeniedError, ConfigError, TerminalError, TransientError
+from pinery.errors import AccessDeniedError, ConfigError, ConflictError, TerminalError, TransientError
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError

@@ -13,9 +13,8 @@ from pinery.checkpoint.cache import StateCache
 from pinery.checkpoint.checksums import check_file
 from pinery.checkpoint.s3_api import Ranges, S3Api
 from pinery.checkpoint.state_file import state_id
-from pinery.checkpoint.store import ConflictError
 from pinery.config import CACHE_BYTES, S3StateSettings
-from pinery.errors import DamagedError, TransientError
+from pinery.errors import ConflictError, DamagedError, TransientError
 
 ATTEMPTS = 5
 READ_AHEAD = 1 << 20

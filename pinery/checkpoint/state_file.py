@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import uuid
 
-from pinery.checkpoint.store import ConflictError, Store
-from pinery.errors import ConfigError, DamagedError, TransientError
+from pinery.checkpoint.store import Store
+from pinery.errors import ConfigError, ConflictError, DamagedError, TransientError
 
 NAME = "state.json"
 FORMAT = 1

@@ -14,13 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from pinery.errors import AccessDeniedError, NoRoomError, PineryError, TerminalError
+from pinery.errors import AccessDeniedError, ConflictError, NoRoomError, TerminalError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class ConflictError(PineryError):
-    """The file exists already, or is no longer the one that was read: another run wrote it."""
 
 
 class Store(Protocol):

@@ -53,7 +53,7 @@ def kind_of(data: bytes) -> str:
             return kind
     if contained := _heif_kind(data):
         if contained == "HEIC" and not heic_is_read():
-            raise BadImageError("a HEIC image, which needs `pip install 'pinery[heic]'`, and then --retry-quarantined")
+            raise BadImageError("a HEIC image, which needs `pip install 'pinery[heic]'`, and then `retry_quarantined`")
         return contained
     for signature, kind in UNREAD_KINDS:
         if signature.match(data):

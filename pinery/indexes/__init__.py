@@ -1,0 +1,1 @@
+"""Indexes: each kind is one file behind the Protocol `Index`."""

@@ -86,4 +86,4 @@ def _tokenizer(found: Pretrained) -> Any:
     try:
         return AutoTokenizer.from_pretrained(found.folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, TypeError, ImportError, KeyError) as error:
-        raise ConfigError(f"{found.folder} has no tokenizer to load ({first_line(error)}); use --image.") from error
+        raise ConfigError(f"{found.folder} has no tokenizer to load ({first_line(error)}); use `image`") from error

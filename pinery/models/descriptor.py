@@ -108,7 +108,7 @@ class Descriptor:
 
     def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:  # noqa: ARG002  the protocol's name
         """Always raises ConfigError: there is no text tower."""
-        raise ConfigError("descriptor embeds no texts: it has no text tower; use --image or a clip: model.")
+        raise ConfigError("descriptor embeds no texts: it has no text tower; use `image` or a clip: model")
 
 
 def describe(images: Tensor) -> Tensor:

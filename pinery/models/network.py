@@ -104,7 +104,7 @@ class TorchModel:
             ConfigError: there is no text tower, or no tokenizer for it.
         """
         if self._tokenise is None:
-            raise ConfigError(f"{self.card.name} embeds no texts: it has no text tower; use --image or a clip: model.")
+            raise ConfigError(f"{self.card.name} embeds no texts: it has no text tower; use `image` or a clip: model")
         inputs = {name: tokens.to(self.device) for name, tokens in self._tokenise(texts).items()}
         with torch.inference_mode():
             return _array(cast(Any, self._network).embed_texts(**inputs))

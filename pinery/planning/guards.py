@@ -22,7 +22,7 @@ def judge_plan(
     if not allow_changes and counts.changed > max(change_guard * counts.held, CHANGES_ALWAYS_ALLOWED):
         reasons.append(
             f"{counts.changed} of the {counts.held} rows that the index holds have changed, over the"
-            f" change_guard of {change_guard:.0%}; were all files rewritten? --allow-changes lets it pass"
+            f" change_guard of {change_guard:.0%}; were all files rewritten? `allow_changes` lets it pass"
         )
     return reasons
 
@@ -33,7 +33,7 @@ def judge_deletes(leaving: int, held: int, delete_guard: float) -> list[str]:
         return []
     return [
         f"{leaving} of the {held} rows that the index holds would be deleted, over the delete_guard of"
-        f" {delete_guard:.0%}; is the source complete, are its files whole? --allow-deletes lets it pass"
+        f" {delete_guard:.0%}; is the source complete, are its files whole? `allow_deletes` lets it pass"
     ]
 
 
@@ -52,7 +52,7 @@ def judge_relabels(losing: int, names: Sequence[str], held: int, relabel_guard: 
     return [
         f"{losing} of the {held} rows that the index holds would lose metadata ({', '.join(names)}), over the"
         f" relabel_guard of {relabel_guard:.0%}; is the sidecar whole, does `source.metadata` still match?"
-        " --allow-changes lets it pass"
+        " `allow_changes` lets it pass"
     ]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinery.checkpoint.parquet import read_rows
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.stored import current_listing, temporary_folder
+from pinery.corpus.tables import planned
 from pinery.duckdb_files import write
-from pinery.planning.plan import define_plan
-from pinery.steps.corpus import Corpus
-from pinery.steps.stored import current_listing
-from pinery.steps.tables import connect, define_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,17 +30,13 @@ class Embeddings:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Batches with `id`, `version`, `metadata` (JSON text) and `values` (float32 lists), a part at a time."""
-        folder = Path(tempfile.mkdtemp(prefix="pinery-embeddings-"))
-        try:
+        with temporary_folder("embeddings") as folder:
             live = folder / "live.parquet"
-            parts = self._write_live_rows(folder, live)
             start = 0
-            for part, rows in parts:
+            for part, rows in self._write_live_rows(folder, live):
                 wanted = read_rows(live, start, start + rows)
                 start += rows
                 yield from self._joined(part, wanted)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def to_pandas(self) -> pd.DataFrame:
         """A DataFrame of all live rows, in memory at once; index: id."""
@@ -54,16 +47,15 @@ class Embeddings:
         return pd.concat(frames).set_index("id") if frames else pd.DataFrame(columns=columns).set_index("id")
 
     def _write_live_rows(self, folder: Path, live: Path) -> list[tuple[str, int]]:
-        with connect(folder) as con:
-            define_tables(con, current_listing(self._corpus), self._corpus.checkpoint, None)
-            define_plan(con, limit=None, retry_quarantined=False)
+        target = self._corpus.target
+        with planned(folder, current_listing(self._corpus), target.checkpoint, None) as con:
             rows = "FROM desired WHERE part IS NOT NULL AND error IS NULL"
             query = f"SELECT part, id, version, metadata {rows} ORDER BY part, id"
             write(con, query, live, row_group_bytes=ROW_GROUP_BYTES)
             return con.sql(f"SELECT part, count(*) {rows} GROUP BY part ORDER BY part").fetchall()
 
     def _joined(self, part: str, wanted: pa.Table) -> Iterator[pa.RecordBatch]:
-        for batch in self._corpus.checkpoint.batches(part, ["id", "version", "values"]):
+        for batch in self._corpus.target.checkpoint.batches(part, ["id", "version", "values"]):
             found = pc.index_in(batch["id"], wanted["id"].combine_chunks())
             rows = batch.filter(pc.is_valid(found))
             metadata = wanted.take(found.filter(pc.is_valid(found)))

@@ -13,7 +13,9 @@ import pyarrow as pa
 from PIL import Image
 
 from pinery.addresses import without_secrets
-from pinery.checkpoint.alias import IndexEntry
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.stored import current_listing
+from pinery.corpus.target import Target
 from pinery.duckdb_files import scan
 from pinery.errors import (
     BadImageError,
@@ -30,8 +32,6 @@ from pinery.indexes.protocol import Index
 from pinery.records import Match
 from pinery.search.grid import Tile, check_grid, draw_grid
 from pinery.sources.ids import possible_ids
-from pinery.steps.corpus import Corpus
-from pinery.steps.stored import current_listing
 
 FETCH_SECONDS = 30.0
 
@@ -75,13 +75,14 @@ def search(corpus: Corpus, query: Query) -> Answer:
     """
     given = [name for name in ("image", "text", "id") if getattr(query, name) is not None]
     if len(given) != 1:
-        raise ConfigError(f"give exactly one of --image, --text and --id, not {' and '.join(given) or 'none'}")
+        raise ConfigError(f"give exactly one of `image`, `text` and `id`, not {' and '.join(given) or 'none'}")
     if query.grid is not None:
         check_grid(Path(query.grid))
-    index = corpus.open_index(searched_entry(corpus))
+    target = searched_target(corpus)
+    index = target.index
     if query.id is not None:
         query = replace(query, id=_held_id(corpus, index, query.id))
-    vector, picture = _vector(corpus, index, query)
+    vector, picture = _vector(target, query)
     uris = Uris(corpus)
     found = ask(lambda: index.query(vector, query.top_k, query.filter), f"index {index.name}")
     known = uris.of([match.id for match in found])
@@ -96,16 +97,16 @@ def _held_id(corpus: Corpus, index: Index, name: str) -> str:
     return next((id for id in possible if id in held), name)
 
 
-def searched_entry(corpus: Corpus) -> IndexEntry:
-    """The live index; while none is live, the one that the config names, as far as limited runs have filled it.
+def searched_target(corpus: Corpus) -> Target:
+    """The live target; while none is live, the one that the config names, as far as limited runs have filled it.
 
     Raises ConfigError before the first run, IndexMismatchError for another model's.
     """
     entry = corpus.alias()[0].live
     if entry is None:
-        if corpus.current_listing() is None or corpus.open_index(corpus.entry).describe() is None:
+        if corpus.current_listing() is None or corpus.target.index.describe() is None:
             raise ConfigError(f"corpus {corpus.config.corpus} has no live index yet; `pinery run` makes one")
-        entry = corpus.entry
+        entry = corpus.target.entry
     if entry.kind != corpus.config.index.kind:
         raise IndexMismatchError(
             f"the live index of corpus {corpus.config.corpus} is {entry.kind}:{entry.name}; the config's index.kind is"
@@ -116,13 +117,14 @@ def searched_entry(corpus: Corpus) -> IndexEntry:
             f"the live index {entry.name} holds vectors of {entry.card.name}; the config's model is {corpus.card.name}."
             " Search with the config that filled it"
         )
-    found = ask(corpus.open_index(entry).describe, f"index {entry.name}")
+    target = corpus.target if entry == corpus.target.entry else corpus.open_target(entry)
+    found = ask(target.index.describe, f"index {entry.name}")
     if found is None or found.model_key != entry.card.key:
         state = "is gone" if found is None else f"now holds vectors of model key {found.model_key}"
         raise IndexMismatchError(
             f"the live index {entry.name} {state}; `pinery upsert` fills it again from the checkpoint"
         )
-    return entry
+    return target
 
 
 class Uris:
@@ -147,7 +149,8 @@ class Uris:
             return con.sql("SELECT id, uri, version FROM listing SEMI JOIN wanted USING (id)").fetchall()
 
 
-def _vector(corpus: Corpus, index: Index, query: Query) -> tuple[list[float], Image.Image | None]:
+def _vector(target: Target, query: Query) -> tuple[list[float], Image.Image | None]:
+    index, limits = target.index, target.config.run
     if query.id is not None:
         wanted = query.id
         stored = ask(lambda: index.fetch([wanted]), f"index {index.name}").get(wanted)
@@ -155,13 +158,13 @@ def _vector(corpus: Corpus, index: Index, query: Query) -> tuple[list[float], Im
             raise ConfigError(f"the index has no item {query.id!r}; `pinery show` draws some that it has")
         return list(stored.values), None
     if query.text is not None:
-        return [float(x) for x in corpus.model().embed_text([query.text])[0]], None
-    data = read_file(query.image or "", corpus.config.run.max_bytes)
-    model = corpus.model()
+        return [float(x) for x in target.model().embed_text([query.text])[0]], None
+    data = read_file(query.image or "", limits.max_bytes)
+    model = target.model()
     # As near to the corpus' own vectors as the ways of its decoder are to each other.
     side = least_side(model.card.decoder, model.resize_side)
     try:
-        picture = decode(data, corpus.config.run.max_pixels, side)
+        picture = decode(data, limits.max_pixels, side)
     except BadImageError as error:
         raise ConfigError(f"can't search by {query.image}: {error}") from error
     vector = model.embed(model.preprocess(picture).unsqueeze(0))[0]
@@ -207,7 +210,7 @@ def _grid(corpus: Corpus, query: Query, picture: Image.Image | None, matches: li
     found = Uris(corpus)
     tiles = [tile(corpus, match.id, found.item(match.id), match.metadata, match.score) for match in matches]
     if not tiles:
-        raise ConfigError("no item matches, so there is no picture to draw; widen --filter")
+        raise ConfigError("no item matches, so there is no picture to draw; widen `filter`")
     return draw_grid(tiles, Path(query.grid or ""), columns=min(6, len(tiles) + 1), query=asked)
 
 

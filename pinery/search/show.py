@@ -8,11 +8,11 @@ from typing import Any
 
 import duckdb
 
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.stored import current_listing
 from pinery.duckdb_files import scan
 from pinery.search.grid import check_grid, draw_grid
 from pinery.search.query import tile
-from pinery.steps.corpus import Corpus
-from pinery.steps.stored import current_listing
 
 
 def show(corpus: Corpus, grid: str | None, count: int, seed: int) -> dict[str, Any]:

@@ -138,7 +138,7 @@ class Bucket:
         if code == "NoSuchBucket" or (status == 404 and error.operation_name.startswith("List")):
             raise ConfigError(f"{self._where} does not exist; correct `{self._setting}` or the endpoint") from None
         if code == "InvalidObjectState":
-            raise ItemDeniedError(f"{self._where}: {said}: an archived object; restore it, then --retry-quarantined")
+            raise ItemDeniedError(f"{self._where}: {said}: an archived object; restore it, then `retry_quarantined`")
         if status in (401, 403) or code in _DENIED:
             kind = ItemDeniedError if item and status == 403 and code not in _CREDENTIALS else AccessDeniedError
             raise kind(f"{self._where}: {said}; the credentials need s3:ListBucket and s3:GetObject there") from None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,116 +16,113 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pinery.checkpoint.parquet import TableWriter, stream
+from pinery.corpus.held import HeldTarget
+from pinery.corpus.outage import retry_through_outage, settle
 from pinery.duckdb_files import scan, write
 from pinery.errors import ConfigError, RefusedError
 from pinery.planning.differences import define_differences
 from pinery.planning.guards import judge_deletes
-from pinery.planning.plan import define_plan
-from pinery.records import Stored
+from pinery.records import Stored, Work
+from pinery.reports import Comparison, VerifyReport
+from pinery.steps.close_run import keep_newest
 from pinery.steps.live_rows import live_rows
-from pinery.steps.make_plan import Work, upsert_work
-from pinery.steps.outage import settle
-from pinery.steps.run import Run
-from pinery.steps.tables import connect, define_tables
-from pinery.steps.upsert_part import outlast
+from pinery.steps.make_plan import upsert_work
 
 RELATIVE_TOLERANCE = 1e-6
 SAMPLED_PARTS = 20
 SAMPLED_ROWS = 1000
 FETCHED_AT_ONCE = 1024
+KEPT_COMPARISONS = 7
 KINDS = ("missing", "extra", "stale", "wrong", "wrong_metadata")
 DIFFERENCE_SCHEMA = pa.schema([("id", pa.string()), ("difference", pa.string())])
 IDS_SCHEMA = pa.schema([("id", pa.string())])
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """How an index differs from the live rows, in ids; each id counts once."""
+class Compared:
+    """How an index differs from the live rows."""
 
-    expected: int
-    """Live rows that the index did not reject."""
-    held: int
-    """Ids that the index listed."""
-    missing: int
-    """Live, and not in the index."""
-    extra: int
-    """In the index, and not live."""
-    stale: int
-    """In the index, but the ledger says that another version or metadata was sent last, or doesn't know."""
-    wrong: int
-    """Another vector than the checkpoint's."""
-    wrong_metadata: int
-    """Other metadata than the listing's."""
-    checked: int
-    """Rows whose vector and metadata were fetched and compared."""
-    awaited: int
-    """Listed in a version that was not embedded yet: what the index holds of them stays, however old."""
-    rounded: int
-    """Of those compared, vectors that differ by rounding alone: within 1e-6 relative, but not equal as float32."""
-    differences: Path | None = None
-    """A local Parquet file of ids and what is wrong with each, where anything is."""
-
-    @property
-    def different(self) -> int:
-        """Ids that differ in any way."""
-        return self.missing + self.extra + self.stale + self.wrong + self.wrong_metadata
-
-    def to_dict(self) -> dict[str, int]:
-        """The counts by name."""
-        counts = asdict(self)
-        del counts["differences"]
-        return counts
+    counts: Comparison
+    differences: Path | None
+    """A local Parquet file of ids and what is wrong with each (DIFFERENCE_SCHEMA), where anything is."""
 
 
-def compare(run: Run, listing: Path, full: bool) -> Comparison:
-    """Compare the run's index with the live rows of `listing`; values of a sample, or with `full` of all rows.
+def compare(held: HeldTarget, listing: Path, full: bool) -> Compared:
+    """Compare the target's index with the live rows of `listing`; values of a sample, or with `full` of all rows.
 
     Raises ConfigError where the index doesn't exist.
     """
-    index = run.corpus.index
-    if outlast(run, index.describe) is None:
+    index = held.index
+    if retry_through_outage(held, index.describe) is None:
         raise ConfigError(f"index {index.name} doesn't exist; `pinery upsert CONFIG` makes and fills it")
-    with run.stage("list ids"):
-        settle(run)
-        held = list_held(run)
-    with run.stage("compare"), connect(run.scratch) as con:
-        define_tables(con, listing, run.corpus.checkpoint, run.open_ledger)
-        define_plan(con, limit=None, retry_quarantined=False)
-        scan(con, held).create_view("held")
+    with held.run.stage("list ids"):
+        settle(held)
+        listed = list_held(held)
+    with held.run.stage("compare"), held.planned(listing) as con:
+        scan(con, listed).create_view("held")
         define_differences(con)
-        checked, rounded = _compare_values(run, con, _work(run, con, full))
+        checked, rounded = _compare_values(held, con, _work(held, con, full))
         counts = dict(con.execute("SELECT difference, count(*) FROM difference GROUP BY difference").fetchall())
         [(expected, awaited)] = con.execute("""
             SELECT (SELECT count(*) FROM expected), (SELECT count(*) FROM state WHERE part IS NULL)
         """).fetchall()
         result = Comparison(
             expected=expected,
-            held=pq.read_metadata(held).num_rows,
+            held=pq.read_metadata(listed).num_rows,
             **{kind: counts.get(kind, 0) for kind in KINDS},
             checked=checked,
             awaited=awaited,
             rounded=rounded,
         )
         if not result.different:
-            return result
-        path = run.scratch / "differences.parquet"
+            return Compared(result, None)
+        path = held.scratch / "differences.parquet"
         write(con, "SELECT id, difference FROM difference ORDER BY id", path)
-        return replace(result, differences=path)
+        return Compared(result, path)
 
 
-def mark_differences(run: Run, comparison: Comparison, allow_deletes: bool) -> None:
+def mark_differences(held: HeldTarget, compared: Compared, allow_deletes: bool) -> None:
     """Note in the ledger that nothing is known of the ids that differ, so that a plan upserts or deletes them.
 
     Raises RefusedError where more ids would be deleted than the delete_guard lets pass.
     """
-    if comparison.differences is None:
+    if compared.differences is None:
         return
-    reasons = [] if allow_deletes else judge_deletes(comparison.extra, comparison.held, run.settings.delete_guard)
+    counts = compared.counts
+    reasons = [] if allow_deletes else judge_deletes(counts.extra, counts.held, held.settings.delete_guard)
     if reasons:
-        raise RefusedError(f"corpus {run.corpus.config.corpus}: {reasons[0]}. Nothing was changed")
-    for batch in stream(comparison.differences, ["id"], 16384):
-        run.check()
-        run.open_ledger.intend(batch["id"], run.scratch)
+        raise RefusedError(f"corpus {held.target.corpus}: {reasons[0]}. Nothing was changed")
+    for batch in stream(compared.differences, ["id"], 16384):
+        held.check()
+        held.ledger.intend(batch["id"], held.scratch)
+
+
+def publish_comparison(
+    held: HeldTarget, compared: Compared, full: bool, repaired: Mapping[str, int] | None
+) -> VerifyReport:
+    """The report of a comparison, with the ids that differ published as a file of the state."""
+    run, target, differences = held.run, held.target, None
+    if compared.differences is not None:
+        paths = run.corpus.paths
+        name = paths.differences(run.name)
+        held.check()
+        target.store.publish(name, compared.differences)
+        keep_newest(target.store, paths.comparisons, KEPT_COMPARISONS)
+        differences = f"{target.store.root}/{name}"
+    entry = target.entry
+    return VerifyReport(
+        run=run.name,
+        corpus=target.corpus,
+        model_key=entry.card.key,
+        kind=entry.kind,
+        index=entry.name,
+        namespace=entry.namespace,
+        full=full,
+        counts=compared.counts,
+        differences=differences,
+        repaired=repaired,
+        seconds={name: round(value, 3) for name, value in run.seconds.items()},
+    )
 
 
 def difference_of(stored: Stored | None, values: np.ndarray[Any, Any], metadata: Mapping[str, Any]) -> str | None:
@@ -142,20 +138,20 @@ def difference_of(stored: Stored | None, values: np.ndarray[Any, Any], metadata:
     return None if _same(stored.metadata, metadata) else "wrong_metadata"
 
 
-def list_held(run: Run) -> Path:
-    """A local Parquet file of all ids in the run's index."""
-    path, pages = run.scratch / "held.parquet", run.corpus.index.list_ids()
+def list_held(held: HeldTarget) -> Path:
+    """A local Parquet file of all ids in the index."""
+    path, pages = held.scratch / "held.parquet", held.index.list_ids()
     with TableWriter(path, IDS_SCHEMA) as writer:
-        while (page := outlast(run, lambda: next(pages, None))) is not None:
+        while (page := retry_through_outage(held, lambda: next(pages, None))) is not None:
             writer.append(pa.record_batch([pa.array(page, pa.string())], schema=IDS_SCHEMA))
-            run.advance("list ids", len(page))
+            held.run.advance("list ids", len(page))
     return path
 
 
-def _work(run: Run, con: duckdb.DuckDBPyConnection, full: bool) -> tuple[Work, ...]:
+def _work(held: HeldTarget, con: duckdb.DuckDBPyConnection, full: bool) -> tuple[Work, ...]:
     """The rows to fetch, as ranges of a file, a range a part: all that seem right, or a sample of them."""
-    path = run.scratch / "compare.parquet"
-    seed = random.Random(run.name).randrange(1 << 30)
+    path = held.scratch / "compare.parquet"
+    seed = random.Random(held.run.name).randrange(1 << 30)
     con.execute(
         "CREATE TABLE sound AS SELECT part, position, metadata_hash FROM expected ANTI JOIN difference USING (id)"
     )
@@ -169,12 +165,12 @@ def _work(run: Run, con: duckdb.DuckDBPyConnection, full: bool) -> tuple[Work, .
     return upsert_work(con, path, "sound" if full else "sampled")
 
 
-def _compare_values(run: Run, con: duckdb.DuckDBPyConnection, work: tuple[Work, ...]) -> tuple[int, int]:
+def _compare_values(held: HeldTarget, con: duckdb.DuckDBPyConnection, work: tuple[Work, ...]) -> tuple[int, int]:
     """Enter what differs in the table `difference`; return how many rows were compared, and rounded."""
     checked = rounded = 0
-    path = run.scratch / "found.parquet"
+    path = held.scratch / "found.parquet"
     with TableWriter(path, DIFFERENCE_SCHEMA) as writer:
-        for rows, found in _fetched(run, work):
+        for rows, found in _fetched(held, work):
             values: Any = rows["values"]
             matrix = values.flatten().to_numpy(zero_copy_only=False).reshape(rows.num_rows, -1)
             texts: list[str] = rows["metadata"].to_pylist()  # type: ignore[assignment]  # never null
@@ -191,23 +187,23 @@ def _compare_values(run: Run, con: duckdb.DuckDBPyConnection, work: tuple[Work, 
             writer.append(
                 pa.record_batch([pa.array(ids, pa.string()), pa.array(kinds, pa.string())], ["id", "difference"])
             )
-            run.advance("compare", rows.num_rows)
+            held.run.advance("compare", rows.num_rows)
     scan(con, path).insert_into("difference")
     return checked, rounded
 
 
-def _fetched(run: Run, work: tuple[Work, ...]) -> Iterator[tuple[pa.RecordBatch, dict[str, Stored]]]:
+def _fetched(held: HeldTarget, work: tuple[Work, ...]) -> Iterator[tuple[pa.RecordBatch, dict[str, Stored]]]:
     """Live rows, and what the index holds of them, some at a time."""
-    index = run.corpus.index
+    index = held.index
     size = max(64, FETCHED_AT_ONCE // index.max_concurrency)
 
     def fetch(rows: pa.RecordBatch) -> dict[str, Stored]:
         ids = [str(row_id) for row_id in rows["id"].to_pylist()]
-        return outlast(run, lambda: index.fetch(ids))
+        return retry_through_outage(held, lambda: index.fetch(ids))
 
     with ThreadPoolExecutor(index.max_concurrency, thread_name_prefix="compare") as pool:
         for one in work:
-            for batch in live_rows(run.corpus.checkpoint, one):
+            for batch in live_rows(held.target.checkpoint, one):
                 slices = [batch.slice(start, size) for start in range(0, batch.num_rows, size)]
                 yield from zip(slices, pool.map(fetch, slices), strict=True)
 
@@ -218,4 +214,4 @@ def _same(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
 
 def _equal(left: Any, right: Any) -> bool:
     numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (left, right))
-    return math.isclose(left, right, rel_tol=0, abs_tol=0) if numbers else type(left) is type(right) and left == right
+    return float(left) == float(right) if numbers else type(left) is type(right) and bool(left == right)

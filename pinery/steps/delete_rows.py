@@ -9,54 +9,62 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pinery.corpus.held import HeldTarget
+from pinery.corpus.outage import retry_through_outage
 from pinery.duckdb_files import write
 from pinery.errors import RefusedError
 from pinery.planning.guards import judge_deletes
-from pinery.planning.plan import count_plan, define_plan
+from pinery.planning.plan import count_plan
 from pinery.records import LEDGER_SCHEMA
+from pinery.steps.make_plan import Plan, PlanOptions
 from pinery.steps.marks import claim_index
-from pinery.steps.run import Run
-from pinery.steps.tables import connect, define_tables
-from pinery.steps.upsert_part import outlast
 
 MAX_IDS = 1000
 
 
-def delete_rows(run: Run, listing: str, allow_deletes: bool) -> int:
+def delete_rows(held: HeldTarget, listing: Path, plan: Plan, rejected: int, options: PlanOptions) -> int:
     """Delete every id of the ledger that has left the listing or turned out bad or refused; return how many.
+
+    Does nothing with a limit, nor where `plan` and the number of rows that the index `rejected` since then say that it
+    holds live rows only.
 
     Ids go in requests of at most 1000, each entered in the ledger once acknowledged. Raises RefusedError where that is
     more than the delete_guard: the plan could not know which images would turn out bad.
     """
     deleted = 0
-    with run.stage("delete"):
-        for batch in pq.ParquetFile(_doomed(run, listing, allow_deletes)).iter_batches(
+    if options.limit is not None or not _may_hold_others(plan, rejected):
+        return deleted
+    with held.run.stage("delete"):
+        for batch in pq.ParquetFile(_leaving(held, listing, options.allow_deletes)).iter_batches(
             batch_size=MAX_IDS, columns=["id"]
         ):
-            claim_index(run)
-            run.check()
-            run.open_ledger.intend(batch["id"], run.scratch)
+            claim_index(held)
+            held.check()
+            held.ledger.intend(batch["id"], held.scratch)
             ids: Any = batch["id"].to_pylist()
-            outlast(run, partial(run.corpus.index.delete, ids))
-            run.check()
+            retry_through_outage(held, partial(held.index.delete, ids))
+            held.check()
             nothing = pa.nulls(len(ids), pa.string())
             rows = pa.table([batch["id"], nothing, nothing, pa.array([True] * len(ids))], schema=LEDGER_SCHEMA)
-            run.open_ledger.enter(rows, run.scratch)
+            held.ledger.enter(rows, held.scratch)
             deleted += len(ids)
-            run.advance("delete", len(ids))
+            held.run.advance("delete", len(ids))
     return deleted
 
 
-def _doomed(run: Run, listing: str, allow_deletes: bool) -> Path:
-    path = run.scratch / "delete.parquet"
-    with connect(run.scratch) as con:
-        define_tables(con, run.corpus.store.local(listing), run.corpus.checkpoint, run.open_ledger)
-        define_plan(con, limit=None, retry_quarantined=False)
+def _may_hold_others(plan: Plan, rejected: int) -> bool:
+    """Whether anything may be in the index that is no live row."""
+    counts = plan.counts
+    return bool(rejected) or (counts.held + counts.doubtful > 0 and bool(counts.to_delete or plan.embed))
+
+
+def _leaving(held: HeldTarget, listing: Path, allow_deletes: bool) -> Path:
+    """A local Parquet file of the ids to delete."""
+    path, guard = held.scratch / "delete.parquet", held.settings.delete_guard
+    with held.planned(listing) as con:
         counts = count_plan(con)
-        reasons = (
-            [] if allow_deletes else judge_deletes(counts.to_delete, counts.perhaps_held, run.settings.delete_guard)
-        )
+        reasons = [] if allow_deletes else judge_deletes(counts.to_delete, counts.perhaps_held, guard)
         if reasons:
-            raise RefusedError(f"corpus {run.corpus.config.corpus}: {reasons[0]}. Nothing was deleted")
+            raise RefusedError(f"corpus {held.target.corpus}: {reasons[0]}. Nothing was deleted")
         write(con, "SELECT id FROM to_delete ORDER BY id", path)
     return path

@@ -11,50 +11,49 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parquet import TableWriter
+from pinery.corpus.held import HeldTarget
+from pinery.corpus.tables import connect
 from pinery.planning.plan import fold_ledger, last_window
 from pinery.records import LEDGER_SCHEMA
-from pinery.steps.run import Run
-from pinery.steps.tables import connect
 
 BATCH = 16384
 
 
-def doubt_all(run: Run, ledger: Ledger) -> None:
+def doubt_all(held: HeldTarget) -> None:
     """Note that nothing is known of any row of the index."""
-    path = run.scratch / "doubted.parquet"
-    with connect(run.scratch) as con:
-        fold_ledger(con, [str(file) for file in ledger.files()])
+    path = held.scratch / "doubted.parquet"
+    with connect(held.scratch) as con:
+        fold_ledger(con, [str(file) for file in held.ledger.files()])
         _write(con.sql("SELECT id FROM ledger").to_arrow_reader(BATCH), path)
-    run.check()
-    ledger.enter_file(path)
+    held.check()
+    held.ledger.enter_file(path)
 
 
-def doubt_last_window(run: Run, ledger: Ledger) -> None:
+def doubt_last_window(held: HeldTarget) -> None:
     """Note that nothing is known of the rows that the last holder of the lease may have had in flight.
 
     Does nothing where that holder let go of the lease, or is proven dead. What the run before took over is noted again.
     """
-    store, folder = run.corpus.store, ledger.doubts
+    ledger, store, folder = held.ledger, held.target.store, held.ledger.doubts
     for name in store.names(folder):
-        path = shutil.copyfile(store.local(f"{folder}/{name}"), run.scratch / "again.parquet")
-        run.check()
+        path = shutil.copyfile(store.local(f"{folder}/{name}"), held.scratch / "again.parquet")
+        held.check()
         ledger.enter_file(path)
         store.delete(f"{folder}/{name}")
-        run.note("rows that a lost holder of the lease may have written late are written once more")
-    if run.lease.after is None:
+        held.run.note("rows that a lost holder of the lease may have written late are written once more")
+    if held.lease.after is None:
         return
-    index, path = run.corpus.index, run.scratch / "window.parquet"
-    with run.writing():
+    index, path = held.index, held.scratch / "window.parquet"
+    with held.writing():
         index.shut_out_others()
     entries = ledger.newest_entries(index.max_concurrency * index.max_request_rows)
-    with connect(run.scratch) as con:
+    with connect(held.scratch) as con:
         fold_ledger(con, [str(file) for file in ledger.files()])
         if not _write(last_window(con, [str(file) for file in entries]).to_arrow_reader(BATCH), path):
             return
-    run.check()
-    store.publish(f"{folder}/{run.lease.epoch:08d}.parquet", shutil.copyfile(path, run.scratch / "kept.parquet"))
+    held.check()
+    store.publish(f"{folder}/{held.lease.epoch:08d}.parquet", shutil.copyfile(path, held.scratch / "kept.parquet"))
     ledger.enter_file(path)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 
 import pyarrow.parquet as pq
 
+from pinery.checkpoint.known import KnownBytes
 from pinery.checkpoint.parquet import read_rows
+from pinery.corpus.held import HeldTarget
 from pinery.errors import (
     AccessDeniedError,
     BadImageError,
@@ -23,23 +26,69 @@ from pinery.errors import (
     TerminalError,
 )
 from pinery.planning.guards import too_many_quarantined
-from pinery.planning.plan import PlanCounts
-from pinery.records import PartReport
-from pinery.steps.lanes import Lanes
+from pinery.records import PartReport, Work
+from pinery.steps.lanes import Lanes, open_lanes
 from pinery.steps.make_part import MAX_EXAMPLES, Batch, Order
-from pinery.steps.make_plan import Work
-from pinery.steps.run import Run
 
-TELLING = 10
+MIN_ATTEMPTS = 10
+"""Fewer failures than this may all be the items' own."""
 TRIED = 16
 """Items, spread over the listing, that are tried where access to some is denied."""
 SHOWN_EXAMPLES = 3
 
-_one_at_a_time = threading.Lock()
-"""What lanes share in their run: its counts, and the refreshing of what is known."""
+
+class Attempts:
+    """What one run tried to embed for one target. Its lanes may add to it from several threads."""
+
+    def __init__(self) -> None:
+        self.published = self.quarantined = self.moved = 0
+        """Items of which a verdict or a vector was published; those of them with a verdict; and those that moved."""
+        self.examples: dict[str, str] = {}
+        """Why some of the items could not be embedded, by id; also where nothing of their part was published."""
+        self._lock = threading.Lock()
+
+    def add(self, made: PartReport) -> None:
+        """Count a part that is published."""
+        with self._lock:
+            self.published += made.rows
+            self.quarantined += made.quarantined
+            self.moved += made.moved
+
+    def add_examples(self, examples: Mapping[str, str]) -> None:
+        """Keep some of these, unless there are enough."""
+        with self._lock:
+            room = max(0, MAX_EXAMPLES - len(self.examples))
+            self.examples |= dict(islice(examples.items(), room))
+
+    def named(self) -> str:
+        """A few items with their reasons, as text."""
+        return "; ".join(f"{id}: {reason}" for id, reason in islice(self.examples.items(), SHOWN_EXAMPLES))
 
 
-def embed_part(run: Run, work: Work, lanes: Lanes) -> PartReport:
+class Embedding:
+    """What the parts of one target share while they are embedded."""
+
+    def __init__(self, held: HeldTarget, known: KnownBytes, lanes: Lanes, attempts: Attempts) -> None:
+        self.held, self.known, self.lanes, self.attempts = held, known, lanes, attempts
+        self._lock = threading.Lock()
+
+    def refresh_known(self) -> None:
+        """Take what was published since the last time into the table of known bytes."""
+        with self._lock:
+            self.known.refresh()
+
+
+@contextlib.contextmanager
+def open_embedding(held: HeldTarget, attempts: Attempts, parts: int, items: int) -> Iterator[Embedding]:
+    """The lanes and known bytes for so many parts of so many items together."""
+    with (
+        contextlib.closing(KnownBytes(held.target.checkpoint)) as known,
+        open_lanes(held, known, parts, items) as lanes,
+    ):
+        yield Embedding(held, known, lanes, attempts)
+
+
+def embed_part(embedding: Embedding, work: Work) -> PartReport:
     """Embed the rows of `work` and publish them as its part; nothing is published unless all of it is done.
 
     The report's seconds are divided by the number of lanes, so that they add up to wall time as those of one lane do.
@@ -47,83 +96,65 @@ def embed_part(run: Run, work: Work, lanes: Lanes) -> PartReport:
     Raises RefusedError where too many items end in quarantine, AccessDeniedError, TransientError (the part can be
     tried again), StoppedError.
     """
-    path = run.scratch / f"{work.part}-{uuid.uuid4().hex}.parquet"
-    watch = _Watch(run, work)
+    held, lanes = embedding.held, embedding.lanes
+    path = held.scratch / f"{work.part}-{uuid.uuid4().hex}.parquet"
+    watch = _Watch(embedding, work)
     try:
-        with _one_at_a_time:
-            run.known.refresh()
-        made = lanes.make(Order(work.part, work.path, work.start, work.stop, path), watch)
+        embedding.refresh_known()
+        made = lanes.make(Order(work, path), watch)
         if made.rows:
-            with run.writing():
-                run.corpus.checkpoint.publish(work.part, path)
+            with held.writing():
+                held.target.checkpoint.publish(work.part, path)
     except BaseException as error:
-        run.advance("embed", -watch.items)  # it will be done anew, or never
+        held.run.advance("embed", -watch.items)  # it will be done anew, or never
         if isinstance(error, StoppedError):
-            run.check()  # why it was asked to stop says more
+            held.check()  # the reason why it was asked to stop says more
         raise
     finally:
         path.unlink(missing_ok=True)
-    with _one_at_a_time:
-        run.attempted += made.rows
-        run.quarantined += made.quarantined
-        run.moved += made.moved
+    embedding.attempts.add(made)
     return replace(made, seconds={name: value / lanes.count for name, value in made.seconds.items()})
 
 
-def refuse_nothing_but_failures(run: Run, live_before: int) -> None:
+def refuse_nothing_but_failures(attempts: Attempts, live_before: int) -> None:
     """Raise where every attempted item failed or moved, and that says something is wrong with more than them.
 
     It does where all moved (TerminalError: they are listed anew), with ten attempts or more, and where nothing else of
     the corpus is in the index, which had `live_before` rows (NothingLiveError).
     """
-    tried = run.attempted + run.moved
-    if not tried or run.attempted > run.quarantined:
+    moved, quarantined = attempts.moved, attempts.quarantined
+    tried = attempts.published + moved
+    if not tried or attempts.published > quarantined:
         return
-    if run.moved == tried:
+    if moved == tried:
         raise TerminalError(
             f"all {tried} images that this run tried to embed had changed or vanished since they were listed. Nothing"
             " was deleted, and what the index holds of them stays until they are listed as they are. Is the source"
             " complete, and is it at rest?"
         )
-    if tried >= TELLING or not live_before:
-        moved = f", and {run.moved} had changed or vanished since they were listed" if run.moved else ""
-        share = f"{run.quarantined} of {tried}" if moved else f"all {tried}"
+    if tried >= MIN_ATTEMPTS or not live_before:
+        vanished = f", and {moved} had changed or vanished since they were listed" if moved else ""
+        share = f"{quarantined} of {tried}" if moved else f"all {tried}"
         raise NothingLiveError(
-            f"{share} images that this run tried to embed were quarantined{moved}: {_named(run.examples)}. Nothing was"
+            f"{share} images that this run tried to embed were quarantined{vanished}: {attempts.named()}. Nothing was"
             " deleted. Later runs leave the quarantined ones out, and `pinery status` lists them; once the cause is"
-            " mended, --retry-quarantined tries them again"
+            " mended, `retry_quarantined` tries them again"
         )
 
 
-def refuse_an_empty_index(run: Run, counts: PlanCounts) -> None:
-    """Raise NothingLiveError where the index holds nothing of what is listed, whichever run found out why."""
-    if counts.held or counts.doubtful:
-        return
-    raise NothingLiveError(
-        f"none of the {counts.listed} listed images of corpus {run.corpus.config.corpus} is in index"
-        f" {run.corpus.index_name}: {counts.quarantined} are quarantined, {counts.rejected} rejected and"
-        f" {counts.awaited} not embedded. `pinery status` lists them with reasons; once the cause is mended,"
-        " `pinery run` with --retry-quarantined tries them again"
-    )
-
-
-def _named(examples: Mapping[str, str]) -> str:
-    """A few items with their reasons, as text."""
-    return "; ".join(f"{id}: {reason}" for id, reason in islice(examples.items(), SHOWN_EXAMPLES))
-
-
-def refuse_denied_to_all(run: Run, work: Work, why: str) -> None:
+def refuse_denied_to_all(held: HeldTarget, work: Work, why: str) -> None:
     """Raise AccessDeniedError, saying `why`, where none of the listed items that are tried can be read.
 
     Then it is not a few items that are closed, but the source or these credentials, and nothing is said of any item.
     """
-    name = run.corpus.current_listing()
-    path = run.corpus.store.local(name) if name else work.path
+    corpus = held.run.corpus
+    name = corpus.current_listing()
+    path = corpus.store.local(name) if name else work.path
     rows = pq.read_metadata(path).num_rows
     for at in sorted({rows * turn // TRIED for turn in range(TRIED)}):
         item = read_rows(path, at, at + 1)
         try:
-            run.corpus.source.fetch(item["uri"][0].as_py(), item["version"][0].as_py(), run.settings.max_bytes)
+            corpus.source.fetch(item["uri"][0].as_py(), item["version"][0].as_py(), held.settings.max_bytes)
         except (ItemDeniedError, MovedError):
             continue
         except BadImageError:
@@ -135,41 +166,40 @@ def refuse_denied_to_all(run: Run, work: Work, why: str) -> None:
 class _Watch:
     """Passes progress on to the run, and judges the part after each batch."""
 
-    def __init__(self, run: Run, work: Work) -> None:
+    def __init__(self, embedding: Embedding, work: Work) -> None:
         self.items = self._moved = self._quarantined = 0
-        self._run, self._work = run, work
+        self._held, self._attempts, self._work = embedding.held, embedding.attempts, work
         self._reasons: Counter[str] = Counter()
         self._others_read = False
 
     @property
     def stopping(self) -> bool:
-        return self._run.stopping
+        return self._held.run.stopping
 
-    def told(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         self.items += batch.items
         self._moved += batch.moved
         self._quarantined += batch.quarantined
         self._reasons.update(batch.reasons)
-        room = MAX_EXAMPLES - len(self._run.examples)
-        self._run.examples |= dict(islice(batch.examples.items(), max(0, room)))
-        self._run.advance("embed", batch.items)
+        self._attempts.add_examples(batch.examples)
+        self._held.run.advance("embed", batch.items)
         if batch.denied and len(batch.denied) + batch.moved == batch.items and not self._others_read:
-            refuse_denied_to_all(self._run, self._work, batch.denied[0])
+            refuse_denied_to_all(self._held, self._work, batch.denied[0])
             self._others_read = True
         self._judge()
 
     def note(self, text: str) -> None:
-        self._run.note(text)
+        self._held.run.note(text)
 
     def _judge(self) -> None:
-        run = self._run
-        quarantined = run.quarantined + self._quarantined
-        attempted = run.attempted + self.items - self._moved
-        if too_many_quarantined(quarantined, attempted, run.settings.quarantine_guard):
+        attempts, guard = self._attempts, self._held.settings.quarantine_guard
+        quarantined = attempts.quarantined + self._quarantined
+        attempted = attempts.published + self.items - self._moved
+        if too_many_quarantined(quarantined, attempted, guard):
             most, times = self._reasons.most_common(1)[0] if self._reasons else ("", 0)
             raise RefusedError(
                 f"{quarantined} of {attempted} images could not be embedded, over the quarantine_guard of"
-                f" {run.settings.quarantine_guard:.0%}; most often ({times} times): {most}. Among them are"
-                f" {_named(run.examples)}. The part in work was not published; `pinery status` lists more of them. If"
-                " the images really are that bad, raise run.quarantine_guard"
+                f" {guard:.0%}; most often ({times} times): {most}. Among them are {attempts.named()}. The part in work"
+                " was not published; `pinery status` lists more of them. If the images really are that bad, raise"
+                " run.quarantine_guard"
             )

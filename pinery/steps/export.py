@@ -13,14 +13,12 @@ import pyarrow.compute as pc
 
 from pinery.checkpoint.imports import ImportRecord, ImportRecords
 from pinery.checkpoint.parquet import TableWriter, vector_row_group
+from pinery.corpus.held import HeldTarget
 from pinery.duckdb_files import scan
 from pinery.indexes.protocol import ROWS_SCHEMA
-from pinery.planning.plan import define_plan
-from pinery.records import LEDGER_SCHEMA
+from pinery.records import LEDGER_SCHEMA, Work
 from pinery.steps.live_rows import live_rows
-from pinery.steps.make_plan import Work, upsert_work
-from pinery.steps.run import Run
-from pinery.steps.tables import connect, define_tables
+from pinery.steps.make_plan import upsert_work
 
 HASHES_SCHEMA = pa.schema([("id", pa.string()), ("hash", pa.string())])
 NO_METADATA = pa.array(["{}"])
@@ -35,34 +33,31 @@ class Exported:
     uri: str
 
 
-def place_of(run: Run, name: str) -> Exported:
+def place_of(held: HeldTarget, name: str) -> Exported:
     """Where the export `name` belongs."""
-    corpus = run.corpus
-    return Exported(f"exports/{name}/{corpus.config.namespace}", f"{corpus.store.root.rstrip('/')}/exports/{name}")
+    namespace, root = held.target.entry.namespace, held.target.store.root.rstrip("/")
+    return Exported(f"exports/{name}/{namespace}", f"{root}/exports/{name}")
 
 
-def export_rows(run: Run, listing: str, records: ImportRecords, record: ImportRecord) -> int:
+def export_rows(held: HeldTarget, listing: Path, records: ImportRecords, record: ImportRecord) -> int:
     """Write the rows that are to be upserted as an export, with a manifest of them; return how many there are."""
-    corpus = run.corpus
-    with run.stage("export"), connect(run.scratch) as con:
-        define_tables(con, corpus.store.local(listing), corpus.checkpoint, run.open_ledger)
-        define_plan(con, limit=None, retry_quarantined=False)
-        _define_distinct(run, con, upsert_work(con, run.scratch / "candidates.parquet"))
-        work = upsert_work(con, run.scratch / "export.parquet", "distinct_rows")
-        _publish_manifest(run, con, records, record)
-    folder = place_of(run, record.name).folder
+    with held.run.stage("export"), held.planned(listing) as con:
+        _define_distinct(held, con, upsert_work(con, held.scratch / "candidates.parquet"))
+        work = upsert_work(con, held.scratch / "export.parquet", "distinct_rows")
+        _publish_manifest(held, con, records, record)
+    folder = place_of(held, record.name).folder
     for one in work:
-        _publish_part(run, one, folder)
+        _publish_part(held, one, folder)
     return sum(one.rows for one in work)
 
 
-def _define_distinct(run: Run, con: duckdb.DuckDBPyConnection, work: tuple[Work, ...]) -> None:
-    path = run.scratch / "hashes.parquet"
+def _define_distinct(held: HeldTarget, con: duckdb.DuckDBPyConnection, work: tuple[Work, ...]) -> None:
+    path = held.scratch / "hashes.parquet"
     with TableWriter(path, HASHES_SCHEMA) as writer:
         for one in work:
-            for batch in live_rows(run.corpus.checkpoint, one):
+            for batch in live_rows(held.target.checkpoint, one):
                 writer.append(pa.record_batch([batch["id"], _hashes(batch["values"])], schema=HASHES_SCHEMA))
-                run.advance("export", 0)
+                held.run.advance("export", 0)
     scan(con, path, row_number=True).create_view("hashes")
     con.execute("CREATE TABLE distinct_ids AS SELECT arg_min(id, file_row_number) AS id FROM hashes GROUP BY hash")
     con.execute("CREATE VIEW distinct_rows AS SELECT * FROM to_upsert SEMI JOIN distinct_ids USING (id)")
@@ -73,26 +68,28 @@ def _hashes(values: Any) -> pa.Array[Any]:
     return pa.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in matrix], pa.string())
 
 
-def _publish_manifest(run: Run, con: duckdb.DuckDBPyConnection, records: ImportRecords, record: ImportRecord) -> None:
-    path = run.scratch / "manifest.parquet"
+def _publish_manifest(
+    held: HeldTarget, con: duckdb.DuckDBPyConnection, records: ImportRecords, record: ImportRecord
+) -> None:
+    path = held.scratch / "manifest.parquet"
     rows = con.sql("SELECT id, version, metadata_hash, false AS deleted FROM distinct_rows")
     for number, batch in enumerate(rows.to_arrow_reader(MANIFEST_ROWS)):
         with TableWriter(path, LEDGER_SCHEMA) as writer:
             writer.append(batch)
-        run.check()
+        held.check()
         records.publish_manifest(record, number, path)
 
 
-def _publish_part(run: Run, work: Work, folder: str) -> None:
-    path = run.scratch / f"export-{work.part}.parquet"
-    with TableWriter(path, ROWS_SCHEMA, vector_row_group(run.corpus.card.dimension), checksums=False) as writer:
-        for batch in live_rows(run.corpus.checkpoint, work):
+def _publish_part(held: HeldTarget, work: Work, folder: str) -> None:
+    path = held.scratch / f"export-{work.part}.parquet"
+    with TableWriter(path, ROWS_SCHEMA, vector_row_group(held.target.card.dimension), checksums=False) as writer:
+        for batch in live_rows(held.target.checkpoint, work):
             nothing = pc.is_in(batch["metadata"], NO_METADATA)
             metadata = pc.if_else(nothing, pa.scalar(None, pa.string()), batch["metadata"])
             writer.append(pa.record_batch([batch["id"], batch["values"], metadata], schema=ROWS_SCHEMA))
-            run.advance("export", batch.num_rows)
-    run.check()
-    run.corpus.store.publish(f"{folder}/{work.part}.parquet", path)
+            held.run.advance("export", batch.num_rows)
+    held.check()
+    held.target.store.publish(f"{folder}/{work.part}.parquet", path)
 
 
 def manifest_rows(con: duckdb.DuckDBPyConnection, files: list[Path], held: Path | None) -> duckdb.DuckDBPyRelation:

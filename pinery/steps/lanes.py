@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from pinery.checkpoint.known import KnownBytes
 from pinery.config import Config
+from pinery.corpus.held import HeldTarget
 from pinery.imaging.budget import PIXELS_AT_ONCE
 from pinery.models.cores import cores
 from pinery.records import PartReport
-from pinery.steps.make_part import Order, Watch, make_part, open_runner
-from pinery.steps.run import Run
+from pinery.steps.make_part import Order, PartMaker, Watch, open_runner
 from pinery.steps.worker import Job
 from pinery.steps.workers import Workers
-
-if TYPE_CHECKING:
-    from pinery.models.runner import Runner
 
 
 class Lanes(Protocol):
@@ -26,18 +24,18 @@ class Lanes(Protocol):
     count: int
 
     def make(self, order: Order, watch: Watch) -> PartReport:
-        """See `make_part`; may be called from as many threads at once as there are lanes."""
+        """See `PartMaker.make`; may be called from as many threads at once as there are lanes."""
 
 
 @contextlib.contextmanager
-def open_lanes(run: Run, parts: int, items: int) -> Iterator[Lanes]:
+def open_lanes(held: HeldTarget, known: KnownBytes, parts: int, items: int) -> Iterator[Lanes]:
     """The lanes for so many parts of so many items together, as the config's `runner` says."""
-    config = run.corpus.config
+    config = held.target.config
     devices = worker_devices(config, _gpus(config), parts) if parts else []
     if not devices:
-        yield _InProcess(run, items)
+        yield _InProcess(held, known, items)
         return
-    workers = Workers(_jobs(run, devices, items))
+    workers = Workers(_jobs(held, devices, items))
     try:
         yield workers
     finally:
@@ -62,12 +60,12 @@ def _gpus(config: Config) -> int:
     return torch.cuda.device_count()
 
 
-def _jobs(run: Run, devices: list[str], items: int) -> list[Job]:
-    config, count = run.corpus.config, len(devices)
+def _jobs(held: HeldTarget, devices: list[str], items: int) -> list[Job]:
+    config, count = held.target.config, len(devices)
     return [
         Job(
             config.model_copy(update={"model": config.model.model_copy(update={"device": device})}),
-            run.corpus.card,
+            held.target.card,
             threads=max(1, cores() // count),
             pixels=PIXELS_AT_ONCE // count,
             expected=-(-items // count),
@@ -79,19 +77,15 @@ def _jobs(run: Run, devices: list[str], items: int) -> list[Job]:
 class _InProcess:
     count = 1
 
-    def __init__(self, run: Run, expected: int) -> None:
-        self._run, self._expected = run, expected
+    def __init__(self, held: HeldTarget, known: KnownBytes, expected: int) -> None:
+        self._held, self._known, self._expected = held, known, expected
 
     def make(self, order: Order, watch: Watch) -> PartReport:
-        corpus, runner = self._run.corpus, self._runner
-        dimension, max_bytes = corpus.card.dimension, self._run.settings.max_bytes
-        return make_part(
-            order, corpus.source, runner, self._run.known, dimension=dimension, max_bytes=max_bytes, watch=watch
-        )
+        return self._parts.make(order, watch)
 
     @cached_property
-    def _runner(self) -> Runner:
-        corpus = self._run.corpus
-        return open_runner(
-            self._run.model, corpus.config, corpus.card.dimension, threads=cores(), expected=self._expected
-        )
+    def _parts(self) -> PartMaker:
+        target, dimension = self._held.target, self._held.target.card.dimension
+        runner = open_runner(target.model, target.config, dimension, threads=cores(), expected=self._expected)
+        source = self._held.run.corpus.source
+        return PartMaker(source, runner, self._known, dimension, target.config.run.max_bytes)

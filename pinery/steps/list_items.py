@@ -1,34 +1,63 @@
-"""List the corpus: every item at one moment, into a local Parquet file."""
+"""List the corpus: every item at one moment, into a local Parquet file; and publish it once its plans passed."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pinery.checkpoint.listings import write_listing
+from pinery.corpus.run import Run
+from pinery.corpus.stored import current_listing
 from pinery.errors import EmptyListingError
 from pinery.sources.selection import told
-from pinery.steps.run import Run
 
 
-def list_items(run: Run) -> Path:
-    """Write the listing (LISTING_SCHEMA, in the source's order) into the run's scratch folder.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A listing (LISTING_SCHEMA, in the source's order), and what was worth telling of it."""
+
+    path: Path
+    """A local file."""
+    name: str | None = None
+    """Its name in the state, once it is published."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """What the source has and the listing doesn't, counted by kind."""
+    remarks: tuple[str, ...] = ()
+
+
+def list_items(run: Run) -> Listing:
+    """Write the listing of the source into the run's scratch folder.
 
     Raises EmptyListingError, and what the source raises.
     """
 
     def progress(items: int) -> None:
-        run.check()
+        run.main.check()
         run.advance("list", items)
 
-    path = run.scratch / "listing.parquet"
+    path, source = run.main.scratch / "listing.parquet", run.corpus.source
     with run.stage("list"):
-        run.corpus.source.check()
-        rows = write_listing(run.corpus.source.list_items(), path, progress)
-    source = run.corpus.source
-    run.left_out, run.remarks = dict(source.left_out), source.remarks()
-    left_out = told(run.left_out)
+        source.check()
+        rows = write_listing(source.list_items(), path, progress)
+    left_out = told(source.left_out)
     if rows == 0:
         raise EmptyListingError(run.corpus.config.corpus, left_out)
-    for line in filter(None, (left_out, *run.remarks)):
+    listing = Listing(path, left_out=dict(source.left_out), remarks=tuple(source.remarks()))
+    for line in filter(None, (left_out, *listing.remarks)):
         run.note(line)
-    return path
+    return listing
+
+
+def copy_current_listing(run: Run) -> Listing:
+    """A copy of the current listing, for a plan that publishes it anew. Raises ConfigError, DamagedError."""
+    return Listing(shutil.copyfile(current_listing(run.corpus), run.main.scratch / "listing.parquet"))
+
+
+def publish_listing(run: Run, listing: Listing) -> Listing:
+    """Make the listing the current one; only once the plan of every target passed the guards."""
+    run.main.check()
+    name = run.corpus.paths.listing(run.name)
+    run.corpus.store.publish(name, listing.path)
+    return replace(listing, name=name, path=run.corpus.store.local(name))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pinery.checkpoint.parquet import read_rows
 from pinery.checkpoint.parts import Checkpoint
 from pinery.indexes.protocol import ROWS_SCHEMA
-from pinery.steps.make_plan import Work
+from pinery.records import Work
 
 PIECE_BYTES = 64 << 20
 """Metadata that is in memory at once. A part is read once for each piece, and nearly every part has one."""

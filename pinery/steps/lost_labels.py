@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import duckdb
 
+from pinery.corpus.corpus import Corpus
 from pinery.duckdb_files import scan
 from pinery.planning.guards import judge_relabels, relabels_allowed
 from pinery.planning.labels import count_losing, find_relabelled, note_names
-from pinery.steps.corpus import Corpus
 
 
 def judge_labels(con: duckdb.DuckDBPyConnection, held: int, corpus: Corpus) -> list[str]:

@@ -17,7 +17,7 @@ from pinery.config import Config
 from pinery.errors import BadImageError, ItemDeniedError
 from pinery.imaging.budget import PIXELS_AT_ONCE
 from pinery.models.protocol import Model
-from pinery.records import PART_SCHEMA, PartReport
+from pinery.records import PART_SCHEMA, PartReport, Work
 from pinery.sources.protocol import Source
 from pinery.steps.seen import Seen
 
@@ -41,15 +41,11 @@ class Known(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to make: the part's name, its items as rows `start` to `stop` (exclusive) of a file, and where to write."""
+    """A part to make: its items, and where to write it."""
 
-    part: str
-    items: Path
-    """A Parquet file with at least the columns id, uri and version."""
-    start: int
-    stop: int
+    work: Work
     path: Path
-    """The part's file; it is whole only once `make_part` has returned."""
+    """The part's file; it is whole only once `PartMaker.make` has returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ class Watch(Protocol):
     def stopping(self) -> bool:
         """Whether it is to end at the next safe point, with a StoppedError."""
 
-    def told(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         """A batch is done. What this raises ends the making."""
 
     def note(self, text: str) -> None:
@@ -110,15 +106,29 @@ def open_runner(
     )
 
 
-def make_part(
-    order: Order, source: Source, runner: Runner, known: Known, *, dimension: int, max_bytes: int, watch: Watch
-) -> PartReport:
-    """Embed the items of `order` and write its file, with the schema PART_SCHEMA; items that moved are left out.
+@dataclass(frozen=True, slots=True)
+class PartMaker:
+    """Makes parts of one corpus for one model, one at a time."""
 
-    Raises StoppedError, AccessDeniedError, TransientError (the part can be tried again), TerminalError, and what
-    `watch` raises.
-    """
-    table = read_rows(order.items, order.start, order.stop)
+    source: Source
+    runner: Runner
+    known: Known
+    dimension: int
+    max_bytes: int
+    """Larger items are quarantined."""
+
+    def make(self, order: Order, watch: Watch) -> PartReport:
+        """Embed the items of `order` and write its file, with the schema PART_SCHEMA; items that moved are left out.
+
+        Raises StoppedError, AccessDeniedError, TransientError (the part can be tried again), TerminalError, and what
+        `watch` raises.
+        """
+        return _make_part(self, order, watch)
+
+
+def _make_part(maker: PartMaker, order: Order, watch: Watch) -> PartReport:
+    work = order.work
+    table = read_rows(work.path, work.start, work.stop)
     ids = table["id"]
     tally: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -129,16 +139,16 @@ def make_part(
         notes.append(text)
         watch.note(text)
 
-    seen = Seen(known.values)
-    outcomes = runner.embed(
+    seen = Seen(maker.known.values)
+    outcomes = maker.runner.embed(
         table.num_rows,
-        lambda at: _fetch(source, table, at, max_bytes),
+        lambda at: _fetch(maker.source, table, at, maker.max_bytes),
         seen.values,
         note=note,
         stop=lambda: watch.stopping,
         timings=seconds,
     )
-    with TableWriter(order.path, PART_SCHEMA, vector_row_group(dimension)) as writer:
+    with TableWriter(order.path, PART_SCHEMA, vector_row_group(maker.dimension)) as writer:
         for made in outcomes:
             batch = seen.settle(made)
             kept = [outcome for outcome in batch if not outcome.moved]
@@ -151,9 +161,9 @@ def make_part(
             bad = [outcome for outcome in kept if outcome.error][:MAX_EXAMPLES]
             examples = {ids[one.position].as_py(): one.error or "" for one in bad}
             denied = [error for outcome in kept if (error := outcome.error or "").startswith(DENIED)]
-            watch.told(Batch(len(batch), kinds["moved"], kinds["quarantined"], dict(why), examples, tuple(denied)))
+            watch.on_batch(Batch(len(batch), kinds["moved"], kinds["quarantined"], dict(why), examples, tuple(denied)))
     return PartReport(
-        part=order.part,
+        part=work.part,
         rows=writer.rows,
         embedded=tally["embedded"],
         reused=tally["reused"],

@@ -27,8 +27,8 @@ from pinery.config import Config
 from pinery.errors import PineryError, TerminalError, TransientError
 from pinery.models.registry import load
 from pinery.records import ModelCard, PartReport
-from pinery.sources import Source, open_source
-from pinery.steps.make_part import Batch, Order, make_part, open_runner
+from pinery.sources import open_source
+from pinery.steps.make_part import Batch, Order, PartMaker, open_runner
 
 if TYPE_CHECKING:
     from pinery.models.runner import Runner
@@ -88,28 +88,29 @@ class _Maker:
         self._pipe, self._job, self._stopping = pipe, job, stopping
 
     def __call__(self, order: Order) -> PartReport | Failure:
-        job = self._job
-        dimension, max_bytes = job.card.dimension, job.config.run.max_bytes
         try:
-            return make_part(
-                order, self._source, self._runner, self._known, dimension=dimension, max_bytes=max_bytes, watch=self
-            )
+            return self._parts.make(order, self)
         except PineryError as error:
             return Failure(error, usable=True)
         except Exception as error:  # noqa: BLE001  it can't be raised here, and may not survive the pipe
-            return Failure(_told(error, order, job.config.model.device), usable=False)
+            return Failure(_as_error(error, order.work.part, self._job.config.model.device), usable=False)
 
     @property
     def stopping(self) -> bool:
         return self._stopping.is_set()
 
-    def told(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         send(self._pipe, batch)
 
     def note(self, text: str) -> None:
         send(self._pipe, text)
 
     @cached_property
+    def _parts(self) -> PartMaker:
+        job = self._job
+        source = open_source(job.config.source)
+        return PartMaker(source, self._runner(), self._known(), job.card.dimension, job.config.run.max_bytes)
+
     def _runner(self) -> Runner:
         import torch
 
@@ -124,11 +125,6 @@ class _Maker:
             pixels=job.pixels,
         )
 
-    @cached_property
-    def _source(self) -> Source:
-        return open_source(self._job.config.source)
-
-    @cached_property
     def _known(self) -> _KnownElsewhere:
         config = self._job.config
         folder = CorpusPaths(config.corpus).parts(self._job.card.key)
@@ -162,14 +158,14 @@ def _listen(pipe: Connection, orders: queue.SimpleQueue[Order | None], stopping:
             orders.put(message)
 
 
-def _told(error: Exception, order: Order, device: str) -> PineryError:
+def _as_error(error: Exception, part: str, device: str) -> PineryError:
     said = f"{type(error).__name__}: {error}"
     if _is_of_device(error):
         return TransientError(
-            f"the device {device} failed at {order.part} ({said.splitlines()[0]}); its worker is replaced, and the part"
+            f"the device {device} failed at {part} ({said.splitlines()[0]}); its worker is replaced, and the part"
             " repeated"
         )
-    told = TerminalError(f"a worker on {device} failed at {order.part}: {said}")
+    told = TerminalError(f"a worker on {device} failed at {part}: {said}")
     told.add_note("".join(traceback.format_exception(error)))
     return told
 

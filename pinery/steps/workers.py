@@ -84,7 +84,7 @@ class _Worker:
         except (EOFError, OSError):
             device = self._job.config.model.device
             raise TransientError(
-                f"the worker process that made {order.part} (device {device}) died with exit code {self.end()}."
+                f"the worker process that made {order.work.part} (device {device}) died with exit code {self.end()}."
                 " Nothing of the part was published; run the same command again to go on"
             ) from None
 
@@ -112,7 +112,7 @@ class _Worker:
         while True:
             if watch.stopping:
                 self._halt(pipe)
-                raise StoppedError(f"{order.part} was given up, because the run is to stop")
+                raise StoppedError(f"{order.work.part} was given up, because the run is to stop")
             if not pipe.poll(ASK_SECONDS):
                 continue
             message = pipe.recv()
@@ -124,7 +124,7 @@ class _Worker:
                     raise message.error
                 case Batch() | str():
                     try:
-                        watch.note(message) if isinstance(message, str) else watch.told(message)
+                        watch.note(message) if isinstance(message, str) else watch.on_batch(message)
                     except BaseException:
                         self._halt(pipe)
                         raise

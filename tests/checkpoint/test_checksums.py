@@ -19,9 +19,9 @@ from pinery.checkpoint.parquet import TableWriter, read_rows, stream
 from pinery.checkpoint.parts import Checkpoint, part_name
 from pinery.checkpoint.root import IndexPaths
 from pinery.checkpoint.store import LocalStore, Store
+from pinery.corpus.tables import connect, define_tables
 from pinery.errors import DamagedError
 from pinery.records import LEDGER_SCHEMA, PART_SCHEMA
-from pinery.steps.tables import connect, define_tables
 
 COLUMNS = ["id", "version", "sha256", "values", "error"]
 PART = part_name(0)

@@ -19,8 +19,8 @@ from pinery.checkpoint import holder as holder_module
 from pinery.checkpoint import lease as lease_module
 from pinery.checkpoint.holder import Place
 from pinery.checkpoint.lease import Lease
-from pinery.checkpoint.store import ConflictError, LocalStore
-from pinery.errors import LeaseHeldError, LeaseLostError, TransientError
+from pinery.checkpoint.store import LocalStore
+from pinery.errors import ConflictError, LeaseHeldError, LeaseLostError, TransientError
 
 TTL, LIFE = 100.0, 40.0
 AT = st.integers(0, 4)

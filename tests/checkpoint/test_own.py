@@ -10,8 +10,8 @@ import pytest
 from pinery.checkpoint.alias import Alias, Change, read_alias, write_alias
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.root import IndexPaths, state_id
-from pinery.checkpoint.store import ConflictError, LocalStore
-from pinery.errors import TransientError
+from pinery.checkpoint.store import LocalStore
+from pinery.errors import ConflictError, TransientError
 from pinery.records import LEDGER_SCHEMA
 
 

@@ -13,7 +13,8 @@ import pytest
 from pinery.checkpoint.known import KnownBytes
 from pinery.checkpoint.parquet import read_rows
 from pinery.checkpoint.parts import Checkpoint, part_name
-from pinery.checkpoint.store import ConflictError, LocalStore, Store
+from pinery.checkpoint.store import LocalStore, Store
+from pinery.errors import ConflictError
 from pinery.records import PART_SCHEMA
 
 DIMENSION = 8

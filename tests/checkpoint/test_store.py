@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pinery.checkpoint.s3_store import S3Store
-from pinery.checkpoint.store import ConflictError, LocalStore, Store
+from pinery.checkpoint.store import LocalStore, Store
 from pinery.config import S3StateSettings
-from pinery.errors import AccessDeniedError, ConfigError, TerminalError, TransientError
+from pinery.errors import AccessDeniedError, ConfigError, ConflictError, TerminalError, TransientError
 from tests.s3_server import S3Server
 
 

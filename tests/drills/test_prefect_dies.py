@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from pinery.config_file import load_config
-from pinery.steps.corpus import Corpus
+from pinery.corpus.corpus import Corpus
 from pinery.steps.status import status
 from tests.drills.conftest import TOTAL
 from tests.processes import start, told, wait_until
@@ -33,7 +33,7 @@ def test_a_run_does_not_need_its_api(number: signal.Signals, config_file: Path) 
     ]
     os.kill(server.pid, number)
     corpus = Corpus(load_config(str(config_file)))
-    wait_until(lambda: (status(corpus)["last_run"] or {}).get("state") == "done", process)
+    wait_until(lambda: (status(corpus).to_dict()["last_run"] or {}).get("state") == "done", process)
     ended = time.monotonic()
     out, err = process.communicate(timeout=ENDS_WITHIN + 60)
     assert time.monotonic() - ended < ENDS_WITHIN
@@ -41,5 +41,5 @@ def test_a_run_does_not_need_its_api(number: signal.Signals, config_file: Path) 
     assert f"embedded     {TOTAL}" in out
     [line] = told(subprocess.CompletedProcess(process.args, process.returncode, out, err))
     assert "could not be told how the run ended" in line
-    assert status(corpus)["running"] is None
+    assert status(corpus).to_dict()["running"] is None
     assert not server.is_running()

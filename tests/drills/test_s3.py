@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pinery.config_file import load_config
-from pinery.steps.corpus import Corpus
+from pinery.corpus.corpus import Corpus
 from tests.corpora import COLOURS, config, jpeg
 from tests.drills.checks import NONE, Losses, check_failure, check_fully, held, losses, undisturbed_rows
 from tests.drills.conftest import Record

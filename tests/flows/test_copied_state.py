@@ -13,14 +13,15 @@ from flows.reindex import reindex
 from flows.upsert import upsert
 from flows.verify import verify
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.progress import Silent
+from pinery.corpus.run import open_run
 from pinery.errors import DifferentError, RefusedError, TerminalError
 from pinery.records import Stored
-from pinery.steps.corpus import Corpus
 from pinery.steps.find_index import ensure_index, find_index
 from pinery.steps.marks import check_mark, claim_index
 from pinery.steps.preview import preview
 from pinery.steps.remove import remove
-from pinery.steps.run import Silent, open_run
 from tests.corpora import config, paint
 from tests.pinecone_server.server import PineconeServer
 
@@ -46,7 +47,7 @@ def copied(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).index
+    index = Corpus(load_config(settings)).target.index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
@@ -66,7 +67,7 @@ def refuse(settings: dict[str, Any], server: PineconeServer) -> None:
         with pytest.raises(RefusedError, match=r"last written by another copy of this state, under lease epoch \d"):
             action(settings)
     with pytest.raises(RefusedError, match="another copy"):
-        remove(Corpus(load_config(settings)), really=True, progress=Silent())
+        remove(Corpus(load_config(settings)), really=True, progress=Silent()).to_dict()
     assert (writes(server), sorted(Path(settings["state"]).glob("test/listings/*"))) == (before, listings)
 
 
@@ -77,8 +78,8 @@ def test_the_copy_is_refused_once_the_original_has_written(
     paint(images / "red-0.jpg", "blue", 99)
     reindex(original)
     refuse(copy, server)
-    assert any("another copy" in reason for reason in preview(Corpus(load_config(copy)), None)["refused"])
-    assert remove(Corpus(load_config(copy)), really=False, progress=Silent())["rows"] == 12
+    assert any("another copy" in reason for reason in preview(Corpus(load_config(copy)), None).to_dict()["refused"])
+    assert remove(Corpus(load_config(copy)), really=False, progress=Silent()).to_dict()["rows"] == 12
     assert reindex(original)["verified"]
 
 
@@ -142,14 +143,14 @@ def test_a_run_with_nothing_to_write_writes_no_mark(original: dict[str, Any], se
 def test_an_index_that_the_version_before_filled_is_taken_as_it_is(
     original: dict[str, Any], images: Path, server: PineconeServer
 ) -> None:
-    Corpus(load_config(original)).index.leave_mark("")
+    Corpus(load_config(original)).target.index.leave_mark("")
     record = json.loads(identity_file(original).read_text())
     del record["marks"]
     identity_file(original).write_text(json.dumps(record))
     assert reindex(original)["unchanged"] == 12
     paint(images / "red-0.jpg", "blue", 99)
     assert reindex(original)["changed"] == 1
-    assert Corpus(load_config(original)).index.read_mark() is not None
+    assert Corpus(load_config(original)).target.index.read_mark() is not None
 
 
 def test_a_run_that_died_before_its_mark_reached_the_index_is_no_other_state(
@@ -159,22 +160,22 @@ def test_a_run_that_died_before_its_mark_reached_the_index_is_no_other_state(
     identity_file(original).write_text(json.dumps(record | {"marks": ["9-00000000", *record["marks"]]}))
     paint(images / "red-0.jpg", "blue", 99)
     assert reindex(original)["changed"] == 1
-    Corpus(load_config(original)).index.leave_mark("9-00000000")  # it arrives late
+    Corpus(load_config(original)).target.index.leave_mark("9-00000000")  # it arrives late
     assert reindex(original)["unchanged"] == 12
 
 
 def test_two_copies_that_run_at_once_are_noticed_before_either_is_verified(original: dict[str, Any]) -> None:
     corpus = Corpus(load_config(original))
     with open_run(corpus) as run:
-        find_index(run)
-        ensure_index(run)
-        claim_index(run)
-        check_mark(run)
-        corpus.index.leave_mark("5-12345678")
+        find_index(run.main)
+        ensure_index(run.main)
+        claim_index(run.main)
+        check_mark(run.main)
+        corpus.target.index.leave_mark("5-12345678")
         with pytest.raises(TerminalError, match="beside this run, under lease epoch 5"):
-            check_mark(run)
+            check_mark(run.main)
 
 
 def test_after_a_removal_any_state_may_fill_the_namespace(original: dict[str, Any]) -> None:
-    remove(Corpus(load_config(original)), really=True, progress=Silent())
+    remove(Corpus(load_config(original)), really=True, progress=Silent()).to_dict()
     assert reindex(original)["upserted"] == 12

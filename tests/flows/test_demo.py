@@ -13,8 +13,8 @@ from PIL import Image
 
 from flows.reindex import reindex
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.search.query import Query, search
-from pinery.steps.corpus import Corpus
 from tests.corpora import COLOURS, jpeg
 from tests.pinecone_server.server import PineconeServer
 from tests.s3_server import S3Server
@@ -70,5 +70,5 @@ def test_the_nightly_config_is_the_nightly_job(
     config = load_config(ROOT / "configs" / "s3-nightly.yaml", [*own, *server, *region])
     assert (config.source.kind, config.index.kind) == ("s3", "pinecone")
     assert reindex(config.model_dump(mode="json"))["upserted"] == 3
-    [stored] = Corpus(config).index.fetch(["red/0.jpg"]).values()
+    [stored] = Corpus(config).target.index.fetch(["red/0.jpg"]).values()
     assert stored.metadata == {"label": "red"}, "labels come from the folder that an image is in"

@@ -14,7 +14,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.launch import deploy
+from flows.cli.launch import deploy
 from pinery.errors import ConfigError, TerminalError
 from tests.corpora import config
 from tests.processes import write_config

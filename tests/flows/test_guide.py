@@ -16,9 +16,9 @@ from PIL import Image
 
 from flows.reindex import reindex
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError
 from pinery.search.query import Query, search
-from pinery.steps.corpus import Corpus
 from tests.models.test_clip import save_clip
 from tests.models.weights import squeezenet_weights
 from tests.pinecone_server.server import PineconeServer
@@ -44,7 +44,7 @@ def test_the_guides_job(cifar: dict[str, Any], pinecone_environment: PineconeSer
     report = reindex(cifar)
     assert (report["embedded"] + report["reused"], report["upserted"]) == (18, 18)
     corpus = Corpus(load_config(cifar))
-    [stored] = corpus.index.fetch(["CIFAR10.3"]).values()
+    [stored] = corpus.target.index.fetch(["CIFAR10.3"]).values()
     assert len(stored.values) == 1000
     assert stored.metadata == {"label": torchvision.datasets.CIFAR10(tmp_path / "root").classes[0]}
 
@@ -75,9 +75,9 @@ def test_the_apps_job(images: Path, tmp_path: Path, pinecone_environment: Pineco
     assert reindex(settings)["upserted"] == 12
     corpus = Corpus(load_config(settings))
     id = hashlib.md5(b"red-1.jpg").hexdigest()
-    [stored] = corpus.index.fetch([id]).values()
+    [stored] = corpus.target.index.fetch([id]).values()
     assert stored.metadata == {"imagePath": "red-1.jpg"}
-    assert corpus.index.namespace == "default"
+    assert corpus.target.index.namespace == "default"
     assert len(search(corpus, Query(text="a red square", top_k=4)).matches) == 4
 
 

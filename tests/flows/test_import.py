@@ -16,11 +16,11 @@ from flows.reindex import reindex
 from flows.verify import verify
 from pinery.checkpoint.imports import ImportRecord, ImportRecords
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.progress import Silent
 from pinery.errors import ConfigError, TerminalError
 from pinery.records import Stored
-from pinery.steps.corpus import Corpus
 from pinery.steps.remove import remove
-from pinery.steps.run import Silent
 from tests.corpora import config, paint
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import start, wait_until, write_config
@@ -50,7 +50,7 @@ def settings(server: PineconeServer, s3_server: S3Server, images: Path) -> dict[
 
 
 def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).index
+    index = Corpus(load_config(settings)).target.index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
@@ -62,7 +62,7 @@ def keys(settings: dict[str, Any], s3_server: S3Server, part: str) -> list[str]:
 
 def records(settings: dict[str, Any]) -> list[ImportRecord]:
     corpus = Corpus(load_config(settings))
-    return ImportRecords(corpus.store, corpus.index_paths).all()
+    return ImportRecords(corpus.store, corpus.target.recorded_at).all()
 
 
 def upserted_ids(server: PineconeServer) -> int:
@@ -158,7 +158,7 @@ def test_a_run_killed_before_its_id_was_written_down_starts_no_second_import(
     corpus = Corpus(load_config(settings))
     [record] = records(settings)
     assert record.id == "1"
-    ImportRecords(corpus.store, corpus.index_paths).write(
+    ImportRecords(corpus.store, corpus.target.recorded_at).write(
         ImportRecord(record.name, record.uri, record.incarnation, record.rows, None, "ready")
     )
     server.release_imports()
@@ -193,7 +193,7 @@ def test_an_import_into_an_index_that_is_gone_is_forgotten(
     killed_while_importing(settings, server, tmp_path)
     server.release_imports()
     corpus = Corpus(load_config(settings))
-    corpus.index._session.control(lambda client: client.indexes.delete("things"))  # type: ignore[attr-defined]
+    corpus.target.index._session.control(lambda client: client.indexes.delete("things"))  # type: ignore[attr-defined]
     report = reindex(settings)
     assert (report["imported"], report["embedded"]) == (12, 0)
     assert sorted(record.state for record in records(settings)) == ["done", "done"]
@@ -245,7 +245,7 @@ def test_an_import_that_pinecone_forgot_does_not_block_the_corpus(
     killed_while_importing(settings, server, tmp_path)
     corpus = Corpus(load_config(settings))
     [record] = records(settings)
-    ImportRecords(corpus.store, corpus.index_paths).write(
+    ImportRecords(corpus.store, corpus.target.recorded_at).write(
         ImportRecord(record.name, record.uri, record.incarnation, record.rows, "777", "ready")
     )
     server.release_imports()
@@ -267,6 +267,6 @@ def test_a_corpus_is_removed_only_once_its_import_is_over(
             assert server.log.wait_for("describe_import", server.log.count("describe_import") + 1)
         finally:
             server.release_imports()
-        assert removing.result(60)["rows"] == 12
+        assert removing.result(60).rows == 12
     assert held(settings) == {}
     assert reindex(settings)["held"] == 13

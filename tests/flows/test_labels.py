@@ -11,16 +11,16 @@ import pytest
 from flows.reindex import reindex
 from flows.verify import verify
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.errors import RefusedError
 from pinery.records import Stored
-from pinery.steps.corpus import Corpus
 from pinery.steps.preview import preview
 from pinery.steps.status import status
 from tests.corpora import config, paint
 
 
 def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).index
+    index = Corpus(load_config(settings)).target.index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
@@ -60,9 +60,9 @@ def test_a_sidecar_that_lost_its_rows_takes_no_labels_off_the_index(
     before, whole = held(settings), sidecar.read_text()
     sidecar.write_text(damage(whole))
     for limit in (None, 2):
-        with pytest.raises(RefusedError, match=r"of the 30 rows .* would lose metadata \(room.*--allow-changes"):
+        with pytest.raises(RefusedError, match=r"of the 30 rows .* would lose metadata \(room.*`allow_changes`"):
             reindex(settings, limit=limit)
-    assert "relabel_guard" in preview(Corpus(load_config(settings)), None)["refused"][0]
+    assert "relabel_guard" in preview(Corpus(load_config(settings)), None).to_dict()["refused"][0]
     assert held(settings) == before
     sidecar.write_text(whole)
     assert reindex(settings)["unchanged"] == 30
@@ -99,7 +99,7 @@ def test_a_row_of_metadata_that_no_index_takes_costs_that_row(images: Path, tmp_
     report = reindex(settings)
     assert (report["embedded"], report["upserted"], report["rejected"]) == (12, 11, 1)
     assert "red-1.jpg" not in held(settings)
-    [row] = status(Corpus(load_config(settings)))["rejected"]
+    [row] = status(Corpus(load_config(settings))).to_dict()["rejected"]
     assert row["id"] == "red-1.jpg"
     assert "score" in row["reason"] or "41,0" in row["reason"]
     assert verify(settings)["expected"] == 11

@@ -11,16 +11,16 @@ from flows.reindex import reindex
 from flows.upsert import upsert
 from flows.verify import verify
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError, RefusedError
 from pinery.search.query import Query, search
-from pinery.steps.corpus import Corpus
 from pinery.steps.preview import preview
 from pinery.steps.status import status
 from tests.corpora import config
 
 
 def live(settings: dict[str, Any]) -> Any:
-    return status(Corpus(load_config(settings)))["live"]
+    return status(Corpus(load_config(settings))).to_dict()["live"]
 
 
 def test_a_first_limited_run_can_be_searched_and_verified_and_makes_nothing_live(images: Path, tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_a_listing_that_the_guards_refuse_is_not_published_by_a_limited_run(imag
     for path in sorted(images.iterdir())[3:]:
         path.unlink()
     for limit in (None, 1):
-        with pytest.raises(RefusedError, match=r"9 of the 12 rows .* --allow-deletes"):
+        with pytest.raises(RefusedError, match=r"9 of the 12 rows .* `allow_deletes`"):
             reindex(settings, limit=limit)
-        assert preview(Corpus(load_config(settings)), limit)["refused"]
+        assert preview(Corpus(load_config(settings)), limit).to_dict()["refused"]
     found = verify(settings)
     assert (found["expected"], found["held"], found["extra"]) == (12, 12, 0)
     assert all(match.uri for match in search(Corpus(load_config(settings)), Query(id="red-3.jpg")).matches)
@@ -66,5 +66,5 @@ def test_a_limit_below_one_is_refused_before_any_work(images: Path, tmp_path: Pa
     with pytest.raises(ConfigError, match=f"at least 1, not {limit}"):
         reindex(settings, limit=limit)
     with pytest.raises(ConfigError, match=f"at least 1, not {limit}"):
-        preview(Corpus(load_config(settings)), limit)
+        preview(Corpus(load_config(settings)), limit).to_dict()
     assert not (tmp_path / "state").exists()

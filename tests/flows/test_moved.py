@@ -13,9 +13,9 @@ import flows.reindex
 from flows.reindex import reindex
 from flows.verify import verify
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.errors import TerminalError, TransientError
 from pinery.records import Stored
-from pinery.steps.corpus import Corpus
 from pinery.steps.status import status
 from tasks.embed_part import embed_part
 from tests.corpora import config, paint
@@ -42,7 +42,7 @@ def after_planning(monkeypatch: pytest.MonkeyPatch) -> AfterPlanning:
 
 
 def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).index
+    index = Corpus(load_config(settings)).target.index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
@@ -62,7 +62,7 @@ def test_a_run_in_which_everything_moved_is_no_success_and_deletes_nothing(
     with pytest.raises(TerminalError, match=r"all 12 images .* changed or vanished"):
         reindex(settings)
     assert held(settings) == before
-    told = status(Corpus(load_config(settings)))
+    told = status(Corpus(load_config(settings))).to_dict()
     assert (told["awaited"], told["last_run"]["moved"], told["last_run"]["state"]) == (12, 12, "failed")
     found = verify(settings)
     assert found["awaited"] == 12
@@ -111,7 +111,7 @@ def test_new_items_that_all_vanish_are_no_success(images: Path, tmp_path: Path, 
 def test_a_folder_that_goes_away_amid_a_run_is_a_fault_of_the_run(
     images: Path, tmp_path: Path, after_planning: AfterPlanning, monkeypatch: pytest.MonkeyPatch, left: str
 ) -> None:
-    monkeypatch.setattr("flows.bring.embed_part", embed_part.with_options(retries=0))
+    monkeypatch.setattr("flows.embed_and_upsert.embed_part", embed_part.with_options(retries=0))
     settings = config(images, tmp_path / "state")
     reindex(settings)
     before = held(settings)

@@ -13,16 +13,16 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
+from flows.cli.launch import launch
 from flows.corpus_flow import flow
-from flows.launch import launch
 from flows.outcome import Outcome
 from flows.reindex import reindex
 from flows.upsert import upsert
 from flows.verify import verify
 from pinery.checkpoint.lease import Lease
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError, DifferentError, LeaseHeldError, RefusedError
-from pinery.steps.corpus import Corpus
 from tests.corpora import config, paint
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import write_config
@@ -128,7 +128,7 @@ def test_a_difference_is_told_with_its_counts(
     client: SyncPrefectClient, lines: list[str], settings: dict[str, Any]
 ) -> None:
     reindex(settings)
-    Corpus(load_config(settings)).index.delete(["red-0.jpg"])
+    Corpus(load_config(settings)).target.index.delete(["red-0.jpg"])
     told = ends(client, lines, lambda: verify(settings), DifferentError, "Different")
     assert (told["missing"], told["extra"], told["held"]) == (1, 0, 11)
     assert "`pinery verify CONFIG --repair`" in told["next"]

@@ -14,8 +14,8 @@ import pytest
 
 from flows.reindex import reindex
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.indexes.protocol import Index
-from pinery.steps.corpus import Corpus
 from tests.corpora import config
 from tests.pinecone_server.server import PineconeServer
 
@@ -72,4 +72,4 @@ def filled(images: Path, sidecar: Path) -> Index:
     source = {"kind": "folder", "path": str(images), "sidecar": str(sidecar)}
     settings = config(images, sidecar.parent / "state", source=source)
     reindex(settings)
-    return Corpus(load_config(settings)).index
+    return Corpus(load_config(settings)).target.index

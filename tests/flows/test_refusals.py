@@ -9,9 +9,9 @@ import pytest
 
 from flows.reindex import reindex
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.errors import TerminalError, TransientError
 from pinery.records import Stored
-from pinery.steps.corpus import Corpus
 from pinery.steps.status import status
 from tests.corpora import config, paint
 from tests.pinecone_server.server import PineconeServer
@@ -28,7 +28,7 @@ def settings(images: Path, tmp_path: Path, pinecone_environment: PineconeServer)
 
 
 def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).index
+    index = Corpus(load_config(settings)).target.index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
@@ -44,7 +44,7 @@ def test_a_night_on_which_the_index_takes_nothing_records_and_deletes_nothing(
         with pytest.raises(TransientError, match=r"not in a state .* a row that it holds as well"):
             reindex(settings)
     assert held(settings) == before
-    assert status(Corpus(load_config(settings)))["rejected"] == []
+    assert status(Corpus(load_config(settings))).to_dict()["rejected"] == []
     pinecone_environment.faults.clear()
     report = reindex(settings)
     assert (report["upserted"], report["rejected"], report["deleted"]) == (changed, 0, 0)
@@ -60,7 +60,7 @@ def test_an_index_that_stops_taking_rows_between_two_parts_records_none_of_the_s
     pinecone_environment.faults.push("upsert", 400, times=None, body=NO_WRITES)
     with pytest.raises(TransientError, match="a row that it holds as well"):
         reindex(settings)
-    assert status(Corpus(load_config(settings)))["rejected"] == []
+    assert status(Corpus(load_config(settings))).to_dict()["rejected"] == []
     assert len(held(settings)) == 12
     pinecone_environment.faults.clear()
     assert reindex(settings)["upserted"] == 3

@@ -17,10 +17,10 @@ from PIL import Image
 from flows.reindex import reindex
 from flows.upsert import upsert
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError, IndexMismatchError, NothingLiveError, RefusedError, TerminalError
 from pinery.records import Stored
 from pinery.search.query import Query, search
-from pinery.steps.corpus import Corpus
 from pinery.steps.preview import preview
 from pinery.steps.status import status
 from tests.corpora import config, paint
@@ -35,7 +35,7 @@ def counts(report: dict[str, Any]) -> dict[str, int]:
 
 
 def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).index
+    index = Corpus(load_config(settings)).target.index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
@@ -117,7 +117,7 @@ def test_another_index_is_filled_from_the_checkpoint(
     assert counts(report) == {"new": 12, "upserted": 12}
     assert parts(tmp_path / "state") == published
     assert held(pinecone) == held(settings)
-    assert status(Corpus(load_config(settings)))["live"]["kind"] == "pinecone"
+    assert status(Corpus(load_config(settings))).to_dict()["live"]["kind"] == "pinecone"
 
 
 def test_upsert_fills_a_fresh_index_without_model_or_images(images: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_bad_files_cost_one_row_each_and_are_listed_with_reasons(images: Path, t
     report = reindex(settings)
     assert report["quarantined"] == 3
     assert counts(report) == {"new": 12, "embedded": 9, "upserted": 9}
-    bad = {row["id"]: row["reason"] for row in status(Corpus(load_config(settings)))["quarantined"]}
+    bad = {row["id"]: row["reason"] for row in status(Corpus(load_config(settings))).to_dict()["quarantined"]}
     assert bad.keys() == {"red-0.jpg", "red-1.jpg", "red-2.jpg"}
     assert "truncated" in bad["red-0.jpg"]
     assert "empty" in bad["red-1.jpg"]
@@ -167,7 +167,7 @@ def test_a_mended_file_leaves_quarantine_and_a_broken_one_leaves_the_index(image
 def test_quarantined_items_are_tried_again_only_when_asked(images: Path, tmp_path: Path) -> None:
     settings = config(images, tmp_path / "state", run={"part_rows": 5, "max_pixels": 100})
     paint(images / "red-0.jpg", "red", 0)
-    with pytest.raises(NothingLiveError, match=r"all 12 images .* --retry-quarantined"):
+    with pytest.raises(NothingLiveError, match=r"all 12 images .* `retry_quarantined`"):
         reindex(settings)
     settings["run"] = {"part_rows": 5}
     with pytest.raises(NothingLiveError, match=r"none of the 12 listed images .* 12 are quarantined"):
@@ -183,7 +183,7 @@ def test_guards_refuse_before_anything_is_embedded(images: Path, tmp_path: Path)
     for number in range(3):
         (images / f"red-{number}.jpg").unlink()
     paint(images / "blue-9.jpg", "blue", 9)
-    with pytest.raises(RefusedError, match=r"3 of the 12 rows .* --allow-deletes"):
+    with pytest.raises(RefusedError, match=r"3 of the 12 rows .* `allow_deletes`"):
         reindex(settings)
     assert held(settings) == before
     assert parts(tmp_path / "state") == [f"part-{n:08d}.parquet" for n in range(3)]
@@ -199,7 +199,7 @@ def test_an_empty_listing_is_an_error_and_deletes_nothing(images: Path, tmp_path
         reindex(settings, allow_deletes=True)
     assert (caught.value.exit_code, caught.value.rerun_helps) == (1, False)
     with pytest.raises(TerminalError, match="lists no image"):
-        preview(Corpus(load_config(settings)), None)
+        preview(Corpus(load_config(settings)), None).to_dict()
     assert len(held(settings)) == 12
 
 
@@ -207,7 +207,7 @@ def test_limit_restricts_the_work_and_deletes_nothing(images: Path, tmp_path: Pa
     settings = config(images, tmp_path / "state")
     report = reindex(settings, limit=5)
     assert (report["listed"], report["embedded"], report["upserted"], report["limited"]) == (12, 5, 5, 5)
-    with pytest.raises(ConfigError, match="--limit 13 is above the 12 items"):
+    with pytest.raises(ConfigError, match="`limit` 13 is above the 12 items"):
         reindex(settings, limit=13)
     (images / "blue-0.jpg").unlink()
     report = reindex(settings, limit=5)
@@ -233,7 +233,7 @@ def test_a_rerun_needs_neither_weights_nor_model(images: Path, tmp_path: Path) -
     reindex(settings)
     Path(settings["model"]["weights"]).unlink()
     assert counts(reindex(settings)) == {"unchanged": 12}
-    assert preview(Corpus(load_config(settings)), None)["unchanged"] == 12
+    assert preview(Corpus(load_config(settings)), None).to_dict()["unchanged"] == 12
     assert upsert(settings, index="fresh")["upserted"] == 12
 
 
@@ -241,7 +241,7 @@ def test_another_model_is_refused(images: Path, tmp_path: Path) -> None:
     settings = config(images, tmp_path / "state")
     reindex(settings)
     other = settings | {"model": squeezenet_weights(tmp_path)}
-    with pytest.raises(RefusedError, match="backfill"):
+    with pytest.raises(RefusedError, match="`corpus` of its own"):
         reindex(other)
 
 
@@ -277,14 +277,14 @@ def test_an_index_made_anew_voids_the_ledger(images: Path, tmp_path: Path) -> No
 def test_a_row_that_went_missing_behind_our_back_fails_the_run(images: Path, tmp_path: Path) -> None:
     settings = config(images, tmp_path / "state")
     reindex(settings)
-    Corpus(load_config(settings)).index.delete(["red-0.jpg"])
+    Corpus(load_config(settings)).target.index.delete(["red-0.jpg"])
     with pytest.raises(TerminalError, match="holds 11 rows, the ledger 12"):
         reindex(settings)
 
 
 def test_plan_tells_what_run_does_and_changes_nothing(images: Path, tmp_path: Path) -> None:
     settings = config(images, tmp_path / "state")
-    told = preview(Corpus(load_config(settings)), None)
+    told = preview(Corpus(load_config(settings)), None).to_dict()
     assert (told["new"], told["to_embed"]) == (12, 12)
     assert not (tmp_path / "state" / "state.json").exists()
     reindex(settings)
@@ -292,9 +292,9 @@ def test_plan_tells_what_run_does_and_changes_nothing(images: Path, tmp_path: Pa
     for path in (images / "red-1.jpg", images / "red-2.jpg", images / "red-3.jpg"):
         path.unlink()
     before = sorted((str(path), path.stat().st_mtime_ns) for path in (tmp_path / "state" / "test").rglob("*"))
-    told = preview(Corpus(load_config(settings)), None)
+    told = preview(Corpus(load_config(settings)), None).to_dict()
     assert (told["changed"], told["deleted"], told["unchanged"], told["to_embed"]) == (1, 3, 8, 1)
-    assert "--allow-deletes" in told["refused"][0]
+    assert "`allow_deletes`" in told["refused"][0]
     assert sorted((str(path), path.stat().st_mtime_ns) for path in (tmp_path / "state" / "test").rglob("*")) == before
 
 
@@ -309,7 +309,7 @@ def test_files_that_all_went_bad_delete_nothing_neither_now_nor_on_the_next_nigh
     with pytest.raises(RefusedError, match=r"12 of the 12 rows .* are its files whole"):
         reindex(settings)
     assert held(settings) == before
-    assert status(Corpus(load_config(settings)))["last_run"]["state"] == "refused"
+    assert status(Corpus(load_config(settings))).to_dict()["last_run"]["state"] == "refused"
 
 
 def test_a_few_files_gone_bad_within_one_run_are_guarded_too(images: Path, tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_images_that_the_quarantine_guard_kept_unpublished_are_named_by_status(i
         (images / f"bad-{number:03}.jpg").write_bytes(b"no image")
     with pytest.raises(RefusedError, match=r"over the quarantine_guard of 5%.*bad-0\d\d\.jpg: "):
         reindex(settings)
-    told = status(Corpus(load_config(settings)))
+    told = status(Corpus(load_config(settings))).to_dict()
     assert told["quarantined"] == []
     assert len(told["last_run"]["examples"]) == 20
     assert all(one["id"].startswith("bad-") and one["reason"] for one in told["last_run"]["examples"])
@@ -350,7 +350,7 @@ def test_filling_another_index_leaves_the_live_one_live(images: Path, tmp_path: 
     settings = config(images, tmp_path / "state")
     live = reindex(settings)["index"]
     upsert(settings, index="beside")
-    assert status(Corpus(load_config(settings)))["live"]["index"] == live
+    assert status(Corpus(load_config(settings))).to_dict()["live"]["index"] == live
 
 
 def test_search_refuses_an_index_kind_that_is_not_live(
@@ -369,7 +369,7 @@ def test_a_run_that_fails_early_is_the_last_run_of_status(images: Path, tmp_path
     shutil.rmtree(images)
     with pytest.raises(ConfigError):
         reindex(settings)
-    last = status(Corpus(load_config(settings)))["last_run"]
+    last = status(Corpus(load_config(settings))).to_dict()["last_run"]
     assert last["state"] == "failed"
     assert "does not exist" in last["error"]
 

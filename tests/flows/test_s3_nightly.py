@@ -15,9 +15,9 @@ from prefect.exceptions import PrefectException
 
 from flows.reindex import reindex
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.errors import AccessDeniedError, ConfigError, TerminalError
 from pinery.records import Stored
-from pinery.steps.corpus import Corpus
 from pinery.steps.status import status
 from tests.corpora import COLOURS, jpeg
 from tests.pinecone_server.server import PineconeServer
@@ -53,7 +53,7 @@ def bucket_of(settings: dict[str, Any]) -> str:
 
 
 def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).index
+    index = Corpus(load_config(settings)).target.index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
@@ -210,7 +210,7 @@ def test_a_row_that_the_index_refuses_is_rejected_by_name_and_not_sent_again(
     nightly["namespace"] = "fresh"
     report = reindex(nightly)
     assert (report["embedded"], report["upserted"], report["rejected"]) == (0, 12, 1)
-    [row] = status(Corpus(load_config(nightly)))["rejected"]
+    [row] = status(Corpus(load_config(nightly))).to_dict()["rejected"]
     assert row["uri"].endswith(key)
     assert row["reason"]
     pinecone_environment.log.clear()
@@ -240,7 +240,7 @@ def test_a_rejected_row_is_sent_again_when_asked_to(
     assert reindex(nightly)["rejected"] == 1
     again = reindex(nightly, retry_quarantined=True)
     assert (again["upserted"], again["rejected"]) == (1, 0)
-    assert status(Corpus(load_config(nightly)))["rejected"] == []
+    assert status(Corpus(load_config(nightly))).to_dict()["rejected"] == []
     assert reindex(nightly)["unchanged"] == 13
 
 

@@ -14,13 +14,13 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.server import prefect_api
+from flows.cli.server import prefect_api
 from pinery.errors import TerminalError
 from tests.processes import wait_until
 
 CODE = """
 import sys
-from flows.server import prefect_api
+from flows.cli.server import prefect_api
 with prefect_api() as url:
     print(url, flush=True)
     sys.stdin.read()

@@ -12,10 +12,10 @@ from PIL import Image
 
 from flows.reindex import reindex
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.errors import AccessDeniedError
 from pinery.records import Stored
 from pinery.search.query import Query, search
-from pinery.steps.corpus import Corpus
 from pinery.steps.preview import preview
 from pinery.steps.status import status
 from tests.corpora import config, jpeg
@@ -29,7 +29,7 @@ def counts(report: dict[str, Any]) -> dict[str, int]:
 
 
 def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).index
+    index = Corpus(load_config(settings)).target.index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
@@ -87,8 +87,8 @@ def test_an_archived_object_keeps_its_row_and_a_new_one_is_left_out(
     report = reindex(settings)
     assert counts(report) == {"unchanged": 4}
     assert report["left_out"] == {"archived (DEEP_ARCHIVE)": 1}
-    assert preview(Corpus(load_config(settings)), None)["left_out"] == report["left_out"]
-    assert status(Corpus(load_config(settings)))["last_run"]["left_out"] == report["left_out"]
+    assert preview(Corpus(load_config(settings)), None).to_dict()["left_out"] == report["left_out"]
+    assert status(Corpus(load_config(settings))).to_dict()["last_run"]["left_out"] == report["left_out"]
     assert len(held(settings)) == 4
 
 
@@ -98,7 +98,7 @@ def test_a_single_object_that_is_denied_is_one_row(s3_server: S3Server, bucket: 
     put(s3_server, bucket, 8)
     s3_server.fail(403, times=100, method="GET", key="photos/8.jpg")
     assert counts(reindex(settings)) == {"new": 1, "unchanged": 4, "quarantined": 1}
-    [row] = status(Corpus(load_config(settings)))["quarantined"]
+    [row] = status(Corpus(load_config(settings))).to_dict()["quarantined"]
     assert row["id"] == "8.jpg"
     assert row["reason"].startswith("no access: ")
     assert "403 AccessDenied" in row["reason"]
@@ -139,17 +139,17 @@ def test_a_listing_says_what_it_left_out_and_what_matched(images: Path, tmp_path
             f"sidecar {tmp_path}/s.csv: 1 of its 2 rows match no item: 'red-00.jpg'",
         ],
     }
-    planned = preview(Corpus(load_config(settings)), None)
+    planned = preview(Corpus(load_config(settings)), None).to_dict()
     assert {name: planned[name] for name in told} == told
     report = reindex(settings)
     assert {name: report[name] for name in told} == told
-    assert {name: status(Corpus(load_config(settings)))["last_run"][name] for name in told} == told
+    assert {name: status(Corpus(load_config(settings))).to_dict()["last_run"][name] for name in told} == told
 
 
 def test_a_plan_before_the_first_run_leaves_no_state(images: Path, tmp_path: Path) -> None:
     for version in ("stat", "content"):
         source = {"kind": "folder", "path": str(images), "version": version}
-        preview(Corpus(load_config(config(images, tmp_path / "state", source=source))), None)
+        preview(Corpus(load_config(config(images, tmp_path / "state", source=source))), None).to_dict()
     assert not (tmp_path / "state").exists()
 
 

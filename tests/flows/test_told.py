@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flows import told
+from flows.parameters import with_flags
 from pinery.errors import (
     AccessDeniedError,
     ConfigError,
@@ -19,13 +20,13 @@ from pinery.errors import (
 
 DIFFERENT = {"missing": 2, "extra": 0, "stale": 0, "wrong": 0, "wrong_metadata": 0, "repaired": None}
 ENDS = [
-    (RefusedError("4 would go; --allow-deletes lets it pass"), "Refused", "allow_deletes: true"),
+    (RefusedError("4 would go; `allow_deletes` lets it pass"), "Refused", "allow_deletes: true"),
     (RefusedError("of 9; raise run.quarantine_guard"), "Refused", "`pinery plan c.yaml`"),
-    (LeaseHeldError("run 1 holds the lease; --wait waits"), "Refused", "`pinery run c.yaml --wait`"),
+    (LeaseHeldError("run 1 holds the lease; `wait` waits"), "Refused", "`pinery run c.yaml --wait`"),
     (ConfigError("no such key"), "ConfigError", "correct the config"),
     (DifferentError("i", DIFFERENT), "Different", "`pinery run c.yaml --repair`"),
     (DifferentError("i", DIFFERENT | {"repaired": {"upserted": 1}}), "Different", "see `pinery plan c.yaml`"),
-    (TerminalError("all 9 images; run again with --retry-quarantined"), "Failed", "`pinery run c.yaml` goes on"),
+    (TerminalError("all 9 images; run again with `retry_quarantined`"), "Failed", "`pinery run c.yaml` goes on"),
     (AccessDeniedError("401"), "Failed", "once the cause is mended, `pinery run c.yaml`"),
     (TransientError("503"), "Failed", "`pinery run c.yaml` goes on"),
     (LookupError("odd"), "Failed", "`pinery run c.yaml` goes on"),
@@ -54,7 +55,11 @@ def test_a_run_that_is_done_is_told_whatever_is_known_of_it(report: dict[str, An
 
 
 def test_only_what_is_a_parameter_of_a_flow_is_named_as_one() -> None:
-    assert told.line_of(ConfigError("--set x; --limit 3,\n  --wait")) == "--set x; `limit` 3, `wait`"
+    assert told.line_of(ConfigError("--set x; `limit` 3,\n  `wait`")) == "--set x; `limit` 3, `wait`"
+    assert (
+        with_flags("`limit` 3, `wait`, `retry_quarantined`, `other`")
+        == "--limit 3, --wait, --retry-quarantined, `other`"
+    )
 
 
 def test_what_is_not_in_the_index_is_a_warning() -> None:

@@ -13,11 +13,11 @@ import pytest
 from flows.reindex import reindex
 from flows.verify import verify
 from pinery.config_file import load_config
+from pinery.corpus import outage
+from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError, DifferentError, RefusedError, TransientError
 from pinery.indexes.protocol import Index
 from pinery.records import Stored
-from pinery.steps import outage
-from pinery.steps.corpus import Corpus
 from tests.corpora import config, paint
 from tests.indexes.rows import batch, settle
 from tests.pinecone_server.server import PineconeServer
@@ -36,7 +36,7 @@ def settings(
 
 
 def index_of(settings: dict[str, Any]) -> Index:
-    return Corpus(load_config(settings)).index
+    return Corpus(load_config(settings)).target.index
 
 
 def held(settings: dict[str, Any]) -> dict[str, Stored]:
@@ -104,7 +104,7 @@ def test_a_repair_without_any_difference_writes_nothing(settings: dict[str, Any]
 
 def test_rows_that_the_ledger_does_not_vouch_for_are_stale(settings: dict[str, Any]) -> None:
     corpus = Corpus(load_config(settings))
-    ledger_folder = Path(settings["state"]) / corpus.index_paths.ledger
+    ledger_folder = Path(settings["state"]) / corpus.target.recorded_at.ledger
     newest = sorted(ledger_folder.glob("*.parquet"))[-1]
     rows = pq.read_table(newest)
     kept = rows.filter(pa.array([row_id != "red-3.jpg" for row_id in rows["id"].to_pylist()]))
@@ -169,7 +169,7 @@ def test_listing_goes_on_after_an_outage(images: Path, tmp_path: Path, pinecone_
 
 def test_a_repair_counts_also_where_the_state_forgot_which_index_it_is(settings: dict[str, Any]) -> None:
     corpus = Corpus(load_config(settings))
-    corpus.store.delete(corpus.index_paths.identity)
+    corpus.store.delete(corpus.target.recorded_at.identity)
     tamper(settings)
     assert counts(verify(settings, full=True, repair=True)) == {}
 

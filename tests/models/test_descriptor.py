@@ -74,7 +74,7 @@ def test_edges_tell_forms_of_one_colour_apart():
 
 
 def test_texts_are_refused_with_a_way_out():
-    with pytest.raises(ConfigError, match="no text tower; use --image or a clip: model"):
+    with pytest.raises(ConfigError, match="no text tower; use `image` or a clip: model"):
         MODEL.embed_text(["a frog"])
 
 

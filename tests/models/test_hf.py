@@ -60,7 +60,7 @@ def test_dual_encoders_texts_and_elongated_pictures_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="a dual encoder of type 'clip'; name it as a clip: model"):
         registry.load(ModelSettings(name=f"hf:{save_clip(tmp_path / 'clip')}"))
     model = registry.load(ModelSettings(name=f"hf:{tiny.save_dinov2(tmp_path / 'dinov2')}"))
-    with pytest.raises(ConfigError, match="no text tower; use --image or a clip: model"):
+    with pytest.raises(ConfigError, match="no text tower; use `image` or a clip: model"):
         model.embed_text(["a frog"])
     with pytest.raises(BadImageError, match="too elongated"):
         model.preprocess(Image.new("RGB", (2_000_000, 1)))

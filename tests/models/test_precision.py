@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 
 from pinery.config import Config, ModelSettings
+from pinery.corpus.cards import TRIED
+from pinery.corpus.corpus import Corpus
 from pinery.errors import TerminalError
 from pinery.models import registry
 from pinery.models.device import lower_precision
 from pinery.models.network import TorchModel
 from pinery.models.precision import CLOSE, FASTER, IMAGES, settle_precision
 from pinery.records import ModelCard
-from pinery.steps.corpus import TRIED, Corpus
 from tests.models import tiny
 from tests.models.test_network import pictures
 
@@ -165,7 +166,7 @@ def test_another_machine_computes_as_the_stored_card_says(corpus, precision):
     assert first.card.precision in ("fp32", "bf16")
     (stored,) = (corpus[0].parent / "state" / "models").glob("*.json")
     stored.write_text(json.dumps(json.loads(stored.read_text()) | {"precision": precision}))
-    model = opened(corpus).model()
+    model = opened(corpus).target.model()
     assert model.card.precision == precision
     assert next(model._network.parameters()).dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
 
@@ -181,4 +182,4 @@ def test_weights_that_changed_since_are_refused(corpus):
     assert opened(corpus).card
     tiny.save_vit(corpus[1], pooler=False)
     with pytest.raises(TerminalError, match="is no longer the model of this checkpoint: weights was"):
-        opened(corpus).model()
+        opened(corpus).target.model()

@@ -265,7 +265,7 @@ def test_weights_that_do_not_fit_name_some_keys(squeezenet, tmp_path):
 
 def test_texts_and_elongated_pictures_are_refused(squeezenet):
     model = registry.load(ModelSettings(name="torchvision:squeezenet1_1", **squeezenet[1]))
-    with pytest.raises(ConfigError, match="no text tower; use --image or a clip: model"):
+    with pytest.raises(ConfigError, match="no text tower; use `image` or a clip: model"):
         model.embed_text(["a frog"])
     with pytest.raises(BadImageError, match="too elongated"):
         model.preprocess(Image.new("RGB", (1, 60_000)))

@@ -38,7 +38,7 @@ def test_more_deletes_than_the_guard_need_their_flag(counts: dict[str, Any], ref
     assert bool(reasons) is refused
     if refused:
         assert f"{counts['leaving']} of the {counts['held']} rows" in reasons[0]
-        assert "--allow-deletes" in reasons[0]
+        assert "`allow_deletes`" in reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_more_changes_than_the_guard_need_their_flag(counts: dict[str, Any], ref
     assert bool(reasons) is refused
     if refused:
         assert f"{counts['changed']} of the {counts['held']} rows" in reasons[0]
-        assert "--allow-changes" in reasons[0]
+        assert "`allow_changes`" in reasons[0]
 
 
 def test_every_reason_is_told_at_once() -> None:

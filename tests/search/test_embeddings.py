@@ -10,9 +10,9 @@ import pytest
 
 from flows.reindex import reindex
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError
 from pinery.search.embeddings import Embeddings
-from pinery.steps.corpus import Corpus
 from tests.corpora import config, paint
 
 
@@ -28,6 +28,6 @@ def test_embeddings_are_the_live_rows(images: Path, tmp_path: Path, prefect_db: 
     reindex(settings)
     frame = Embeddings(corpus).to_pandas()
     assert sorted(frame.index) == sorted({path.name for path in images.iterdir()} - {"blue-3.jpg"})
-    stored = corpus.index.fetch(["red-0.jpg"])["red-0.jpg"]
+    stored = corpus.target.index.fetch(["red-0.jpg"])["red-0.jpg"]
     np.testing.assert_array_equal(frame.loc["red-0.jpg", "values"], np.float32(stored.values))
     assert json.loads(str(frame.loc["red-0.jpg", "metadata"])) == stored.metadata

@@ -20,13 +20,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.progress import Silent
+from pinery.corpus.run import Run, open_run
 from pinery.errors import AccessDeniedError, ConfigError, RefusedError, StoppedError, TerminalError, TransientError
-from pinery.records import LISTING_SCHEMA, Item
-from pinery.steps.corpus import Corpus
-from pinery.steps.embed_part import embed_part
-from pinery.steps.lanes import Lanes, open_lanes, worker_devices
-from pinery.steps.make_plan import Work
-from pinery.steps.run import Run, Silent, open_run
+from pinery.records import LISTING_SCHEMA, Item, Work
+from pinery.steps.embed_part import Attempts, Embedding, embed_part, open_embedding
+from pinery.steps.lanes import worker_devices
 from tests.corpora import config, paint
 from tests.models.weights import squeezenet_weights
 from tests.processes import wait_until
@@ -50,18 +50,18 @@ class Told(Silent):
 
 
 @contextmanager
-def opened(images: Path, state: Path, **changes: Any) -> Iterator[tuple[Run, Lanes, Told]]:
-    """A run with its lanes, and what they tell."""
+def opened(images: Path, state: Path, **changes: Any) -> Iterator[tuple[Run, Embedding, Told]]:
+    """A run that embeds, and what it tells."""
     told = Told()
     with ExitStack() as stack:
         run = stack.enter_context(open_run(Corpus(load_config(config(images, state, **changes))), progress=told))
-        yield run, stack.enter_context(open_lanes(run, 1, 100)), told
+        yield run, stack.enter_context(open_embedding(run.main, Attempts(), 1, 100)), told
 
 
 def listed(run: Run, part: str, items: list[Item] | None = None) -> Work:
     """All of the source, or these items, as the work of one part."""
     items = list(run.corpus.source.list_items()) if items is None else items
-    path = run.scratch / f"{part}-items.parquet"
+    path = run.main.scratch / f"{part}-items.parquet"
     rows = [{name: getattr(item, name) for name in LISTING_SCHEMA.names} for item in items]
     pq.write_table(pa.Table.from_pylist(rows, schema=LISTING_SCHEMA), path)
     return Work(part, path, 0, len(items))
@@ -69,14 +69,14 @@ def listed(run: Run, part: str, items: list[Item] | None = None) -> Work:
 
 def published(run: Run, part: str) -> dict[str, Any]:
     """The published rows by id."""
-    with run.corpus.checkpoint.open(part) as file:
+    with run.corpus.target.checkpoint.open(part) as file:
         return {row["id"]: row for row in pq.read_table(file).to_pylist()}
 
 
 def make(images: Path, state: Path, **changes: Any) -> dict[str, Any]:
-    with opened(images, state, **changes) as (run, lanes, told):
-        report = embed_part(run, listed(run, "part-00000000"), lanes)
-        assert told.done == report.rows == run.attempted
+    with opened(images, state, **changes) as (run, embedding, told):
+        report = embed_part(embedding, listed(run, "part-00000000"))
+        assert told.done == report.rows == embedding.attempts.published
         return published(run, "part-00000000")
 
 
@@ -103,13 +103,13 @@ def test_a_worker_makes_the_part_that_threads_make(images: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("runner", KINDS, ids=str)
 def test_known_bytes_are_reused_and_moved_items_left_out(runner: Any, images: Path, tmp_path: Path) -> None:
-    with opened(images, tmp_path / "state", runner=runner) as (run, lanes, _):
-        first = embed_part(run, listed(run, "part-00000000"), lanes)
+    with opened(images, tmp_path / "state", runner=runner) as (run, embedding, _):
+        first = embed_part(embedding, listed(run, "part-00000000"))
         assert (first.embedded, first.reused) == (12, 0)
         paint(images / "red-4.jpg", "red", 4)
         again = list(run.corpus.source.list_items())
         (images / "blue-0.jpg").unlink()
-        second = embed_part(run, listed(run, "part-00000001", again), lanes)
+        second = embed_part(embedding, listed(run, "part-00000001", again))
         assert (second.embedded, second.reused, second.moved, second.rows) == (1, 11, 1, 12)
         assert set(second.seconds) == {"fetch", "decode", "infer"}
         before, after = published(run, "part-00000000"), published(run, "part-00000001")
@@ -126,77 +126,77 @@ def test_the_quarantine_guard_stops_a_part_midway_and_leaves_the_lane_usable(
     for number in range(400):
         (bad / f"{number:04}.jpg").write_bytes(b"no image")
     model = {"name": "descriptor", "batch": 8}
-    with opened(bad, tmp_path / "state", runner=runner, model=model) as (run, lanes, told):
+    with opened(bad, tmp_path / "state", runner=runner, model=model) as (run, embedding, told):
         work = listed(run, "part-00000000")
         told_why = (
             r"(?s)10\d of 10\d images could not be embedded.*not an image.*Among them are 0\d*\.jpg: .*; 0\d*\.jpg: "
         )
         with pytest.raises(RefusedError, match=told_why):
-            embed_part(run, work, lanes)
-        assert run.corpus.checkpoint.names() == []
-        assert len(run.examples) == 20
-        assert all("not an image" in reason for reason in run.examples.values())
+            embed_part(embedding, work)
+        assert run.corpus.target.checkpoint.names() == []
+        assert len(embedding.attempts.examples) == 20
+        assert all("not an image" in reason for reason in embedding.attempts.examples.values())
         assert told.done == 0, "what was given up is no longer counted as done"
-        assert list(run.scratch.glob("part-*-*.parquet")) == [work.path]
-        assert embed_part(run, Work("part-00000001", work.path, 0, 5), lanes).quarantined == 5
+        assert list(run.main.scratch.glob("part-*-*.parquet")) == [work.path]
+        assert embed_part(embedding, Work("part-00000001", work.path, 0, 5)).quarantined == 5
 
 
 @pytest.mark.parametrize("runner", KINDS, ids=str)
 def test_a_stopped_run_ends_its_parts_with_the_reason(runner: Any, images: Path, tmp_path: Path) -> None:
     model = {"name": "descriptor", "batch": 1}
-    with opened(images, tmp_path / "state", runner=runner, model=model) as (run, lanes, told):
+    with opened(images, tmp_path / "state", runner=runner, model=model) as (run, embedding, told):
         told.on_batch = lambda: run.stop(TerminalError("the disk is full"))
         with pytest.raises(TerminalError, match="the disk is full"):
-            embed_part(run, listed(run, "part-00000000"), lanes)
-        assert run.corpus.checkpoint.names() == []
+            embed_part(embedding, listed(run, "part-00000000"))
+        assert run.corpus.target.checkpoint.names() == []
     assert workers() == []
 
 
 def test_a_run_stopped_without_a_reason_says_so(images: Path, tmp_path: Path) -> None:
-    with opened(images, tmp_path / "state", runner=PROCESSES) as (run, lanes, _):
+    with opened(images, tmp_path / "state", runner=PROCESSES) as (run, embedding, _):
         run.stop()
         with pytest.raises(StoppedError, match="asked to stop"):
-            embed_part(run, listed(run, "part-00000000"), lanes)
+            embed_part(embedding, listed(run, "part-00000000"))
 
 
 def test_a_worker_killed_amid_a_part_is_named_and_replaced(images: Path, tmp_path: Path) -> None:
     model = {"name": "descriptor", "batch": 1}
-    with opened(images, tmp_path / "state", runner=PROCESSES, model=model) as (run, lanes, told):
+    with opened(images, tmp_path / "state", runner=PROCESSES, model=model) as (run, embedding, told):
         work = listed(run, "part-00000007", list(run.corpus.source.list_items()) * 10)
         killed = workers()
         told.on_batch = lambda: told.batches == 1 and os.kill(killed[0].pid, signal.SIGKILL)
         with pytest.raises(
             TransientError, match=r"part-00000007 \(device auto\) died with exit code -9 \(SIGKILL\).*run"
         ):
-            embed_part(run, work, lanes)
-        assert run.corpus.checkpoint.names() == []
-        assert (told.done, run.attempted) == (0, 0)
-        assert embed_part(run, work, lanes).rows == 120
+            embed_part(embedding, work)
+        assert run.corpus.target.checkpoint.names() == []
+        assert (told.done, embedding.attempts.published) == (0, 0)
+        assert embed_part(embedding, work).rows == 120
         assert workers() != killed
-        assert run.corpus.checkpoint.names() == ["part-00000007"]
+        assert run.corpus.target.checkpoint.names() == ["part-00000007"]
     assert workers() == []
 
 
 def test_a_worker_that_died_idle_costs_nothing(images: Path, tmp_path: Path) -> None:
-    with opened(images, tmp_path / "state", runner=PROCESSES) as (run, lanes, _):
+    with opened(images, tmp_path / "state", runner=PROCESSES) as (run, embedding, _):
         [idle] = workers()
         idle.kill()
         wait_until(lambda: workers() == [])
-        assert embed_part(run, listed(run, "part-00000000"), lanes).rows == 12
+        assert embed_part(embedding, listed(run, "part-00000000")).rows == 12
 
 
 def test_a_worker_that_does_not_answer_is_killed_when_the_run_stops(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pinery.steps.workers.STOP_SECONDS", 0.5)
-    with opened(images, tmp_path / "state", runner=PROCESSES) as (run, lanes, _):
+    with opened(images, tmp_path / "state", runner=PROCESSES) as (run, embedding, _):
         [frozen] = workers()
         frozen.suspend()
         failures: list[BaseException] = []
 
         def embed() -> None:
             try:
-                embed_part(run, work, lanes)
+                embed_part(embedding, work)
             except BaseException as error:  # noqa: BLE001
                 failures.append(error)
 
@@ -215,10 +215,10 @@ def test_what_fails_in_a_worker_fails_the_part_with_its_own_type(images: Path, t
     with opened(images, tmp_path / "state", **options):
         pass  # the card is stored now; what comes next loads the weights in the worker alone
     Path(model["weights"]).write_bytes(b"other bytes")
-    with opened(images, tmp_path / "state", **options) as (run, lanes, _):
+    with opened(images, tmp_path / "state", **options) as (run, embedding, _):
         before = workers()
         with pytest.raises(ConfigError, match=r"squeezenet\.pth"):
-            embed_part(run, listed(run, "part-00000000"), lanes)
+            embed_part(embedding, listed(run, "part-00000000"))
         assert workers() == before, "the worker is as good as before"
 
 
@@ -255,8 +255,8 @@ def test_a_file_that_may_not_be_read_costs_its_row_and_mends_itself() -> None:
     with open_to_all() as folder:
         for number in range(3):
             paint(folder / "images" / f"red-{number}.jpg", "red", number)
-        with opened(folder / "images", folder / "state") as (run, lanes, _):
-            embed_part(run, listed(run, "part-00000000"), lanes)
+        with opened(folder / "images", folder / "state") as (run, embedding, _):
+            embed_part(embedding, listed(run, "part-00000000"))
             closed = folder / "images" / "red-8.jpg"
             paint(closed, "red", 8)
             [item] = [item for item in run.corpus.source.list_items() if item.id == closed.name]
@@ -265,8 +265,8 @@ def test_a_file_that_may_not_be_read_costs_its_row_and_mends_itself() -> None:
             closed.chmod(0)
             with plain_user(folder / "state"):
                 with pytest.raises(AccessDeniedError, match=r"red-8\.jpg may not be read .* none of the other items"):
-                    embed_part(run, work, lanes)
-                report = embed_part(run, everything, lanes)
+                    embed_part(embedding, work)
+                report = embed_part(embedding, everything)
             assert (report.quarantined, report.rows) == (1, 4)
             row = published(run, "part-00000002")[closed.name]
             assert row["error"].startswith("no access: ")
@@ -279,17 +279,17 @@ def test_of_a_listing_others_are_tried_before_access_is_denied_to_all() -> None:
     with open_to_all() as folder:
         for number in range(30):
             paint(folder / "images" / f"red-{number:02}.jpg", "red", number)
-        with opened(folder / "images", folder / "state") as (run, lanes, _):
+        with opened(folder / "images", folder / "state") as (run, embedding, _):
             everything = listed(run, "part-00000000")
-            shutil.copyfile(everything.path, run.scratch / "listing.parquet")
-            run.corpus.store.publish(run.corpus.paths.listing(run.name), run.scratch / "listing.parquet")
+            shutil.copyfile(everything.path, run.main.scratch / "listing.parquet")
+            run.corpus.store.publish(run.corpus.paths.listing(run.name), run.main.scratch / "listing.parquet")
             closed = folder / "images" / "red-07.jpg"
             closed.chmod(0)
             [item] = [item for item in run.corpus.source.list_items() if item.id == closed.name]
-            run.model()
+            run.main.target.model()
             work = listed(run, "part-00000001", [item])
             with plain_user(folder / "state"):
-                assert embed_part(run, work, lanes).quarantined == 1
+                assert embed_part(embedding, work).quarantined == 1
 
 
 @contextmanager

@@ -34,14 +34,14 @@ for room in (pinery.models, pinery.sources, pinery.imaging):
 
 from pinery.config import Config, ModelSettings
 from pinery.models.registry import load
-from pinery.records import LISTING_SCHEMA
+from pinery.records import LISTING_SCHEMA, Work
 from pinery.sources import open_source
-from pinery.steps.make_part import Order, make_part, open_runner
+from pinery.steps.make_part import Order, PartMaker, open_runner
 
 class Watch:
     stopping, seen = False, 0
 
-    def told(self, batch):
+    def on_batch(self, batch):
         self.seen += batch.items
 
     def note(self, text):
@@ -57,10 +57,8 @@ rows = [{name: getattr(item, name) for name in LISTING_SCHEMA.names} for item in
 pq.write_table(pa.Table.from_pylist(rows, schema=LISTING_SCHEMA), items)
 model, watch = load(config.model), Watch()
 runner = open_runner(lambda: model, config, model.card.dimension, threads=2, expected=len(rows))
-order = Order("part-00000000", items, 0, len(rows), part)
-report = make_part(
-    order, source, runner, Nothing(), dimension=model.card.dimension, max_bytes=1 << 20, watch=watch
-)
+order = Order(Work("part-00000000", items, 0, len(rows)), part)
+report = PartMaker(source, runner, Nothing(), model.card.dimension, max_bytes=1 << 20).make(order, watch)
 print(json.dumps([report.rows, report.embedded, report.quarantined, watch.seen]))
 '''
 

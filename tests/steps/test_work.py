@@ -14,13 +14,13 @@ import pytest
 from pinery.checkpoint.listings import write_listing
 from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.store import LocalStore
+from pinery.corpus import tables
+from pinery.corpus.tables import connect
 from pinery.planning.plan import define_plan, fold_ledger
 from pinery.records import PART_SCHEMA, Item
 from pinery.steps import live_rows as rooms
-from pinery.steps import tables
 from pinery.steps.live_rows import live_rows
 from pinery.steps.make_plan import _embed_work, upsert_work
-from pinery.steps.tables import connect
 
 NOISE = random.Random(0).randbytes(1 << 20).hex()
 

@@ -14,7 +14,7 @@ from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parts import Checkpoint
 from pinery.duckdb_files import scan, scratch_database
 from pinery.errors import TerminalError
-from pinery.planning.plan import fold_ledger
+from pinery.planning.plan import define_plan, fold_ledger
 
 MEMORY = "768MB"
 
@@ -37,6 +37,23 @@ def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
                 f"a file of the state can't be read: {told}. Files of earlier versions have no checksums that would"
                 " tell more; if this one lies in a folder `parts`, delete it: its images are embedded again"
             ) from error
+
+
+@contextlib.contextmanager
+def planned(
+    scratch: Path,
+    listing: Path,
+    checkpoint: Checkpoint | None,
+    ledger: Ledger | None,
+    *,
+    limit: int | None = None,
+    retry_quarantined: bool = False,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The tables of `define_tables`, and of the plan that makes of what is recorded what is listed (`define_plan`)."""
+    with connect(scratch) as con:
+        define_tables(con, listing, checkpoint, ledger)
+        define_plan(con, limit=limit, retry_quarantined=retry_quarantined)
+        yield con
 
 
 def define_tables(

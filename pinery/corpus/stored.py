@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+import duckdb
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from pinery.checkpoint.damage import parsing
+from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parquet import whole
 from pinery.checkpoint.root import OF_RUN, only
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.tables import planned
+from pinery.corpus.target import Target
 from pinery.errors import ConfigError, DamagedError, TerminalError
-from pinery.steps.corpus import Corpus
+from pinery.reports import RunReport
 
 Result = TypeVar("Result")
 
@@ -38,6 +45,23 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, TerminalError) and not isinstance(error, DamagedError)
 
 
+@contextlib.contextmanager
+def temporary_folder(purpose: str) -> Iterator[Path]:
+    """A folder for files in the making, outside of the state and gone in the end."""
+    folder = Path(tempfile.mkdtemp(prefix=f"pinery-{purpose}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def planned_as_recorded(target: Target, listing: Path, ledger: Ledger | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The tables of the plan that brings an index to `listing`, for who only reads; see `planned`."""
+    with temporary_folder("plan") as scratch, planned(scratch, listing, target.checkpoint, ledger) as con:
+        yield con
+
+
 def current_listing(corpus: Corpus) -> Path:
     """A local copy of the newest listing whose plan passed the guards.
 
@@ -51,17 +75,12 @@ def current_listing(corpus: Corpus) -> Path:
     return whole(corpus.store, name)
 
 
-def copy_current_listing(corpus: Corpus, folder: Path) -> Path:
-    """A copy of the current listing in `folder`, for a plan that publishes it anew; raises as `current_listing`."""
-    return shutil.copyfile(current_listing(corpus), folder / "listing.parquet")
-
-
-def last_report(corpus: Corpus) -> dict[str, Any] | None:
-    """The newest run's report, finished or not; None before the first run."""
+def last_report(corpus: Corpus) -> RunReport | None:
+    """The newest run's report, finished or not; None before the first run. Raises DamagedError."""
     names = only(OF_RUN, corpus.store.names(corpus.paths.runs))
     if not names:
         return None
     name = f"{corpus.paths.runs}/{names[-1]}"
     found = corpus.store.read(name)
     with parsing(f"{corpus.store.root}/{name}", "runs"):
-        return dict(json.loads(found[0])) if found else None
+        return RunReport.from_dict(json.loads(found[0])) if found else None

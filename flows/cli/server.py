@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import shutil
 import socket
 import sqlite3
@@ -18,16 +17,15 @@ import prefect
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+from flows.reachable import answers, check_reachable
 from pinery.config import cache_root
 from pinery.errors import TerminalError
 
 SERVER = Path(__file__).with_name("temporary_server.py")
 START_SECONDS = 180.0
-PROBE_SECONDS = 10.0
 POLL_SECONDS = 0.1
 LOG_TAIL = 2000
 DRAIN_SECONDS = 3.0
-ANSWER_SECONDS = 5.0
 
 
 @contextlib.contextmanager
@@ -56,35 +54,6 @@ def prefect_api(meanwhile: Callable[[], object] = bool) -> Iterator[str]:
                 EventsWorker.drain_all(timeout=DRAIN_SECONDS, at_exit=False)
 
 
-def check_reachable(url: str) -> str:
-    """The URL without credentials, for people to read. Raises TerminalError where nothing answers there."""
-    # Any answer will do, 401 and 404 too: whether it is the right server for these credentials, Prefect will tell.
-    # No credentials are sent, so that the certificate needs no check; Prefect has settings of its own for that.
-    bare = _bare(url)
-    try:
-        httpx.get(f"{bare}/health", timeout=PROBE_SECONDS, verify=False)
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL):
-        raise TerminalError(
-            f"PREFECT_API_URL={bare} does not answer; start that server or unset the variable"
-        ) from None
-    except httpx.HTTPError:
-        pass  # it took the connection
-    return bare
-
-
-def answers(url: str) -> bool:
-    """Whether the API at `url` answers within seconds, whatever it says."""
-    try:
-        httpx.get(f"{_bare(url)}/health", timeout=ANSWER_SECONDS, verify=False)
-    except httpx.HTTPError:
-        return False
-    return True
-
-
-def _bare(url: str) -> str:
-    return re.sub(r"^(\w+://)?.*@", r"\1", url.split("?")[0]).rstrip("/")
-
-
 @contextlib.contextmanager
 def _server(folder: Path, meanwhile: Callable[[], object]) -> Iterator[str]:
     database, log = folder / "prefect.db", folder / "server.log"
@@ -94,7 +63,7 @@ def _server(folder: Path, meanwhile: Callable[[], object]) -> Iterator[str]:
     port = _free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            # Not -m, which imports from the user's folder; -P, for this file's own folder has a `server` too.
+            # Not -m, which imports from the user's folder; -P, for this file's own folder has other modules.
             [sys.executable, "-P", str(SERVER), str(port), str(folder)],
             stdin=subprocess.PIPE,
             stdout=output,

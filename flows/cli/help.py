@@ -44,7 +44,7 @@ class Commands(click.Group):
         """The commands' names."""
         return list(self.commands)
 
-    def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:  # type: ignore[override]  # click's has overloads
         """Do what the arguments say and exit; with `--json` among them, wrong usage is one object on stdout too."""
         given = list(sys.argv[1:] if args is None else args)
         try:

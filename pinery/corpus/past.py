@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinery.checkpoint.parquet import stream
 from pinery.checkpoint.parts import Checkpoint
-
-if TYPE_CHECKING:
-    from pinery.steps.corpus import Corpus
+from pinery.checkpoint.root import CorpusPaths
+from pinery.checkpoint.store import Store
+from pinery.config import Config
 
 STAMP = "%Y%m%dT%H%M%S%fZ"
 """What the name of a run, and so of its listing, begins with."""
@@ -25,19 +24,27 @@ _MARKED = "^[0-9]+--?[0-9]+-[0-9a-f]+$"
 class StatePast:
     """The past of one corpus: its current listing, and the bytes that its checkpoints have vectors of."""
 
-    def __init__(self, corpus: Corpus) -> None:
-        self._corpus = corpus
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        current_listing: Callable[[], str | None],
+        model_keys: Callable[[], Iterable[str]],
+    ) -> None:
+        """`current_listing` names it, and `model_keys` those of the checkpoints, the likeliest first."""
+        self._config, self._store = config, store
+        self._current_listing, self._model_keys = current_listing, model_keys
 
     def cache(self) -> Path | None:
         """A local folder for what the source remembers between listings; None before the first run of the corpus."""
-        config = self._corpus.config
+        config = self._config
         if not config.is_s3_state and not (Path(config.state) / config.corpus).is_dir():
             return None  # whoever only looks at what a run would do leaves nothing behind
-        return self._corpus.store.cache(f"{config.corpus}/source")
+        return self._store.cache(f"{config.corpus}/source")
 
     def listed_at(self) -> int:
         """See Past."""
-        name = self._corpus.current_listing()
+        name = self._current_listing()
         try:
             begun = datetime.strptime((name or "").rpartition("/")[2].partition("-")[0], STAMP).replace(tzinfo=UTC)
         except ValueError:
@@ -72,13 +79,11 @@ class StatePast:
         return found
 
     def _parts(self) -> Iterator[Path]:
-        """Of the checkpoint of the config's model, and then of the live index' where that is another."""
-        corpus = self._corpus
-        cards = [corpus.stored_card(), live.card if (live := corpus.alias()[0].live) else None]
-        for key in dict.fromkeys(card.key for card in cards if card):
-            yield from Checkpoint(corpus.store, corpus.paths.parts(key)).key_files().values()
+        paths = CorpusPaths(self._config.corpus)
+        for key in self._model_keys():
+            yield from Checkpoint(self._store, paths.parts(key)).key_files().values()
 
     def _listing(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        name = self._corpus.current_listing()
+        name = self._current_listing()
         if name is not None:
-            yield from stream(self._corpus.store.local(name), columns, BATCH_ROWS)
+            yield from stream(self._store.local(name), columns, BATCH_ROWS)

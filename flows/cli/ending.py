@@ -8,12 +8,13 @@ import os
 import shlex
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from types import FrameType
 
 import click
 
+from flows.leaving import release
+from flows.parameters import with_flags
 from pinery.addresses import without_secrets
 from pinery.errors import PineryError
 
@@ -72,7 +73,7 @@ def _describe(error: BaseException, signals: set[int]) -> tuple[str, int] | None
     if isinstance(error, KeyboardInterrupt) or signal.SIGINT in signals:
         return f"stopped by SIGINT; what is published stays. {again}", STOPPED[signal.SIGINT]
     if isinstance(error, PineryError):
-        text = str(error).rstrip()
+        text = with_flags(str(error).rstrip())
         if error.exit_code == 1 and error.rerun_helps and "run the same command again" not in text.lower():
             text = f"{text.removesuffix('.')}. {again}"
         return text, error.exit_code
@@ -96,19 +97,6 @@ def _watch_signals() -> Callable[[], set[int]]:
             return set()
 
     return arrived
-
-
-def release(error: BaseException) -> None:
-    """Let go of what the frames that an error came through hold, those of its causes included."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        traceback.clear_frames(one.__traceback__)
-        one.__traceback__ = None
-        waiting += [linked for linked in (one.__cause__, one.__context__) if linked is not None]
 
 
 def _say(text: str, code: int, as_json: bool) -> None:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.run import open_run, run_name
 from pinery.errors import TerminalError
-from pinery.steps.corpus import Corpus
-from pinery.steps.run import open_run, run_name
 from tests.corpora import config
 from tests.processes import wait_until
 

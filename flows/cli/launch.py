@@ -10,10 +10,13 @@ from typing import Any, cast
 
 from pinery.config import Config
 from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
 from pinery.errors import TerminalError
 from pinery.models.registry import parse, refuse_unknown
-from pinery.steps.corpus import Corpus
 from pinery.variables import lacking
+
+FLOWS = str(__package__).rpartition(".")[0]
+"""The package that the flows are in: `flows`, or where it lies in an installed Pinery."""
 
 
 def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:
@@ -25,13 +28,13 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
     _quieten()
     import httpx
 
-    from flows.server import prefect_api
+    from flows.cli.server import prefect_api
 
     # Prefect's event queue logs beside all of Prefect's own settings.
     logging.getLogger("EventsWorker").setLevel(os.environ["PREFECT_LOGGING_LEVEL"])
 
     def prepare() -> None:
-        importlib.import_module(f"{__package__}.{name}")
+        importlib.import_module(f"{FLOWS}.{name}")
         if settings.index.kind == "lance":
             importlib.import_module("lancedb")
         refuse_unknown(settings.model)
@@ -42,7 +45,7 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
         from flows.progress import on_terminal
 
         call_it(config)
-        flow = getattr(importlib.import_module(f"{__package__}.{name}"), name)
+        flow = getattr(importlib.import_module(f"{FLOWS}.{name}"), name)
         try:
             with on_terminal():
                 return cast(dict[str, Any], flow(settings.model_dump(mode="json"), **flags))

@@ -12,10 +12,12 @@ from typing import Any
 
 import click
 
-from flows.ending import end
-from flows.help import Commands, examples
+from flows.cli.ending import end
+from flows.cli.help import Commands, examples
 from flows.leaving import leaving
+from flows.parameters import with_flags
 from pinery.errors import ConfigError, DifferentError
+from pinery.reports import RunReport, VerifyReport
 
 Command = Callable[..., Any]
 
@@ -64,17 +66,17 @@ def command(*options: Callable[[Command], Command]) -> Callable[[Command], click
 )
 def run(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
     """List, plan, embed, upsert, delete, verify: the main job."""
-    from flows import shown
-    from flows.launch import launch
+    from flows.cli import shown
+    from flows.cli.launch import launch
 
-    shown.report(launch("reindex", config, overrides, flags), as_json)
+    shown.run(RunReport.from_dict(launch("reindex", config, overrides, flags)), as_json)
 
 
 @command(click.option("--limit", type=click.IntRange(min=1), help="As for run."))
 def plan(config: str, overrides: tuple[str, ...], *, as_json: bool, limit: int | None) -> None:
     """Say what run would do; loads no model, changes nothing."""
-    from flows import shown
-    from flows.launch import open_corpus
+    from flows.cli import shown
+    from flows.cli.launch import open_corpus
     from pinery.steps.preview import preview
 
     shown.preview(preview(open_corpus(config, overrides), limit), as_json)
@@ -87,10 +89,10 @@ def plan(config: str, overrides: tuple[str, ...], *, as_json: bool, limit: int |
 )
 def upsert(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
     """Fill the index from listing and checkpoint alone: no model, no images."""
-    from flows import shown
-    from flows.launch import launch
+    from flows.cli import shown
+    from flows.cli.launch import launch
 
-    shown.report(launch("upsert", config, overrides, flags), as_json)
+    shown.run(RunReport.from_dict(launch("upsert", config, overrides, flags)), as_json)
 
 
 @command(
@@ -101,15 +103,15 @@ def upsert(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: A
 )
 def verify(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
     """Compare the index with the live rows; exit code 1 where they differ."""
-    from flows import shown
-    from flows.launch import launch
+    from flows.cli import shown
+    from flows.cli.launch import launch
 
     try:
-        shown.comparison(launch("verify", config, overrides, flags), as_json)
+        shown.comparison(VerifyReport.from_dict(launch("verify", config, overrides, flags)), as_json)
     except DifferentError as error:
-        shown.comparison(error.result, as_json)
+        shown.comparison(VerifyReport.from_dict(error.result), as_json)
         if not as_json:
-            click.echo(f"pinery: {error}", err=True)
+            click.echo(f"pinery: {with_flags(str(error))}", err=True)
         raise click.exceptions.Exit(error.exit_code) from None
 
 
@@ -123,8 +125,8 @@ def verify(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: A
 )
 def search(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
     """Find the nearest images of the live index."""
-    from flows import shown
-    from flows.launch import open_corpus
+    from flows.cli import shown
+    from flows.cli.launch import open_corpus
     from pinery.search.query import Query, search
 
     query = Query(
@@ -141,8 +143,8 @@ def search(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: A
 @command(click.option("--yes", is_flag=True, help="Do it; without it the rows are only counted."))
 def remove(config: str, overrides: tuple[str, ...], *, as_json: bool, yes: bool) -> None:
     """Delete the corpus' namespace from its index; the index and the checkpoint stay."""
-    from flows import shown
-    from flows.launch import open_corpus
+    from flows.cli import shown
+    from flows.cli.launch import open_corpus
     from flows.progress import current_progress, on_terminal
     from pinery.steps.remove import remove
 
@@ -162,8 +164,8 @@ def remove(config: str, overrides: tuple[str, ...], *, as_json: bool, yes: bool)
 )
 def deploy(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
     """Register CONFIG's run as a deployment with the Prefect server at PREFECT_API_URL, and schedule it."""
-    from flows import shown
-    from flows.launch import deploy
+    from flows.cli import shown
+    from flows.cli.launch import deploy
 
     shown.deployment(deploy(config, overrides, flags), as_json)
 
@@ -171,8 +173,8 @@ def deploy(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: A
 @command()
 def status(config: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
     """Show the last run, the live index, and what is quarantined or rejected, with reasons."""
-    from flows import shown
-    from flows.launch import open_corpus
+    from flows.cli import shown
+    from flows.cli.launch import open_corpus
     from pinery.steps.status import status
 
     shown.status(status(open_corpus(config, overrides)), as_json)
@@ -185,8 +187,8 @@ def status(config: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
 )
 def show(config: str, overrides: tuple[str, ...], *, as_json: bool, grid: str | None, count: int, seed: int) -> None:
     """Draw a random sample of the corpus as a picture."""
-    from flows import shown
-    from flows.launch import open_corpus
+    from flows.cli import shown
+    from flows.cli.launch import open_corpus
     from pinery.search.show import show
 
     shown.sample(show(open_corpus(config, overrides), grid, count, seed), as_json)
@@ -198,7 +200,7 @@ def models(as_json: bool) -> None:
     """List the model families."""
 
     def work() -> None:
-        from flows import shown
+        from flows.cli import shown
 
         shown.models(as_json)
 
@@ -217,7 +219,3 @@ def _filter(text: str | None) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise ConfigError(f"--filter takes a JSON object, not {text!r}")
     return value
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""`python -m flows.cli` is `pinery`."""
+
+from flows.cli.commands import main
+
+main()

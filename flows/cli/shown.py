@@ -1,0 +1,276 @@
+"""How results look on a terminal, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.parameters import with_flags
+from pinery.reports import Preview, Removal, RunReport, Status, VerifyReport
+from pinery.sources.selection import told
+
+if TYPE_CHECKING:
+    from pinery.search.query import Answer
+
+WORK = ("embedded", "reused", "imported", "upserted", "deleted", "moved")
+COUNTS = ("listed", "new", "changed", "relabelled", "unchanged", *WORK)
+SHOWN_ROWS = 20
+UNFOLDED = 1_000_000
+"""Columns where stdout is no terminal: whoever reads it gets each value whole, on one line."""
+
+
+def run(report: RunReport, as_json: bool) -> None:
+    """The summary of a run."""
+    if as_json:
+        return _json(report.to_dict())
+    table = _table(f"run {report.run} of corpus {report.corpus}")
+    for name in (*COUNTS, "quarantined", "rejected"):
+        count = getattr(report, name)
+        if count or name in ("listed", "new", "embedded", "upserted", "quarantined"):
+            _add(table, name, f"{count:,}{_remark(name, report.limited)}")
+    if left_out := sum((report.left_out or {}).values()):
+        _add(table, "left out", f"{left_out:,}")
+    stages = [f"{name} {seconds:.1f}" for name, seconds in (report.seconds or {}).items() if seconds >= 0.05]
+    _add(table, "seconds", "  ".join(stages))
+    if report.embedded:
+        _add(table, "images/s", f"{report.images_per_second:,.1f}")
+        _add(table, "bottleneck", str(report.bottleneck))
+    _add(table, "index", f"{report.kind}:{report.index} / {report.namespace} ({report.held:,} rows, verified)")
+    for kept in (report.targets or ())[1:]:
+        _add(table, kept.role, f"{kept.index} / {kept.namespace} ({kept.held:,} rows, verified)")
+    _add_retired(table, report.retired or ())
+    _console().print(table)
+    if not report.limited and not any(getattr(report, name) for name in (*WORK, "attempted")):
+        click.echo("Nothing changed: no model was loaded and no image was read.")
+    if report.limited:
+        click.echo(f"Limited to the first {report.limited} items; nothing was deleted, and nothing went live.")
+    if report.quarantined or report.rejected:
+        warning = (
+            f"WARNING: {report.quarantined} quarantined and {report.rejected} rejected items are not in the index."
+        )
+        click.echo(click.style(f"{warning} `pinery status` lists them with reasons.", fg="yellow"), err=True)
+    return None
+
+
+def preview(data: Preview, as_json: bool) -> None:
+    """The work that a run would do."""
+    if as_json:
+        return _json(data.to_dict())
+    table = _table(f"plan of corpus {data.corpus}")
+    names = ("listed", "new", "changed", "relabelled", "deleted", "unchanged", "quarantined", "to_embed", "to_upsert")
+    for name in names:
+        _add(table, name, f"{getattr(data, name):,}{_remark(name, data.limited)}")
+    _left_out(table, data.left_out)
+    estimate = data.estimate
+    if estimate.embed_seconds is not None:
+        _add(table, "embedding takes about", f"{estimate.embed_seconds:,.0f} s at the last run's rate")
+    if estimate.write_units is not None:
+        _add(table, "write units about", f"{estimate.write_units:,} (${estimate.dollars:,.2f})")
+    if estimate.import_dollars is not None:
+        _add(table, "by bulk import about", f"${estimate.import_dollars:,.2f}, where the namespace is new")
+    _console().print(table)
+    for remark in data.remarks:
+        click.echo(click.style(remark, fg="yellow"), err=True)
+    for reason in data.refused:
+        click.echo(click.style(f"run would refuse this: {with_flags(reason)}", fg="yellow"), err=True)
+    return None
+
+
+def comparison(report: VerifyReport, as_json: bool) -> None:
+    """How an index differs from the live rows."""
+    if as_json:
+        return _json(report.to_dict())
+    counts = report.counts
+    table = _table(f"index {report.kind}:{report.index} / {report.namespace} against corpus {report.corpus}")
+    for name in ("expected", "held", "missing", "extra", "stale", "wrong", "wrong_metadata"):
+        _add(table, name.replace("_", " "), f"{getattr(counts, name):,}")
+    if counts.awaited:
+        _add(table, "awaited", f"{counts.awaited:,} (not embedded as listed yet; what the index has of them stays)")
+    sampled = not report.full and counts.checked < counts.expected - counts.missing - counts.stale
+    _add(table, "compared by value", f"{counts.checked:,}{' (a sample; --full compares all)' if sampled else ''}")
+    if counts.rounded:
+        _add(table, "rounded", f"{counts.rounded:,} vectors are equal only within 1e-6")
+    if report.repaired is not None:
+        _add(table, "repaired", f"{report.repaired['upserted']:,} upserted, {report.repaired['deleted']:,} deleted")
+    if report.differences:
+        _add(table, "ids that differ", report.differences)
+    _console().print(table)
+    return None
+
+
+def removal(data: Removal, as_json: bool) -> None:
+    """The rows that were removed, or would be."""
+    if as_json:
+        return _json(data.to_dict())
+    where = f"namespace {data.namespace} of index {data.kind}:{data.index} ({data.rows:,} rows)"
+    if data.removed:
+        click.echo(f"Deleted {where}. The checkpoint stays: `pinery upsert CONFIG` fills it again without a model.")
+    else:
+        click.echo(f"Would delete {where}; nothing was changed. --yes does it.")
+    return None
+
+
+def matches(answer: Answer, as_json: bool) -> None:
+    """The hits of a search."""
+    if as_json:
+        return _json(answer.to_dict())
+    table = Table(box=None, pad_edge=False)
+    for name in ("score", "label", "id", "uri"):
+        table.add_column(name, overflow="fold")
+    for match in answer.matches:
+        _add(table, f"{match.score:.4f}", str(match.metadata.get("label", "")), match.id, match.uri)
+    _console().print(table)
+    if not answer.matches:
+        click.echo("no item matches")
+    if answer.grid:
+        click.echo(f"picture: {answer.grid}")
+    return None
+
+
+def status(data: Status, as_json: bool) -> None:
+    """The state of a corpus."""
+    if as_json:
+        return _json(data.to_dict())
+    table = _table(f"corpus {data.corpus}")
+    last, live = data.last_run, data.live
+    _add(table, "state", data.state)
+    _add(table, "live index", f"{live['kind']}:{live['index']} / {live['namespace']}" if live else "none yet")
+    _add(table, "rows held", f"{data.held:,}")
+    _add(table, "parts", f"{data.parts:,} (the files that the vectors are in)")
+    if data.awaited:
+        _add(table, "awaited", f"{data.awaited:,} items not embedded yet as they are listed")
+    _add_retired(table, data.retired)
+    if data.running:
+        _add(table, "running", data.running)
+    _add(table, "last run", f"{last.run}: {last.state}" if last else "none yet")
+    if last:
+        _add_last_run(table, last)
+    if left := ", ".join(f"{count:,} to {what}" for what, count in data.left.items() if count):
+        _add(table, "left to do", f"{left}; `pinery run` goes on with it")
+    if last:
+        _left_out(table, last.left_out or {})
+        if last.moved:
+            _add(table, "moved", f"{last.moved:,} items in the last run")
+    _console().print(table)
+    for name in ("quarantined", "rejected"):
+        items = getattr(data, name)
+        _list(f"{name}: {len(items):,} items not in the index", items)
+    known = {one["id"] for one in data.quarantined}
+    examples = [one for one in ((last.examples if last else None) or ()) if one["id"] not in known]
+    _list("not embedded by the last run, and not recorded", examples)
+    return None
+
+
+def deployment(data: dict[str, Any], as_json: bool) -> None:
+    """What was registered, and what to do next."""
+    if as_json:
+        return _json(data)
+    name, pool = data["deployment"], data["pool"]
+    click.echo(f"Registered {name} with {data['api']}, for the work pool {pool}.")
+    for one in data["schedules"]:
+        paused = "" if one["active"] else f"; it is paused, `prefect deployment schedule ls {name}` lists it"
+        click.echo(f"Scheduled: {one['cron']} {one['timezone']}{paused}.")
+    if not data["schedules"]:
+        click.echo('It has no schedule yet; --cron "30 3 * * *" gives it one.')
+    click.echo(f"Run it now: prefect deployment run '{name}'. Workers run it: prefect worker start --pool {pool}")
+    return None
+
+
+def _list(title: str, items: Sequence[Mapping[str, str]]) -> None:
+    if not items:
+        return
+    import pandas as pd
+
+    click.echo(f"\n{title}")
+    rows = pd.DataFrame({"id": [one["id"] for one in items], "reason": [with_flags(one["reason"]) for one in items]})
+    click.echo(rows.head(SHOWN_ROWS).to_string(index=False, justify="left"))
+    if len(rows) > SHOWN_ROWS:
+        click.echo(f"… and {len(rows) - SHOWN_ROWS:,} more; --json lists all")
+
+
+def _add_retired(table: Table, retired: Sequence[Mapping[str, str]]) -> None:
+    for one in retired:
+        where = f"{one['kind']}:{one['index']} / {one['namespace']}"
+        _add(table, "retired", f"{where}: nothing keeps its rows true any more; `{one['remove']}` deletes them")
+
+
+def sample(data: dict[str, Any], as_json: bool) -> None:
+    """Where the sample's picture lies."""
+    if as_json:
+        return _json(data)
+    click.echo(f"picture of {len(data['items'])} items: {Path(data['grid'])}")
+    return None
+
+
+def _remark(name: str, limit: int | None) -> str:
+    """Say what a count needs to be understood."""
+    if name == "listed" and limit:
+        return f" (limited to the first {limit:,})"
+    return " (took the vector of an image with the same bytes)" if name == "reused" else ""
+
+
+def _add_last_run(table: Table, last: RunReport) -> None:
+    """When a run was, and what it counted; a run that ended early has fewer counts, one that died has no end."""
+    if last.started:
+        _add(table, "started", last.started.replace("T", " "))
+    if last.started and last.finished:
+        took = datetime.fromisoformat(last.finished) - datetime.fromisoformat(last.started)
+        _add(table, "ended", f"{last.finished.replace('T', ' ')} (after {took})")
+    counts = {name: getattr(last, name) for name in (*COUNTS, "quarantined", "rejected")}
+    shown = [f"{name} {count:,}" for name, count in counts.items() if count or (name == "listed" and count is not None)]
+    if shown:
+        _add(table, "counts", "  ".join(shown))
+    if last.error:
+        _add(table, "error", last.error)
+
+
+def _left_out(table: Table, left_out: Mapping[str, int]) -> None:
+    if line := told(left_out):
+        _add(table, "listing", line)
+
+
+def _table(title: str) -> Table:
+    click.secho(title, bold=True)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _add(table: Table, *values: str) -> None:
+    # As Text, for a plain string's [brackets] are markup to Rich.
+    table.add_row(*(Text(value) for value in values))
+
+
+def _console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else UNFOLDED)
+
+
+def _json(data: Any) -> None:
+    click.echo(json.dumps(data, default=str))
+
+
+def models(as_json: bool) -> None:
+    """The model families."""
+    from dataclasses import asdict
+
+    from pinery.models.registry import FAMILIES
+
+    if as_json:
+        return _json({"models": [asdict(family) for family in FAMILIES]})
+    for family in FAMILIES:
+        table = _table(family.reference)
+        for name in ("dimension", "text", "licence", "preprocessing", "download"):
+            value = getattr(family, name)
+            _add(table, name, str(value) if isinstance(value, str) else "yes" if value else "no")
+        _console().print(table)
+    return None

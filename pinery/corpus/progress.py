@@ -1,0 +1,31 @@
+"""Who is told how a run goes on."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """A person or a page that follows a run."""
+
+    def start(self, stage: str, total: int | None) -> None:
+        """A stage began; `total` is its number of items, if known."""
+
+    def advance(self, stage: str, items: int) -> None:
+        """`items` more are done in `stage`."""
+
+    def note(self, text: str) -> None:
+        """Tell a wait or a warning, in one line."""
+
+
+class Silent:
+    """Tells nobody."""
+
+    def start(self, stage: str, total: int | None) -> None:
+        """See Progress."""
+
+    def advance(self, stage: str, items: int) -> None:
+        """See Progress."""
+
+    def note(self, text: str) -> None:
+        """See Progress."""

@@ -1,0 +1,205 @@
+"""A run: the one writer of a corpus' targets, from taking their leases to letting go of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from pinery.checkpoint.alias import Alias
+from pinery.checkpoint.lease import Holder, Lease
+from pinery.checkpoint.store import is_full
+from pinery.config import PineconeSettings
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.held import HeldTarget
+from pinery.corpus.progress import Progress, Silent
+from pinery.corpus.target import Target
+from pinery.errors import NoRoomError, PineryError, RefusedError, StoppedError, TerminalError, TransientError
+
+STALL_CHECKS = 20
+STALL_GRACE = 60.0
+STAMP = "%Y%m%dT%H%M%S%fZ"
+
+
+class Run:
+    """One run of one corpus; made by `open_run`. It knows when to stop, and tells how it goes on."""
+
+    def __init__(self, corpus: Corpus, progress: Progress) -> None:
+        self.corpus = corpus
+        self.name = ""
+        self.started = datetime.now(UTC)
+        self.targets: list[HeldTarget] = []
+        """What the run brings true; the first is the one that the config names."""
+        self.seconds: dict[str, float] = {}
+        """Wall time of each stage."""
+        self.alias = Alias()
+        self.alias_tag: str | None = None
+        """What was live once the run had its lease: it goes live in the place of that, or not at all."""
+        self._progress = progress
+        self._stopped = threading.Event()
+        self._reason: PineryError = StoppedError("the run was asked to stop")
+        self._moved_on = time.monotonic()
+
+    @property
+    def main(self) -> HeldTarget:
+        """The target that the config names."""
+        return self.targets[0]
+
+    def check(self) -> None:
+        """Raise StoppedError, or what else the run was stopped for, if it is to stop."""
+        if self._stopped.is_set():
+            raise self._reason
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run is to stop at the next safe point."""
+        return self._stopped.is_set()
+
+    def stop(self, reason: PineryError | None = None) -> None:
+        """Ask every step to end at its next safe point."""
+        if reason is not None and not self._stopped.is_set():
+            self._reason = reason
+        self._stopped.set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the run is to stop."""
+        self._moved_on = time.monotonic()  # waiting out an outage has its own limit
+        self._stopped.wait(seconds)
+        self.check()
+
+    @contextlib.contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[None]:
+        """Time a stage; its seconds add up in `seconds`."""
+        self._progress.start(name, total)
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+
+    def advance(self, stage: str, items: int) -> None:
+        """Tell that `items` more are done in `stage`."""
+        self._moved_on = time.monotonic()
+        self._progress.advance(stage, items)
+
+    def note(self, text: str) -> None:
+        """Tell the person who watches."""
+        self._progress.note(text)
+
+    def idle_seconds(self) -> float:
+        """Seconds since anything last moved on."""
+        return time.monotonic() - self._moved_on
+
+
+@contextlib.contextmanager
+def open_run(
+    corpus: Corpus, *, kept: bool = False, wait: bool = False, progress: Progress | None = None
+) -> Iterator[Run]:
+    """Take the lease of the config's target and yield the run; let go of everything at the end, whatever the end is.
+
+    With `kept`, the run holds the targets too that are kept true beside the live one. Raises LeaseHeldError while
+    another run holds a lease (unless `wait`), RefusedError where the live index belongs to another model.
+    """
+    run = Run(corpus, progress or Silent())
+    corpus.refuse_another_model()
+    ended = threading.Event()
+    with contextlib.ExitStack() as leases:
+        _hold(run, [corpus.target], wait, leases)
+        run.alias, run.alias_tag = corpus.refuse_another_model()
+        if kept:
+            others = [corpus.open_target(entry) for entry in run.alias.kept if entry != corpus.target.entry]
+            _hold(run, others, wait, leases)
+        leases.callback(ended.set)
+        threading.Thread(target=_watch, args=(run, ended), name="stall", daemon=True).start()
+        try:
+            yield run
+        except BaseException as error:
+            run.stop()
+            if not isinstance(error, TransientError | RefusedError | StoppedError):
+                # Whoever took a lease over has tidied our files away, and that says more than a missing file.
+                for held in run.targets:
+                    held.lease.check()
+            if is_full(error) and not isinstance(error, NoRoomError):
+                raise NoRoomError(
+                    f"there is no room for the files of this run ({error}); make room on the disk of"
+                    f" {run.main.scratch}. What is published is whole"
+                ) from error
+            raise
+
+
+def _hold(run: Run, targets: Sequence[Target], wait: bool, leases: contextlib.ExitStack) -> None:
+    """Take the leases, of which targets with one model share one, and make a scratch folder for each target."""
+    corpus = run.corpus
+    by_model = {held.target.card.key: held.lease for held in run.targets}
+    for target in targets:
+        key = target.card.key
+        folder = f"{corpus.config.corpus}/{key}"
+        if key not in by_model:
+            by_model[key] = leases.enter_context(_lease(run, key, wait))
+            # The lease is ours, so whatever lies in its folder belongs to a run that died.
+            for path in corpus.store.scratch(folder).iterdir():
+                shutil.rmtree(path, ignore_errors=True)
+        scratch = corpus.store.scratch(f"{folder}/{run.name}/{len(run.targets)}")
+        leases.callback(shutil.rmtree, scratch.parent, ignore_errors=True)
+        run.targets.append(HeldTarget(run, target, by_model[key], scratch))
+
+
+def _lease(run: Run, key: str, wait: bool) -> Lease:
+    told: set[str] = set()
+
+    def waiting(holder: Holder) -> None:
+        if holder.run not in told:
+            told.add(holder.run)
+            run.note(_why_wait(holder, lease.silence_of(holder), wait))
+
+    def name_run() -> str:
+        if not run.targets:  # else it has its name already
+            run.name = run_name(datetime.now(UTC), run.corpus.current_listing())
+        return run.name
+
+    place, config = run.corpus.paths.lease(key), run.corpus.config
+    # The embedded index is written by this process itself, so no request to it is ever on a wire.
+    life = config.upsert.request_timeout if isinstance(config.index, PineconeSettings) else 0.0
+    lease = Lease(run.corpus.store, place, name_run, config.run.lease_ttl, wait, waiting, life)
+    return lease
+
+
+def _why_wait(holder: Holder, seconds: float, wait: bool) -> str:
+    if holder.released:
+        return f"run {holder.run} ended with a request unanswered; waiting {seconds:.0f} s until it is over"
+    if wait:
+        return f"waiting for run {holder.run} on {holder.host} (pid {holder.pid}) to end"
+    return (
+        f"run {holder.run} on {holder.host} (pid {holder.pid}) seems to be gone and never let go of its lease;"
+        f" watching that for {seconds:.0f} s before going on"
+    )
+
+
+def run_name(now: datetime, newest_listing: str | None) -> str:
+    """A name that sorts after those of all earlier runs, whatever the clocks of the hosts that they ran on said."""
+    stamp = f"{now:{STAMP}}"
+    newest = (newest_listing or "").rpartition("/")[2].partition("-")[0]
+    if stamp <= newest:
+        stamp = f"{datetime.strptime(newest, STAMP) + timedelta(microseconds=1):{STAMP}}"
+    return f"{stamp}-{uuid.uuid4().hex[:6]}"
+
+
+def _watch(run: Run, ended: threading.Event, exit: Callable[[int], None] = os._exit) -> None:
+    limit = run.corpus.config.run.stall_timeout
+    while not ended.wait(limit / STALL_CHECKS):
+        if run.idle_seconds() > limit:
+            text = (
+                f"no progress for {limit:g} s (run.stall_timeout); the run gave up. Run the same command again to go on"
+            )
+            run.stop(TerminalError(text))
+            if not ended.wait(STALL_GRACE):
+                for held in run.targets:
+                    held.lease.release()
+                sys.stderr.write(f"error: {text}\n")
+                exit(1)

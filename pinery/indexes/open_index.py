@@ -1,0 +1,35 @@
+"""The one door to an index: the kind that a config names, opened by name and namespace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pinery.config import Config, PineconeSettings
+from pinery.errors import ConfigError
+from pinery.indexes.protocol import Index
+
+
+def open_index(config: Config, name: str, namespace: str, dimension: int) -> Index:
+    """The index of the config's kind with that name; nothing is created or reached yet.
+
+    Raises ConfigError where that kind can't work with the config's state.
+    """
+    settings = config.index
+    # Imported here, so that who uses one kind waits for no other's libraries.
+    if isinstance(settings, PineconeSettings):
+        from pinery.indexes.pinecone import PineconeIndex
+
+        upsert = config.upsert
+        return PineconeIndex(
+            settings,
+            name,
+            namespace,
+            dimension,
+            max_concurrency=upsert.max_concurrency,
+            request_timeout=upsert.request_timeout,
+        )
+    from pinery.indexes.lance import LanceIndex
+
+    if config.is_s3_state:
+        raise ConfigError("index.kind lance needs a local `state`; with state on S3, set index.kind to pinecone")
+    return LanceIndex(settings, Path(config.state) / "lance" / name, name, namespace, dimension)

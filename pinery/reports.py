@@ -1,0 +1,277 @@
+"""The results of commands and flows as frozen types: terminal, `--json`, Prefect's artifacts and state read the same.
+
+`to_dict` gives what `--json` prints; its keys are a contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TargetReport:
+    """What a run did to one of its targets."""
+
+    role: str
+    """`live`, or `kept` for one that is kept true beside it."""
+    index: str
+    namespace: str
+    model_key: str
+    embedded: int
+    upserted: int
+    deleted: int
+    held: int
+    """Rows that the index acknowledged to hold."""
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """A run of a corpus. What isn't known yet, or never came about, is None; counts are those of the main target."""
+
+    run: str
+    corpus: str
+    model: str
+    model_key: str
+    precision: str
+    decoder: str
+    probe: Mapping[str, float]
+    """What precision `auto` was decided by."""
+    index: str
+    kind: str
+    namespace: str
+    started: str
+    """ISO 8601 in UTC, as all times here."""
+    state: str = "running"
+    """`running`, `done`, `failed`, `refused` or `stopped`."""
+
+    # Known once the plan passed the guards.
+    listing: str | None = None
+    """The name of the listing in the state; it is the current one from then on."""
+    limited: int | None = None
+    left_out: Mapping[str, int] | None = None
+    """What the listing left out, counted by kind."""
+    remarks: tuple[str, ...] | None = None
+    """What else was worth telling of the listing."""
+    listed: int | None = None
+    new: int | None = None
+    changed: int | None = None
+    relabelled: int | None = None
+    unchanged: int | None = None
+
+    # Known at the end, whatever it was.
+    finished: str | None = None
+    attempted: int | None = None
+    """Items of which a verdict or a vector was published."""
+    moved: int | None = None
+    seconds: Mapping[str, float] | None = None
+    """Wall time of each stage."""
+    quarantined: int | None = None
+    rejected: int | None = None
+    not_indexed: Mapping[str, Mapping[str, int]] | None = None
+    """Why items of the corpus are not in the index: by kind, how many for each reason."""
+    verified: bool | None = None
+
+    # Known where the run failed.
+    error: str | None = None
+    examples: tuple[Mapping[str, str], ...] | None = None
+    """Some of the items that could not be embedded, with reasons."""
+
+    # Known where it is done.
+    deleted: int | None = None
+    awaited: int | None = None
+    """Items that are not embedded yet as they are listed."""
+    embedded: int | None = None
+    reused: int | None = None
+    """Vectors that were taken by content."""
+    imported: int | None = None
+    upserted: int | None = None
+    retired: tuple[Mapping[str, str], ...] | None = None
+    """Indexes that no run keeps true any more, each with the command that removes it."""
+    parts: int | None = None
+    images_per_second: float | None = None
+    bottleneck: str | None = None
+    reasons: Mapping[str, int] | None = None
+    """Why this run quarantined items, and how often."""
+    notes: tuple[str, ...] | None = None
+    held: int | None = None
+    targets: tuple[TargetReport, ...] | None = None
+    """A row for each target that was brought true, the main one first."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report with what is known; `limited` is there, be it null, as soon as the plan is."""
+        planned = self.listing is not None
+        data = _plain(asdict(self))
+        return {name: value for name, value in data.items() if value is not None or (name == "limited" and planned)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunReport:
+        """The report that was written, maybe by another version: keys that are new to it are left empty.
+
+        Raises TypeError where `data` is no report.
+        """
+        known: dict[str, Any] = {one.name: "" for one in fields(cls) if one.default is MISSING} | {"probe": {}}
+        known |= {one.name: data[one.name] for one in fields(cls) if one.name in data}
+        if known.get("targets") is not None:
+            known["targets"] = tuple(TargetReport(**row) for row in known["targets"])
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run would take; None where a rate is not known, or the index costs nothing."""
+
+    embed_seconds: float | None
+    write_units: int | None
+    dollars: float | None
+    import_dollars: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a run would do, counted in ids."""
+
+    corpus: str
+    model_key: str | None
+    index: str | None
+    listed: int
+    new: int
+    changed: int
+    relabelled: int
+    deleted: int
+    unchanged: int
+    quarantined: int
+    rejected: int
+    to_embed: int
+    to_upsert: int
+    limited: int | None
+    refused: tuple[str, ...]
+    """Why the run would be refused."""
+    left_out: Mapping[str, int]
+    remarks: tuple[str, ...]
+    estimate: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `plan --json` prints."""
+        return _plain(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How an index differs from the live rows, in ids; each id counts once."""
+
+    expected: int
+    """Live rows that the index did not reject."""
+    held: int
+    """Ids that the index listed."""
+    missing: int
+    """Live, and not in the index."""
+    extra: int
+    """In the index, and not live."""
+    stale: int
+    """In the index, but the ledger says that another version or metadata was sent last, or doesn't know."""
+    wrong: int
+    """Another vector than the checkpoint's."""
+    wrong_metadata: int
+    """Other metadata than the listing's."""
+    checked: int
+    """Rows whose vector and metadata were fetched and compared."""
+    awaited: int
+    """Listed in a version that was not embedded yet: what the index holds of them stays, however old."""
+    rounded: int
+    """Compared vectors that differ by rounding alone: within 1e-6 relative, but not equal as float32."""
+
+    @property
+    def different(self) -> int:
+        """Ids that differ in any way."""
+        return self.missing + self.extra + self.stale + self.wrong + self.wrong_metadata
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `pinery verify` found, and mended."""
+
+    run: str
+    corpus: str
+    model_key: str
+    kind: str
+    index: str
+    namespace: str
+    full: bool
+    counts: Comparison
+    differences: str | None
+    """Where the file of the ids that differ lies."""
+    repaired: Mapping[str, int] | None
+    """How many rows were `upserted` and `deleted`; None where nothing was to be mended."""
+    seconds: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `verify --json` prints: the counts stand beside the rest."""
+        data = _plain(asdict(self))
+        counts: dict[str, Any] = data.pop("counts")
+        return data | counts
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> VerifyReport:
+        """The report of which `to_dict` gave `data`."""
+        counts = Comparison(**{one.name: data[one.name] for one in fields(Comparison)})
+        return cls(counts=counts, **{one.name: data[one.name] for one in fields(cls) if one.name != "counts"})
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the state says of a corpus. Before the first run there is no model, and nothing is counted."""
+
+    corpus: str
+    state: str
+    """Where the state lies."""
+    model: str | None = None
+    model_key: str | None = None
+    live: Mapping[str, str] | None = None
+    """The live index: its `kind`, `index` and `namespace`."""
+    retired: tuple[Mapping[str, str], ...] = ()
+    running: str | None = None
+    """The run that is under way."""
+    last_run: RunReport | None = None
+    parts: int = 0
+    held: int = 0
+    awaited: int = 0
+    quarantined: tuple[Mapping[str, str], ...] = ()
+    """Listed items that can't be embedded, each with its `id`, `uri` and `reason`."""
+    rejected: tuple[Mapping[str, str], ...] = ()
+    """Listed items that the index refused, each with its `id`, `uri` and `reason`."""
+    left: Mapping[str, int] = field(default_factory=lambda: {"embed": 0, "upsert": 0, "delete": 0})
+    """What the next run has to do with the current listing."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `status --json` prints."""
+        return _plain(asdict(self)) | {"last_run": self.last_run.to_dict() if self.last_run else None}
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A namespace that was taken out of an index, or would be."""
+
+    corpus: str
+    kind: str
+    index: str
+    namespace: str
+    rows: int
+    removed: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `remove --json` prints."""
+        return _plain(asdict(self))
+
+
+def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as JSON gives it back: lists in place of tuples."""
+    return {key: _plain_value(value) for key, value in data.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _plain(value)
+    return [_plain_value(one) for one in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,57 @@
+"""The end of a run whose index is as it should be: it may go live, old files go, and the report is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pinery.checkpoint.parquet import TableWriter
+from pinery.checkpoint.root import OF_RUN, only
+from pinery.checkpoint.store import Store
+from pinery.corpus.held import HeldTarget
+from pinery.corpus.live import go_live
+from pinery.corpus.run import Run
+from pinery.corpus.tables import connect
+from pinery.planning.plan import fold_ledger, snapshot_rows
+from pinery.records import LEDGER_SCHEMA
+from pinery.reports import RunReport
+from pinery.steps.report import Brought, Reporter
+
+KEPT_LISTINGS = 7
+KEPT_REPORTS = 90
+
+
+def close_run(run: Run, reporter: Reporter, brought: Sequence[Brought], may_replace: bool) -> RunReport:
+    """Let the main target go live, tidy up, and publish the finished report.
+
+    The verified index goes live if it may take the place of another (`may_replace`), or if none is live and nothing is
+    left to embed; never with a limit. Raises RefusedError where another index went live since the run began.
+    """
+    everything = run.alias.live is None and not brought[0].counts.awaited
+    if reporter.report.limited is None and (may_replace or everything):
+        go_live(run)
+    for one in brought:
+        compact_ledger(one.held)
+    report = reporter.close(brought)
+    keep_newest(run.corpus.store, run.corpus.paths.listings, KEPT_LISTINGS)
+    keep_newest(run.corpus.store, run.corpus.paths.runs, KEPT_REPORTS)
+    return report
+
+
+def compact_ledger(held: HeldTarget) -> None:
+    """Replace the ledger's entries by a snapshot once they exceed a tenth of it."""
+    ledger = held.ledger
+    if not ledger.wants_snapshot():
+        return
+    path = held.scratch / "snapshot.parquet"
+    with connect(held.scratch) as con, TableWriter(path, LEDGER_SCHEMA) as writer:
+        fold_ledger(con, [str(file) for file in ledger.files()])
+        for batch in snapshot_rows(con).to_arrow_reader(16384):
+            writer.append(batch)
+    held.check()
+    ledger.publish_snapshot(path)
+
+
+def keep_newest(store: Store, folder: str, count: int) -> None:
+    """Remove all but the newest files of runs in a folder of the state."""
+    for name in only(OF_RUN, store.names(folder))[:-count]:
+        store.delete(f"{folder}/{name}")

@@ -1,0 +1,114 @@
+"""Two targets of one corpus: open at once, planned from one listing, and each brought true under its lease."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.reindex import reindex
+from pinery.checkpoint.alias import Alias, IndexEntry, write_alias
+from pinery.checkpoint.lease import read_holder
+from pinery.config_file import load_config
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.live import change_alias
+from pinery.corpus.run import open_run
+from pinery.errors import LeaseHeldError, RefusedError, TerminalError
+from tests.corpora import config, paint
+
+
+def keep(settings: dict[str, Any], entry: IndexEntry) -> None:
+    """Have every run keep another index true beside the live one."""
+    corpus = Corpus(load_config(settings))
+    alias, tag = corpus.alias()
+    write_alias(corpus.store, corpus.paths.alias, replace(alias, kept=[entry]), tag)
+
+
+def held(corpus: Corpus, entry: IndexEntry) -> dict[str, tuple[float, ...]]:
+    index = corpus.open_target(entry).index
+    return {id: stored.values for page in index.list_ids() for id, stored in index.fetch(page).items()}
+
+
+@pytest.fixture
+def settings(images: Path, tmp_path: Path) -> dict[str, Any]:
+    """A corpus with a live index, and another of the same model that is kept true beside it."""
+    made = config(images, tmp_path / "state")
+    reindex(made)
+    keep(made, replace(Corpus(load_config(made)).target.entry, name="other"))
+    return made
+
+
+def test_a_run_brings_both_true_and_embeds_each_image_once(settings: dict[str, Any], images: Path) -> None:
+    report = reindex(settings)
+    main, kept = report["targets"]
+    assert (main["role"], main["embedded"], main["upserted"], main["held"]) == ("live", 0, 0, 12)
+    assert (kept["role"], kept["index"], kept["upserted"], kept["held"]) == ("kept", "other", 12, 12)
+    paint(images / "red-9.jpg", "red", 9)
+    (images / "blue-0.jpg").unlink()
+    report = reindex(settings)
+    assert [(row["embedded"], row["upserted"], row["deleted"]) for row in report["targets"]] == [(1, 1, 1), (0, 1, 1)]
+    assert (report["embedded"], report["upserted"], report["deleted"]) == (1, 1, 1), "the main target's"
+    corpus = Corpus(load_config(settings))
+    alias, _ = corpus.alias()
+    assert alias.live is not None
+    assert held(corpus, alias.live) == held(corpus, alias.kept[0])
+    assert sorted(held(corpus, alias.live)) == sorted(path.name for path in images.iterdir())
+
+
+def test_a_guard_that_refuses_one_target_refuses_the_run_before_any_is_touched(
+    settings: dict[str, Any], images: Path
+) -> None:
+    reindex(settings)
+    for path in list(images.iterdir())[:8]:
+        path.unlink()
+    with pytest.raises(RefusedError, match="delete_guard"):
+        reindex(settings)
+    corpus = Corpus(load_config(settings))
+    alias, _ = corpus.alias()
+    assert alias.live is not None
+    assert len(held(corpus, alias.live)) == len(held(corpus, alias.kept[0])) == 12
+
+
+def test_targets_of_two_models_have_a_lease_each(settings: dict[str, Any]) -> None:
+    corpus = Corpus(load_config(settings))
+    entry = corpus.target.entry
+    other = replace(entry, name="another-model", card=replace(entry.card, decoder="scaled"))
+    keep(settings, other)
+    with open_run(corpus, kept=True) as run:
+        assert [one.target.entry for one in run.targets] == [entry, other]
+        assert len({one.lease for one in run.targets}) == 2
+        for key in (entry.card.key, other.card.key):
+            holder = read_holder(corpus.store, corpus.paths.lease(key))
+            assert holder is not None
+            assert holder.run == run.name
+        with pytest.raises(LeaseHeldError), open_run(Corpus(load_config(settings))):
+            pass
+        with pytest.raises(TerminalError, match="use the config that names that model"):
+            run.targets[1].target.model()
+    assert read_holder(corpus.store, corpus.paths.lease(other.card.key)) is None
+
+
+def test_the_alias_is_changed_only_from_what_the_run_saw(settings: dict[str, Any]) -> None:
+    corpus = Corpus(load_config(settings))
+    elsewhere = replace(corpus.target.entry, name="elsewhere")
+
+    def go_live(alias: Alias, at: str) -> Alias:
+        return alias.with_live(replace(corpus.target.entry, name="mine"), at, "run")
+
+    def go_back(alias: Alias, at: str) -> Alias:
+        return alias.with_live(corpus.target.entry, at, "run")
+
+    with open_run(corpus) as run:
+        alias, tag = corpus.alias()
+        write_alias(corpus.store, corpus.paths.alias, replace(alias, kept=[]), tag)
+        change_alias(run, go_live, "mine didn't go live")
+        assert corpus.alias()[0].kept == [], "a change that left the live index alone is kept, and no hindrance"
+        alias, tag = corpus.alias()
+        write_alias(corpus.store, corpus.paths.alias, alias.with_live(elsewhere, "now", "other"), tag)
+        with pytest.raises(RefusedError, match=r"mine didn't go back: .* lance:elsewhere / test with model descriptor"):
+            change_alias(run, go_back, "mine didn't go back")
+        live = corpus.alias()[0].live
+        assert live is not None
+        assert live.name == "elsewhere"
