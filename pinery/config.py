@@ -57,6 +57,16 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class S3Access(Settings):
+    """How an S3 API is reached, where the environment doesn't say it all."""
+
+    endpoint_url: str | None = Field(None, description="The S3 API answers here, where it is not Amazon's.")
+    region: str | None = Field(None, description="The bucket is in this region; by default boto3 decides.")
+    profile: str | None = Field(
+        None, description="Credentials come from this profile of AWS's configuration; by default boto3 decides."
+    )
+
+
 class SourceBase(Settings):
     """What every source kind takes."""
 
@@ -151,16 +161,11 @@ class TorchvisionSource(SourceBase):
     download: bool = Field(True, description="An archive that is not there is downloaded.")
 
 
-class S3Source(FilesSource):
+class S3Source(S3Access, FilesSource):
     """Objects under an S3 prefix."""
 
     kind: Literal["s3"] = Field(description="This names the kind of source.")
     uri: str = Field(description="The images are below this address: `s3://bucket` or `s3://bucket/prefix`.")
-    endpoint_url: str | None = Field(None, description="The S3 API answers here, where it is not Amazon's.")
-    region: str | None = Field(None, description="The bucket is in this region; by default boto3 decides.")
-    profile: str | None = Field(
-        None, description="Credentials come from this profile of AWS's configuration; by default boto3 decides."
-    )
 
     @field_validator("uri")
     @classmethod
@@ -349,16 +354,6 @@ class RunnerSettings(Settings):
         return self
 
 
-class S3StateSettings(Settings):
-    """How the S3 API that holds the state is reached, where the environment doesn't say it all."""
-
-    endpoint_url: str | None = Field(None, description="The S3 API answers here, where it is not Amazon's.")
-    region: str | None = Field(None, description="The bucket is in this region; by default boto3 decides.")
-    profile: str | None = Field(
-        None, description="Credentials come from this profile of AWS's configuration; by default boto3 decides."
-    )
-
-
 class Config(Settings):
     """One corpus: its source, model, index and state. Paths are absolute once loaded."""
 
@@ -375,8 +370,8 @@ class Config(Settings):
     state: str = Field(
         description="Listings, vectors and ledgers are kept here: in a folder, or below s3://bucket/prefix."
     )
-    state_s3: S3StateSettings = Field(
-        S3StateSettings(),
+    state_s3: S3Access = Field(
+        S3Access(),
         description="How the S3 API of the state is reached, where the environment doesn't say it all.",
     )
     cache_bytes: Bytes = Field(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from pinery.checkpoint.s3_store import S3Store
 from pinery.checkpoint.state_file import state_id as state_id
 from pinery.checkpoint.store import LocalStore, Store
 from pinery.config import Config, cache_root
@@ -42,6 +41,8 @@ def folder_name(name: str) -> str:
 def open_store(config: Config) -> Store:
     """The store that the config's `state` names; nothing is created yet."""
     if config.is_s3_state:
+        from pinery.checkpoint.s3_store import S3Store  # brings boto3, which a state in a folder needn't wait for
+
         return S3Store(config.state, config.state_s3, cache_root().absolute(), config.cache_bytes)
     return LocalStore(Path(config.state))
 

@@ -13,10 +13,10 @@ from pinery.checkpoint.cache import StateCache
 from pinery.checkpoint.checksums import check_file
 from pinery.checkpoint.s3_api import Ranges, S3Api
 from pinery.checkpoint.state_file import state_id
-from pinery.config import CACHE_BYTES, S3StateSettings
+from pinery.config import CACHE_BYTES, S3Access
 from pinery.errors import ConflictError, DamagedError, TransientError
+from pinery.s3 import RETRIES
 
-ATTEMPTS = 5
 READ_AHEAD = 1 << 20
 ONE_PUT_BYTES = 4 << 30
 """S3 takes at most 5 GiB in one PUT."""
@@ -31,12 +31,12 @@ class S3Store:
     def __init__(
         self,
         root: str,
-        settings: S3StateSettings,
+        access: S3Access,
         cache: Path,
         cache_bytes: int = CACHE_BYTES,
-        attempts: int = ATTEMPTS,
+        retries: int = RETRIES,
     ) -> None:
-        """`attempts` is how often the SDK sends one request. Raises ConfigError for an unknown profile."""
+        """`retries` is how often the SDK repeats one request. Raises ConfigError where the settings can't work."""
         self.root = root.rstrip("/")
         self._cache_root, self._cache_bytes = cache, cache_bytes
         self._opened_cache: StateCache | None = None
@@ -46,7 +46,7 @@ class S3Store:
         """Whether conditional writes were seen to be honoured."""
         self._unsure: dict[str, str] = {}
         """The SHA-256 of what this store last tried to write under a name, where no answer came."""
-        self._api = S3Api(root, settings, attempts)
+        self._api = S3Api(root, access, retries)
 
     def read(self, name: str) -> tuple[bytes, str] | None:
         """See Store."""

@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import httpx
 import safetensors.torch
 import torch
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from pinery import s3
 from pinery.addresses import without_secrets
-from pinery.config import cache_root
+from pinery.config import S3Access, cache_root
 from pinery.errors import AccessDeniedError, ConfigError, TerminalError, TransientError
+from pinery.s3 import Fault, Meaning
 from pinery.variables import resolved
 
 CHUNK = 1 << 20
-DENIED = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
-MISSING = {"404", "410", "NoSuchKey", "NoSuchBucket"}
 
 
 def cache_folder() -> Path:
@@ -126,7 +124,8 @@ def _http_chunks(address: str, shown: str) -> Iterator[bytes]:
     try:
         with httpx.stream("GET", address, follow_redirects=True, timeout=30) as response:
             if response.status_code != httpx.codes.OK:
-                raise _refusal(shown, str(response.status_code))
+                status = response.status_code
+                raise _refused(shown, Meaning(s3.fault_of(status), status, str(status)))
             yield from response.iter_bytes(CHUNK)
     except httpx.InvalidURL:
         raise ConfigError(f"{shown} is no valid address.") from None
@@ -137,21 +136,24 @@ def _http_chunks(address: str, shown: str) -> Iterator[bytes]:
 def _s3_chunks(address: str, shown: str) -> Iterator[bytes]:
     parts = urlsplit(address)
     try:
-        body = boto3.client("s3").get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))["Body"]
+        client = s3.connect(S3Access(), shown, "")
+        body = client.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))["Body"]
         yield from body.iter_chunks(CHUNK)
-    except NoCredentialsError:
-        raise AccessDeniedError(f"No AWS credentials for {shown}; set them as boto3 expects.") from None
-    except ClientError as error:
-        raise _refusal(shown, str(error.response["Error"]["Code"])) from None
-    except BotoCoreError as error:
-        raise TransientError(f"{shown} did not deliver the weights ({type(error).__name__}); try again.") from None
+    except s3.ERRORS as error:
+        raise _refused(shown, s3.meaning(error)) from None
 
 
-def _refusal(shown: str, code: str) -> Exception:
-    if code in DENIED:
-        return AccessDeniedError(f"Access to {shown} is denied ({code}).")
-    if code in MISSING:
-        return ConfigError(f"There are no weights at {shown} ({code}).")
-    if code.startswith("4") and code not in ("408", "429"):
-        return ConfigError(f"{shown} refuses the request ({code}).")
-    return TransientError(f"{shown} answered {code}; try again.")
+def _refused(shown: str, meaning: Meaning) -> Exception:
+    fault, status, name = meaning
+    match fault:
+        case Fault.NO_CREDENTIALS:
+            return AccessDeniedError(f"No AWS credentials for {shown} ({name}); set them as boto3 expects.")
+        case Fault.DENIED | Fault.BAD_CREDENTIALS:
+            return AccessDeniedError(f"Access to {shown} is denied ({name}).")
+        case Fault.MISSING | Fault.NO_BUCKET:
+            return ConfigError(f"There are no weights at {shown} ({name}).")
+        case Fault.PASSING | Fault.UNSUPPORTED:
+            return TransientError(f"{shown} answered {name}; try again.")
+    if 400 <= status < 500 or fault is Fault.BAD_NAME:
+        return ConfigError(f"{shown} refuses the request ({name}).")
+    return TransientError(f"{shown} did not deliver the weights ({name}); try again.")

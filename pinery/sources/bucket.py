@@ -1,160 +1,83 @@
-"""A bucket of an S3 API: how it is reached, and what its errors mean."""
+"""A bucket that images or a sidecar are read from: how it is reached, and what its errors mean for a run."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    FlexibleChecksumError,
-    HTTPClientError,
-    IncompleteReadError,
-    LoginError,
-    NoAuthTokenError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    SSOError,
-    TokenRetrievalError,
+from pinery import s3
+from pinery.config import MAX_FETCH_THREADS, S3Access
+from pinery.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ItemDeniedError,
+    MovedError,
+    PineryError,
+    TerminalError,
+    TransientError,
 )
-from botocore.exceptions import ConnectionError as EndpointError
-from urllib3.exceptions import HTTPError as BodyError
-
-from pinery.config import MAX_FETCH_THREADS
-from pinery.errors import AccessDeniedError, ConfigError, ItemDeniedError, MovedError, TerminalError, TransientError
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
-
-CONNECT_TIMEOUT = 5
-READ_TIMEOUT = 30
-RETRIES = 5
-
-_NO_CREDENTIALS = (
-    NoCredentialsError,
-    PartialCredentialsError,
-    CredentialRetrievalError,
-    NoAuthTokenError,
-    TokenRetrievalError,
-    SSOError,
-    LoginError,
-)
-_DISCONNECTED = (HTTPClientError, EndpointError, IncompleteReadError, FlexibleChecksumError, BodyError)
-_CREDENTIALS = {"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
-_DENIED = {*_CREDENTIALS, "AccessDenied"}
-_BUSY = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "TooManyRequests", "InternalError"}
+from pinery.s3 import Fault
 
 
 class Bucket:
     """One bucket at an endpoint. `client` is boto3's; `errors` makes Pinery's errors of what it raises."""
 
-    def __init__(
-        self, name: str, endpoint_url: str | None, region: str | None, profile: str | None, setting: str, retries: int
-    ) -> None:
-        """`setting` names the bucket in a config; `retries` is how often the SDK repeats one request.
+    def __init__(self, name: str, access: S3Access, setting: str, retries: int = s3.RETRIES) -> None:
+        """Connect to nothing yet; `setting` names the bucket in a config.
 
-        Raises ConfigError where the settings can't work.
+        `retries` is how often the SDK repeats one request. Raises ConfigError where the settings can't work.
         """
         self.name, self._setting = name, setting
-        self._where = f"bucket {name!r} at {_endpoint(endpoint_url)}"
-        self.client = self._connect(endpoint_url, region, profile, retries)
+        self._where = f"bucket {name!r} at {s3.shown_endpoint(access.endpoint_url)}"
+        with self.errors():
+            # Connections are opened as they are needed, and a thread without one would wait.
+            self.client = s3.connect(
+                access, self._where, "source", retries=retries, mode="adaptive", connections=MAX_FETCH_THREADS
+            )
 
     @contextlib.contextmanager
     def errors(self, uri: str = "", listed: bool = False) -> Iterator[None]:
-        """Within: what the SDK raises becomes MovedError for an object that changed or is gone, or one of the errors.
+        """Raise what the SDK raises inside as an error of Pinery; `uri` names the object that a request is about.
 
         A bucket that is gone after the object was `listed` may come back.
 
-        Raises ConfigError, AccessDeniedError, ItemDeniedError for `uri` alone, TransientError, TerminalError.
+        Raises MovedError where the object changed or is gone, ItemDeniedError where access to this object alone is
+        denied, ConfigError, AccessDeniedError, TransientError, TerminalError.
         """
-        item = f" ({uri})" if uri else ""
         try:
             yield
-        except ClientError as error:
-            if uri:
-                self._check_moved(error, uri, listed)
-            self._fail(error, item)
-        except (BotoCoreError, BodyError) as error:
-            self._fail(error, item)
+        except s3.ERRORS as error:
+            raise self._translated(error, uri, listed) from None
 
-    def _connect(self, endpoint_url: str | None, region: str | None, profile: str | None, retries: int) -> S3Client:
-        config = Config(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            retries={"mode": "adaptive", "max_attempts": retries},
-            max_pool_connections=MAX_FETCH_THREADS,  # opened as they are needed; a thread without one would wait
-        )
-        try:
-            session = boto3.session.Session(profile_name=profile, region_name=region)
-            return session.client("s3", endpoint_url=endpoint_url, config=config)
-        except ProfileNotFound:
-            raise ConfigError(
-                f"{self._where}: no AWS profile {profile!r} on this machine; "
-                "correct `source.profile`, or add it to ~/.aws/config"
-            ) from None
-        except ValueError:
-            raise ConfigError(f"{self._where}: `source.endpoint_url` must be http(s)://host[:port]") from None
-        except BotoCoreError as error:
-            self._fail(error)
-
-    def _check_moved(self, error: ClientError, uri: str, listed: bool) -> None:
-        status, code = _answer(error)
-        if code == "NoSuchBucket":
-            if listed:
-                raise TransientError(f"{self._where} went away while its objects were read") from None
-            return
-        if status == 412:
-            raise MovedError(f"{uri} changed since it was listed") from None
-        if status == 404:
-            raise MovedError(f"{uri} is no longer there") from None
-
-    def _fail(self, error: ClientError | BotoCoreError | BodyError, item: str = "") -> NoReturn:
-        # Only names and codes: texts of the SDK may hold URLs, and a URL may hold a password.
-        if isinstance(error, ClientError):
-            self._fail_by_answer(error, item)
-        name = type(error).__name__
-        if isinstance(error, _NO_CREDENTIALS):
-            raise AccessDeniedError(
-                f"{self._where}: no usable AWS credentials ({name}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-                "or `source.profile`"
-            ) from None
-        if isinstance(error, ParamValidationError):
-            raise ConfigError(f"{self._where}: S3 allows no such bucket name; correct `{self._setting}`") from None
-        if isinstance(error, _DISCONNECTED):
-            raise TransientError(f"{self._where}: the connection failed ({name}){item}") from None
-        raise TerminalError(f"{self._where}: {name}{item}") from None
-
-    def _fail_by_answer(self, error: ClientError, item: str) -> NoReturn:
-        status, code = _answer(error)
-        said = f"{error.operation_name} was answered {status} {code}{item}"
-        if code == "NoSuchBucket" or (status == 404 and error.operation_name.startswith("List")):
-            raise ConfigError(f"{self._where} does not exist; correct `{self._setting}` or the endpoint") from None
-        if code == "InvalidObjectState":
-            raise ItemDeniedError(f"{self._where}: {said}: an archived object; restore it, then `retry_quarantined`")
-        if status in (401, 403) or code in _DENIED:
-            kind = ItemDeniedError if item and status == 403 and code not in _CREDENTIALS else AccessDeniedError
-            raise kind(f"{self._where}: {said}; the credentials need s3:ListBucket and s3:GetObject there") from None
-        if status >= 500 or status in (408, 429) or code in _BUSY:
-            raise TransientError(f"{self._where}: {said}") from None
-        raise TerminalError(f"{self._where}: {said}") from None
-
-
-def _answer(error: ClientError) -> tuple[int, str]:
-    response: Any = error.response
-    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)), str(response["Error"].get("Code", ""))
-
-
-def _endpoint(url: str | None) -> str:
-    """The endpoint without what may be a secret in it."""
-    if url is None:
-        return "AWS's own endpoint"
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    def _translated(self, error: Exception, uri: str, listed: bool) -> PineryError:
+        fault, status, name = s3.meaning(error)
+        operation = getattr(error, "operation_name", "")
+        answer = f"{operation} was answered {status} {name}" + (f" ({uri})" if uri else "")
+        match fault:
+            case Fault.CONFLICT if uri:
+                return MovedError(f"{uri} changed since it was listed")
+            case Fault.MISSING if uri:
+                return MovedError(f"{uri} is no longer there")
+            case Fault.NO_BUCKET if listed:
+                return TransientError(f"{self._where} went away while its objects were read")
+            case Fault.NO_BUCKET:
+                return ConfigError(f"{self._where} does not exist; correct `{self._setting}` or the endpoint")
+            case Fault.BAD_NAME:
+                return ConfigError(f"{self._where}: S3 allows no such bucket name; correct `{self._setting}`")
+            case Fault.NO_CREDENTIALS:
+                return AccessDeniedError(
+                    f"{self._where}: no usable AWS credentials ({name}); set AWS_ACCESS_KEY_ID and"
+                    " AWS_SECRET_ACCESS_KEY, or `source.profile`"
+                )
+            case Fault.ARCHIVED:
+                return ItemDeniedError(
+                    f"{self._where}: {answer}: an archived object; restore it, then `retry_quarantined`"
+                )
+            case Fault.DENIED | Fault.BAD_CREDENTIALS:
+                kind = ItemDeniedError if uri and fault is Fault.DENIED else AccessDeniedError
+                return kind(f"{self._where}: {answer}; the credentials need s3:ListBucket and s3:GetObject there")
+            case Fault.DISCONNECTED:
+                return TransientError(f"{self._where}: the connection failed ({name})" + (f" ({uri})" if uri else ""))
+            case Fault.PASSING | Fault.UNSUPPORTED:
+                return TransientError(f"{self._where}: {answer}")
+        return TerminalError(f"{self._where}: {answer if status else name}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pinery.config import S3Source
 from pinery.errors import MovedError
 from pinery.records import Item
-from pinery.sources.bucket import RETRIES, Bucket
+from pinery.s3 import RETRIES
+from pinery.sources.bucket import Bucket
 from pinery.sources.lister import Found, Lister
 from pinery.sources.metadata import Describer
 from pinery.sources.protocol import NoPast, Past, check_size
@@ -32,9 +33,7 @@ class S3Prefix:
         """`retries` is how often the SDK repeats one request. Raises ConfigError where the settings can't work."""
         name, _, path = settings.uri.removeprefix("s3://").partition("/")
         self._prefix = path if path.endswith("/") or not path else f"{path}/"
-        self._bucket = Bucket(
-            name, settings.endpoint_url, settings.region, settings.profile, "source.uri", retries=retries
-        )
+        self._bucket = Bucket(name, settings, "source.uri", retries)
         self._select = Selection(settings)
         self._describe = Describer(settings, self._prefix)
         self._lister = Lister(self._describe, past or NoPast())

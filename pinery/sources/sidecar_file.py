@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from pinery.config import S3Source, SourceBase
+from pinery.config import S3Access, SourceBase
 from pinery.errors import ConfigError, MovedError
 from pinery.sources.sidecar import Sidecar
 
@@ -26,12 +26,10 @@ def open_sidecar(settings: SourceBase) -> Sidecar | None:
 
 
 def _download(settings: SourceBase, uri: str, path: Path) -> None:
-    from pinery.sources.bucket import RETRIES, Bucket  # boto3, which a local sidecar needn't wait for
+    from pinery.sources.bucket import Bucket  # brings boto3, which a local sidecar needn't wait for
 
     name, _, key = uri.removeprefix("s3://").partition("/")
-    api = settings if isinstance(settings, S3Source) else None
-    reached = (api.endpoint_url, api.region, api.profile) if api else (None, None, None)
-    bucket = Bucket(name, *reached, "source.sidecar", RETRIES)
+    bucket = Bucket(name, settings if isinstance(settings, S3Access) else S3Access(), "source.sidecar")
     try:
         with bucket.errors(uri), path.open("wb") as file:
             shutil.copyfileobj(bucket.client.get_object(Bucket=name, Key=key)["Body"], file)

@@ -8,15 +8,15 @@ import pytest
 
 from pinery.checkpoint.s3_store import S3Store
 from pinery.checkpoint.store import LocalStore, Store
-from pinery.config import S3StateSettings
+from pinery.config import S3Access
 from tests.s3_server import S3Server
 from tests.s3_server import s3_server as s3_server
 
 
 @pytest.fixture
 def s3_store(s3_server: S3Server, tmp_path: Path) -> S3Store:
-    settings = S3StateSettings(endpoint_url=s3_server.endpoint_url, region="us-east-1")
-    return S3Store(f"s3://{s3_server.new_bucket()}/some/state", settings, tmp_path / "cache", attempts=2)
+    settings = S3Access(endpoint_url=s3_server.endpoint_url, region="us-east-1")
+    return S3Store(f"s3://{s3_server.new_bucket()}/some/state", settings, tmp_path / "cache", retries=2)
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -16,7 +16,7 @@ import pytest
 from pinery.checkpoint.cache import StateCache
 from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.s3_store import S3Store
-from pinery.config import S3StateSettings
+from pinery.config import S3Access
 from pinery.records import LEDGER_SCHEMA
 from tests.s3_server import S3Server
 
@@ -118,7 +118,7 @@ def test_copies_of_what_the_state_no_longer_has_go(
     store, name = published
     path = store.local(name)
     os.utime(path, (1, 1))
-    settings = S3StateSettings(endpoint_url=s3_server.endpoint_url, region="us-east-1")
+    settings = S3Access(endpoint_url=s3_server.endpoint_url, region="us-east-1")
     assert store.names("c/ledger") == ["00000001-00000000.parquet"]
     assert path.exists()
     store.delete(name)
@@ -129,7 +129,7 @@ def test_copies_of_what_the_state_no_longer_has_go(
 
 def test_two_endpoints_with_one_address_have_a_cache_each(s3_server: S3Server, tmp_path: Path) -> None:
     # Servers of one process share their buckets, so the other state is the same one after it was begun anew.
-    settings = S3StateSettings(endpoint_url=s3_server.endpoint_url, region="us-east-1")
+    settings = S3Access(endpoint_url=s3_server.endpoint_url, region="us-east-1")
     root = f"s3://{s3_server.new_bucket()}/state"
     one = S3Store(root, settings, tmp_path / "cache")
     first = one.scratch("run")

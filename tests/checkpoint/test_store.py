@@ -12,7 +12,7 @@ import pytest
 
 from pinery.checkpoint.s3_store import S3Store
 from pinery.checkpoint.store import LocalStore, Store
-from pinery.config import S3StateSettings
+from pinery.config import S3Access
 from pinery.errors import AccessDeniedError, ConfigError, ConflictError, TerminalError, TransientError
 from tests.s3_server import S3Server
 
@@ -149,7 +149,7 @@ def test_a_write_whose_folder_could_not_be_synced_is_known_for_ones_own(broken_d
 def test_a_server_without_conditional_writes_holds_no_state(
     s3_server: S3Server, tmp_path: Path, methods: tuple[str, ...]
 ) -> None:
-    settings = S3StateSettings(endpoint_url=s3_server.endpoint_url, region="us-east-1")
+    settings = S3Access(endpoint_url=s3_server.endpoint_url, region="us-east-1")
     store = S3Store(f"s3://{s3_server.new_bucket()}/state", settings, tmp_path / "cache")
     s3_server.ignore_conditions(*methods)
     with pytest.raises(ConfigError, match=r"doesn't honour conditional writes .* Set `state` to a folder"):
@@ -204,7 +204,7 @@ def test_a_put_whose_answer_was_lost_is_read_back(s3_server: S3Server, s3_store:
 
 
 def test_s3_refusals_name_the_state_and_the_way_out(s3_server: S3Server, tmp_path: Path, s3_store: S3Store) -> None:
-    settings = S3StateSettings(endpoint_url=s3_server.endpoint_url, region="us-east-1")
+    settings = S3Access(endpoint_url=s3_server.endpoint_url, region="us-east-1")
     with pytest.raises(ConfigError, match=r"bucket of state s3://nobody/x does not exist"):
         S3Store("s3://nobody/x", settings, tmp_path).names("parts")
     s3_server.fail(403, times=10, method="GET")
@@ -212,7 +212,7 @@ def test_s3_refusals_name_the_state_and_the_way_out(s3_server: S3Server, tmp_pat
         s3_store.read("lease.json")
     s3_server.heal()
     with pytest.raises(ConfigError, match="no-such-profile"):
-        S3Store("s3://b/x", S3StateSettings(profile="no-such-profile"), tmp_path)
+        S3Store("s3://b/x", S3Access(profile="no-such-profile"), tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
