@@ -29,9 +29,9 @@ import torch
 from machine import keep, table
 from PIL import Image
 
-from pinery.config import S3Source
 from pinery.models.descriptor import Descriptor
 from pinery.models.runner import Runner
+from pinery.source_kinds import S3Source
 from pinery.sources.s3 import S3Prefix
 
 SIDE = 256

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
+
+from pinery.settings import S3Access, Settings
+from pinery.source_kinds import LOCAL_FETCH_THREADS, SOURCE_KINDS, AnySource
 
 if TYPE_CHECKING:
     from pinery.records import ModelCard
@@ -18,16 +19,6 @@ Clouds = Literal["aws", "gcp", "azure"]
 MAX_WORKERS, MAX_FETCH_THREADS = 64, 256
 CACHE_BYTES = 10 << 30
 INDEX_NAME_LENGTH = 45
-LOCAL_FETCH_THREADS, S3_FETCH_THREADS = 16, 64
-"""What `run.fetch_threads: auto` is: S3 answers late, and many at once (benchmarks/s3_fetch.py)."""
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".jpg_large", ".jpg-large", ".mpo", ".jps"),
-    *(".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif", ".avifs"),
-    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ico", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
-)
-"""Endings, in small letters, of the files that Pinery decodes: they decide what is listed, and bytes what it is."""
-HEIC_SUFFIXES = (".heic", ".heif", ".hif", ".heics", ".heifs")
-"""Endings of those that it decodes only with the extra `heic` installed."""
 
 
 def _counted_in(unit: str) -> Any:
@@ -49,134 +40,6 @@ Processes = Annotated[int, _counted_in("processes")]
 TAKEN_NAMES = {"state.json", "lance"}
 """In a state, beside the folders of its corpora, `lance` has the embedded indexes. What else lies there, in `models`,
 `owners` and `exports`, has names that no file of a corpus has."""
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class S3Access(Settings):
-    """How an S3 API is reached, where the environment doesn't say it all."""
-
-    endpoint_url: str | None = Field(None, description="The S3 API answers here, where it is not Amazon's.")
-    region: str | None = Field(None, description="The bucket is in this region; by default boto3 decides.")
-    profile: str | None = Field(
-        None, description="Credentials come from this profile of AWS's configuration; by default boto3 decides."
-    )
-
-
-class SourceBase(Settings):
-    """What every source kind takes."""
-
-    metadata: str | None = Field(
-        None,
-        description="Named groups of this regex over the key are metadata; `parent` makes the folder's name a label.",
-    )
-    sidecar: str | None = Field(
-        None, description="This CSV or Parquet file, with an `id` column, adds its other columns to the metadata."
-    )
-    sidecar_types: dict[str, Literal["text", "number", "boolean", "list"]] = Field(
-        default={},
-        description="Columns of the sidecar are read as these, by name, instead of as what their values look like.",
-    )
-    ids: Literal["key", "md5-path"] = Field(
-        "key", description="An item's id is its key (the path below the source), or the MD5 of its path."
-    )
-    uri_key: str | None = Field(
-        None,
-        min_length=1,
-        pattern=r"^[^$]",
-        description="This key of the metadata gets the item's uri; no key by default.",
-    )
-
-    @model_validator(mode="after")
-    def _types_are_of_a_sidecar(self) -> SourceBase:
-        if self.sidecar_types and self.sidecar is None:
-            raise ValueError("`sidecar_types` says how a sidecar is read, and there is no `sidecar`")
-        return self
-
-    @field_validator("metadata")
-    @classmethod
-    def _metadata_is_parent_or_regex(cls, value: str | None) -> str | None:
-        if value is None or value == "parent":
-            return value
-        try:
-            groups = re.compile(value).groupindex
-        except re.error as error:
-            raise ValueError(f"not a regular expression ({error}); allowed: `parent` or a regex") from None
-        if not groups:
-            raise ValueError("the regex has no named group; write it as (?P<label>...)")
-        return value
-
-
-class FilesSource(SourceBase):
-    """What the sources take that list files: which of them they list."""
-
-    suffixes: list[str] = Field(
-        default_factory=lambda: [*IMAGE_SUFFIXES, *HEIC_SUFFIXES],
-        description="Files with these endings, in any case, are listed; an empty list takes every file.",
-    )
-    exclude: list[str] = Field(
-        default=[],
-        description="Files and folders that match these patterns, as in a .gitignore, are left out.",
-    )
-
-    @field_validator("exclude")
-    @classmethod
-    def _patterns_can_be_read(cls, value: list[str]) -> list[str]:
-        if value:
-            from pathspec import GitIgnoreSpec  # most corpora exclude nothing
-
-            try:
-                GitIgnoreSpec.from_lines(value)
-            except (ValueError, re.error) as error:
-                raise ValueError(f"not a pattern ({error}); write it as in a .gitignore") from None
-        return value
-
-
-class FolderSource(FilesSource):
-    """A folder, read recursively."""
-
-    kind: Literal["folder"] = Field(description="This names the kind of source.")
-    path: str = Field(description="The images are in this folder.")
-    version: Literal["stat", "content"] = Field(
-        "stat",
-        description="A file has changed when its size or times have, or its hash has, taken anew where those moved.",
-    )
-
-
-class TorchvisionSource(SourceBase):
-    """One or more torchvision datasets with `(image, label)` rows."""
-
-    kind: Literal["torchvision"] = Field(description="This names the kind of source.")
-    datasets: list[str] = Field(
-        min_length=1, description="These are names of torchvision's datasets, such as `CIFAR10`."
-    )
-    split: str = Field(
-        "train", description="This part of each dataset is listed: `train`, `test`, or another that it has."
-    )
-    root: str = Field("../data/torchvision", description="Archives are downloaded and unpacked here.")
-    download: bool = Field(True, description="An archive that is not there is downloaded.")
-
-
-class S3Source(S3Access, FilesSource):
-    """Objects under an S3 prefix."""
-
-    kind: Literal["s3"] = Field(description="This names the kind of source.")
-    uri: str = Field(description="The images are below this address: `s3://bucket` or `s3://bucket/prefix`.")
-
-    @field_validator("uri")
-    @classmethod
-    def _is_s3(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme != "s3" or not parts.netloc:
-            raise ValueError("must be s3://bucket or s3://bucket/prefix")
-        return value
-
-
-Source = Annotated[FolderSource | TorchvisionSource | S3Source, Field(discriminator="kind")]
 
 
 class ModelSettings(Settings):
@@ -364,7 +227,7 @@ class Config(Settings):
         description="The corpus fills this namespace of the index.",
         json_schema_extra={"shown": "the corpus' name"},
     )
-    source: Source = Field(description="The images are listed from here.")
+    source: AnySource = Field(description="The images are listed from here.")
     model: ModelSettings = Field(description="This model embeds them: a reference alone, or the keys below.")
     index: IndexSettings = Field(LanceSettings(kind="lance"), description="This index is kept true.")
     state: str = Field(
@@ -448,7 +311,8 @@ def _with_fetch_threads(run: Any, source: Any) -> Any:
     if not isinstance(run, dict) or run.get("fetch_threads", "auto") != "auto":
         return run
     kind = source.get("kind") if isinstance(source, dict) else getattr(source, "kind", None)
-    return {**run, "fetch_threads": S3_FETCH_THREADS if kind == "s3" else LOCAL_FETCH_THREADS}
+    threads = next((row.fetch_threads for row in SOURCE_KINDS if row.name == kind), LOCAL_FETCH_THREADS)
+    return {**run, "fetch_threads": threads}
 
 
 def absolute(path: str, base: Path) -> str:

@@ -13,10 +13,12 @@ from pinery.addresses import secrets_in
 from pinery.config import Config, TorchvisionSource, absolute
 from pinery.config_errors import explain
 from pinery.errors import ConfigError
+from pinery.source_kinds import SOURCE_KINDS
 from pinery.variables import variable_of
 
 WEIGHTS = ("model", "weights")
-PATHS = {("state",), ("source", "path"), ("source", "root"), ("source", "sidecar"), WEIGHTS}
+SOURCE_PATHS = {("source", key) for row in SOURCE_KINDS for key in row.paths}
+PATHS = {("state",), *SOURCE_PATHS, ("source", "sidecar"), WEIGHTS}
 FOLDER_REFERENCES = ("clip:", "hf:")
 
 

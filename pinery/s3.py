@@ -33,7 +33,7 @@ from pinery.errors import ConfigError
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-    from pinery.config import S3Access
+    from pinery.settings import S3Access
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
 """Seconds."""

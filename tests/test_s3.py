@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError, PartialCredentialsError
 
-from pinery.config import S3Access
 from pinery.errors import ConfigError
 from pinery.s3 import Fault, connect, meaning
+from pinery.settings import S3Access
 
 
 def answered(status: int, code: str, operation: str = "GetObject") -> Exception:

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from botocore.exceptions import FlexibleChecksumError
 
 from pinery import s3
-from pinery.config import S3Access
 from pinery.errors import AccessDeniedError, ConfigError, ConflictError, TerminalError, TransientError
 from pinery.s3 import Fault
+from pinery.settings import S3Access
 
 BODY_ATTEMPTS, BODY_PAUSE = 5, 0.1
 """How often a body is asked for whose connection breaks, which the SDK doesn't do; seconds before the second time."""

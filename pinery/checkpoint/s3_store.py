@@ -13,9 +13,10 @@ from pinery.checkpoint.cache import StateCache
 from pinery.checkpoint.checksums import check_file
 from pinery.checkpoint.s3_api import Ranges, S3Api
 from pinery.checkpoint.state_file import state_id
-from pinery.config import CACHE_BYTES, S3Access
+from pinery.config import CACHE_BYTES
 from pinery.errors import ConflictError, DamagedError, TransientError
 from pinery.s3 import RETRIES
+from pinery.settings import S3Access
 
 READ_AHEAD = 1 << 20
 ONE_PUT_BYTES = 4 << 30

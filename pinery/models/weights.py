@@ -17,9 +17,10 @@ import torch
 
 from pinery import s3
 from pinery.addresses import without_secrets
-from pinery.config import S3Access, cache_root
+from pinery.config import cache_root
 from pinery.errors import AccessDeniedError, ConfigError, TerminalError, TransientError
 from pinery.s3 import Fault, Meaning
+from pinery.settings import S3Access
 from pinery.variables import resolved
 
 CHUNK = 1 << 20

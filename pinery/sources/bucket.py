@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from pinery import s3
-from pinery.config import MAX_FETCH_THREADS, S3Access
+from pinery.config import MAX_FETCH_THREADS
 from pinery.errors import (
     AccessDeniedError,
     ConfigError,
@@ -17,6 +17,7 @@ from pinery.errors import (
     TransientError,
 )
 from pinery.s3 import Fault
+from pinery.settings import S3Access
 
 
 class Bucket:

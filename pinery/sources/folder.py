@@ -8,13 +8,12 @@ import os
 import stat as modes
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote, unquote_to_bytes
 
-from pinery.config import FolderSource
 from pinery.errors import AccessDeniedError, ConfigError, ItemDeniedError, MovedError, TransientError
 from pinery.records import Item
+from pinery.source_kinds import FolderSource
 from pinery.sources.lister import Found, Lister
 from pinery.sources.metadata import Describer
 from pinery.sources.protocol import NoPast, Past, check_size
@@ -31,14 +30,10 @@ class Folder:
     relative to the folder.
     """
 
-    def __init__(self, settings: FolderSource, cache: Path | None = None, past: Past | None = None) -> None:
-        """`cache` is a local folder for what is remembered of files between listings, `past` what the state remembers.
-
-        Without either, every listing by content reads every file.
-        """
+    def __init__(self, settings: FolderSource, past: Past | None = None) -> None:
+        """Without a `past` that has a cache, every listing by content reads every file."""
         self._root = os.path.realpath(settings.path)
         self._how = settings.version
-        self._cache = cache
         self._past = past or NoPast()
         self._select = Selection(settings)
         self._describe = Describer(settings)
@@ -82,7 +77,7 @@ class Folder:
         files, self._closed = 0, ""
         closed: deque[str] = deque()
         walk = Walk(self._root, self._select, self.left_out, closed.append)
-        with Seen(self._cache or self._past.cache()) as seen:
+        with Seen(self._past.cache()) as seen:
             versions = Versions(self._how, seen, self._past, self._describe.id, closed.append)
             try:
                 for file in versions.of(walk.files()):

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from pinery.config import SourceBase
 from pinery.errors import BadMetadataError, ConfigError
 from pinery.records import Item
+from pinery.source_kinds import SourceBase
 from pinery.sources.columns import MAX_INTEGER
 from pinery.sources.ids import item_id, plain, readable
 from pinery.sources.sidecar import Sidecar

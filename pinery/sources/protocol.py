@@ -1,4 +1,4 @@
-"""What Pinery asks of a source; `folder`, `torchvision` and `s3` are the kinds."""
+"""What Pinery asks of a source, whatever its kind, and what a source may ask of the state."""
 
 from __future__ import annotations
 

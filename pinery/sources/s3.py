@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pinery.config import S3Source
 from pinery.errors import MovedError
 from pinery.records import Item
 from pinery.s3 import RETRIES
+from pinery.source_kinds import S3Source
 from pinery.sources.bucket import Bucket
 from pinery.sources.lister import Found, Lister
 from pinery.sources.metadata import Describer

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pathspec import GitIgnoreSpec
 
-from pinery.config import HEIC_SUFFIXES, FilesSource
+from pinery.source_kinds import HEIC_SUFFIXES, FilesSource
 
 HIDDEN, EXCLUDED, UNREADABLE, TOO_LONG = "hidden", "excluded", "unreadable", "path too long"
 NO_SUFFIX, OTHERS = "no suffix", "other suffixes"

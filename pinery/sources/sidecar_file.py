@@ -6,8 +6,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from pinery.config import S3Access, SourceBase
 from pinery.errors import ConfigError, MovedError
+from pinery.settings import S3Access
+from pinery.source_kinds import SourceBase
 from pinery.sources.sidecar import Sidecar
 
 

@@ -16,13 +16,13 @@ from urllib.parse import quote, unquote, urlsplit
 import numpy as np
 from PIL import Image
 
-from pinery.config import TorchvisionSource
 from pinery.errors import BadImageError, ConfigError, MovedError, TransientError
 from pinery.records import Item
+from pinery.source_kinds import TorchvisionSource
 from pinery.sources.dataset_archive import checksum, dataset_class, load
 from pinery.sources.lister import Found, Lister
 from pinery.sources.metadata import Describer
-from pinery.sources.protocol import NoPast, check_size
+from pinery.sources.protocol import NoPast, Past, check_size
 from pinery.sources.seen import content_hash
 
 _LABEL_ATTRIBUTES = ("targets", "labels", "_labels")
@@ -40,7 +40,7 @@ class TorchvisionDatasets:
     The key of an item is `<dataset>.<row>`; its metadata has `label`, the name of its class.
     """
 
-    def __init__(self, settings: TorchvisionSource) -> None:
+    def __init__(self, settings: TorchvisionSource, past: Past | None = None) -> None:
         """Raises ConfigError where a dataset is unknown or named twice."""
         twice = sorted({name for name in settings.datasets if settings.datasets.count(name) > 1})
         if twice:
@@ -48,7 +48,7 @@ class TorchvisionDatasets:
         self._settings = settings
         self._classes = {name: dataset_class(name) for name in settings.datasets}
         self._describe = Describer(settings)
-        self._lister = Lister(self._describe, NoPast())
+        self._lister = Lister(self._describe, past or NoPast())
         self._loaded: dict[str, _Rows] = {}
         self._lock = threading.Lock()
 

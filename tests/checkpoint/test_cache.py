@@ -16,8 +16,8 @@ import pytest
 from pinery.checkpoint.cache import StateCache
 from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.s3_store import S3Store
-from pinery.config import S3Access
 from pinery.records import LEDGER_SCHEMA
+from pinery.settings import S3Access
 from tests.s3_server import S3Server
 
 HOLD = """

@@ -12,8 +12,8 @@ import pytest
 
 from pinery.checkpoint.s3_store import S3Store
 from pinery.checkpoint.store import LocalStore, Store
-from pinery.config import S3Access
 from pinery.errors import AccessDeniedError, ConfigError, ConflictError, TerminalError, TransientError
+from pinery.settings import S3Access
 from tests.s3_server import S3Server
 
 

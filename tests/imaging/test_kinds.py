@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from PIL import Image
 
-from pinery.config import HEIC_SUFFIXES, IMAGE_SUFFIXES, S3Source
 from pinery.errors import BadImageError
 from pinery.imaging.decode import decode, pixels_needed
 from pinery.imaging.kinds import FORMATS, kind_of
+from pinery.source_kinds import HEIC_SUFFIXES, IMAGE_SUFFIXES, S3Source
 from tests.imaging.pictures import photograph
 
 PHOTOGRAPH = photograph(90, 60)

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from pinery.config import FolderSource
 from pinery.errors import (
     AccessDeniedError,
     BadImageError,
@@ -25,6 +24,7 @@ from pinery.errors import (
     TransientError,
 )
 from pinery.records import Item
+from pinery.source_kinds import FolderSource
 from pinery.sources import open_source
 from pinery.sources.folder import Folder
 from pinery.sources.protocol import NoPast, Past
@@ -39,8 +39,18 @@ def write(path: Path, data: bytes = b"bytes of an image") -> Path:
     return path
 
 
-def folder(path: Path, cache: Path | None = None, past: Past | None = None, **settings: Any) -> Folder:
-    source = open_source(FolderSource.model_validate({"kind": "folder", "path": str(path), **settings}), cache, past)
+class Cached(NoPast):
+    """No past but a cache."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def cache(self) -> Path:
+        return self.folder
+
+
+def folder(path: Path, past: Past | None = None, **settings: Any) -> Folder:
+    source = open_source(FolderSource.model_validate({"kind": "folder", "path": str(path), **settings}), past)
     assert isinstance(source, Folder)
     return source
 
@@ -170,27 +180,27 @@ def test_content_versions_follow_the_bytes_alone(tmp_path: Path) -> None:
 
 
 def test_only_files_whose_stat_moved_are_hashed_anew(tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
+    past = Cached(tmp_path / "cache")
     for name in ["moved.jpg", "same.jpg"]:
         os.utime(write(tmp_path / "root" / name, b"one"), ns=(0, LONG_AGO))
-    first = {item.id: item.version for item in folder(tmp_path / "root", cache, version="content").list_items()}
-    with sqlite3.connect(cache / "hashes.sqlite") as db:
+    first = {item.id: item.version for item in folder(tmp_path / "root", past, version="content").list_items()}
+    with sqlite3.connect(past.folder / "hashes.sqlite") as db:
         assert db.execute("UPDATE hashes SET version = 'remembered'").rowcount == 2
     os.utime(tmp_path / "root" / "moved.jpg", ns=(0, LONG_AGO + 1))
-    second = {item.id: item.version for item in folder(tmp_path / "root", cache, version="content").list_items()}
+    second = {item.id: item.version for item in folder(tmp_path / "root", past, version="content").list_items()}
     assert second == {"moved.jpg": first["moved.jpg"], "same.jpg": "remembered"}
 
 
 def test_a_broken_cache_is_made_anew(tmp_path: Path) -> None:
     os.utime(write(tmp_path / "root" / "1.jpg", b"one"), ns=(0, LONG_AGO))
     write(tmp_path / "cache" / "hashes.sqlite", b"no database " * 100)
-    source = folder(tmp_path / "root", tmp_path / "cache", version="content")
+    source = folder(tmp_path / "root", Cached(tmp_path / "cache"), version="content")
     assert list(source.list_items()) == list(source.list_items())
 
 
 def test_the_hash_of_a_file_written_just_now_is_not_remembered(tmp_path: Path) -> None:
     path = write(tmp_path / "root" / "1.jpg", b"one")
-    source = folder(tmp_path / "root", tmp_path / "cache", version="content")
+    source = folder(tmp_path / "root", Cached(tmp_path / "cache"), version="content")
     [before] = source.list_items()
     stat = path.stat()
     path.write_bytes(b"two")

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinery.config import FolderSource
 from pinery.errors import ConfigError
+from pinery.source_kinds import FolderSource
 from pinery.sources.metadata import MAX_METADATA_BYTES, Describer, clean, from_parent, from_pattern
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from pinery.config import S3Source
 from pinery.errors import (
     AccessDeniedError,
     BadImageError,
@@ -21,6 +20,7 @@ from pinery.errors import (
     TransientError,
 )
 from pinery.records import Item
+from pinery.source_kinds import S3Source
 from pinery.sources import open_source
 from pinery.sources.protocol import NoPast
 from pinery.sources.s3 import S3Prefix

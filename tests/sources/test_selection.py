@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pinery.config import FolderSource
+from pinery.source_kinds import FolderSource
 from pinery.sources.folder import Folder
 from pinery.sources.selection import MAX_KINDS, LeftOut, told
 

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from pinery.config import FolderSource, S3Source
 from pinery.config_file import load_config
 from pinery.errors import ConfigError
+from pinery.source_kinds import FolderSource, S3Source
 from pinery.sources.metadata import Describer, clean
 from pinery.sources.sidecar import Sidecar
 from tests.s3_server import S3Server

@@ -20,9 +20,9 @@ import pytest
 import torchvision.datasets
 from PIL import Image
 
-from pinery.config import TorchvisionSource
 from pinery.errors import BadImageError, ConfigError, MovedError, TransientError
 from pinery.records import Item
+from pinery.source_kinds import TorchvisionSource
 from pinery.sources import open_source
 from pinery.sources.torchvision import TorchvisionDatasets
 

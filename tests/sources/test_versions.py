@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pinery.config import FolderSource
 from pinery.errors import MovedError
+from pinery.source_kinds import FolderSource
 from pinery.sources import versions
 from pinery.sources.folder import Folder
 from pinery.sources.protocol import NoPast
@@ -27,6 +27,11 @@ class Past(NoPast):
     hashes: dict[tuple[str, str], str] = field(default_factory=dict)
     listing: dict[str, str] = field(default_factory=dict)
     at: int = 0
+    folder: Path | None = None
+
+    def cache(self) -> Path | None:
+        """See Past."""
+        return self.folder
 
     def listed_at(self) -> int:
         """See Past."""
@@ -65,7 +70,8 @@ class Corpus:
         self.write("new", data, mtime).rename(self.images / name)
 
     def source(self) -> Folder:
-        return Folder(FolderSource(kind="folder", path=str(self.images)), self.cache, self.past)
+        self.past.folder = self.cache
+        return Folder(FolderSource(kind="folder", path=str(self.images)), self.past)
 
     def listed(self) -> dict[str, str]:
         return {item.id: item.version for item in self.source().list_items()}
@@ -221,9 +227,8 @@ def test_a_fetch_knows_marked_versions_by_their_bytes(corpus: Corpus) -> None:
 @pytest.mark.parametrize("how", ["stat", "content"])
 def test_a_cache_that_can_not_be_used_costs_only_time(corpus: Corpus, how: str) -> None:
     def listed() -> dict[str, str]:
-        source = Folder(
-            FolderSource.model_validate({"kind": "folder", "path": str(corpus.images), "version": how}), corpus.cache
-        )
+        settings = {"kind": "folder", "path": str(corpus.images), "version": how}
+        source = Folder(FolderSource.model_validate(settings), Past(folder=corpus.cache))
         return {item.id: item.version for item in source.list_items()}
 
     before = listed()

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from pinery.config import MAX_FETCH_THREADS, S3Source
+from pinery.config import MAX_FETCH_THREADS
 from pinery.config_file import load_config
 from pinery.errors import ConfigError
+from pinery.source_kinds import S3Source
 from pinery.sources.s3 import S3Prefix
 from tests.corpora import config
 from tests.s3_server import S3Server
