@@ -13,14 +13,12 @@ import json
 import time
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from pinery.allocator import keep_freed_memory
+from pinery.checkpoint.listings import write_listing
 from pinery.config import Config
 from pinery.models.cores import cores
 from pinery.models.registry import load
-from pinery.records import LISTING_SCHEMA, Work
+from pinery.records import Work
 from pinery.sources import open_source
 from pinery.steps.make_part import Batch, Order, PartMaker, open_runner
 
@@ -69,16 +67,15 @@ def main() -> None:
         state=str(given.out),
     )
     source, items = open_source(config.source), given.out / "items.parquet"
-    rows = [{name: getattr(item, name) for name in LISTING_SCHEMA.names} for item in source.list_items()]
-    pq.write_table(pa.Table.from_pylist(rows, schema=LISTING_SCHEMA), items)
+    rows = write_listing(source.list_batches(), items, lambda _: None)
     samples = sorted(given.folder.iterdir())[:SAMPLES]
     model = load(config.model, samples=lambda: [path.read_bytes() for path in samples])
-    runner = open_runner(lambda: model, config, model.card.dimension, threads=cores(), expected=len(rows))
-    watch, order = Watch(), Order(Work("part-00000000", items, 0, len(rows)), given.out / "part.parquet")
+    runner = open_runner(lambda: model, config, model.card.dimension, threads=cores(), expected=rows)
+    watch, order = Watch(), Order(Work("part-00000000", items, 0, rows), given.out / "part.parquet")
     report = PartMaker(source, runner, Nothing(), model.card.dimension, config.run.max_bytes).make(order, watch)
-    if report.embedded != len(rows):
-        raise SystemExit(f"embedded {report.embedded} of {len(rows)}: {report.reasons}")
-    warm = next(at for at, (_, done) in enumerate(watch.done) if done >= len(rows) / 3)
+    if report.embedded != rows:
+        raise SystemExit(f"embedded {report.embedded} of {rows}: {report.reasons}")
+    warm = next(at for at, (_, done) in enumerate(watch.done) if done >= rows / 3)
     (first, before), (last, done) = watch.done[warm], watch.done[-1]
     found = {
         "precision": model.card.precision,

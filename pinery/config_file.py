@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from pinery.addresses import secrets_in
-from pinery.config import Config, TorchvisionSource, absolute
+from pinery.config import Config, absolute
 from pinery.config_errors import explain
 from pinery.errors import ConfigError
 from pinery.source_kinds import SOURCE_KINDS
@@ -111,8 +111,10 @@ def _apply(data: dict[str, Any], override: str) -> None:
 
 def _with_absolute_paths(data: dict[str, Any], base: Path | None) -> dict[str, Any]:
     source = data.get("source")
-    if isinstance(source, dict) and source.get("kind") == "torchvision":
-        source.setdefault("root", TorchvisionSource.model_fields["root"].default)
+    for row in SOURCE_KINDS:
+        if isinstance(source, dict) and source.get("kind") == row.name:
+            defaults = {key: row.settings.model_fields[key].default for key in row.paths}
+            source |= {key: path for key, path in defaults.items() if key not in source and isinstance(path, str)}
     for *parents, last in PATHS:
         node: Any = data
         for parent in parents:

@@ -20,7 +20,8 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 
 _TEXT, _VECTOR = pa.string(), pa.list_(pa.field("element", pa.float32()))
 
-LISTING_SCHEMA = _schema(id=_TEXT, uri=_TEXT, version=_TEXT, bytes=pa.int64(), metadata=_TEXT, error=_TEXT)
+LISTING_SCHEMA = _schema(id=_TEXT, uri=_TEXT, version=_TEXT, bytes=pa.int64(), metadata=_TEXT, error=_TEXT, group=_TEXT)
+"""One row an item, with the fields of `Item`. Listings of earlier versions have no `error`, or no `group`."""
 PART_SCHEMA = _schema(id=_TEXT, version=_TEXT, sha256=_TEXT, values=_VECTOR, error=_TEXT)
 LEDGER_SCHEMA = _schema(id=_TEXT, version=_TEXT, metadata_hash=_TEXT, deleted=pa.bool_())
 REJECTED_SCHEMA = _schema(id=_TEXT, version=_TEXT, metadata_hash=_TEXT, reason=_TEXT)
@@ -32,7 +33,8 @@ class Item:
 
     `version` changes when the image's bytes change. `bytes` is the encoded size, -1 where the listing doesn't tell.
     `metadata` is JSON text, already cleaned to what an index takes. `error` says why it can't be, where it can't: such
-    an item is embedded, and counts among the rejected until its metadata is mended.
+    an item is embedded, and counts among the rejected until its metadata is mended. `group` is the part of the corpus
+    that a limit counts by itself, such as a dataset; None where the corpus is one.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Item:
     bytes: int
     metadata: str
     error: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+
+from pinery.records import Item
+
+if TYPE_CHECKING:
+    from pinery.sources import Source
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 50, 210)}
 
@@ -41,3 +46,8 @@ def config(images: Path, state: Path | str, **changes: Any) -> dict[str, Any]:
         "state": str(state),
         "run": {"part_rows": 5},
     } | changes
+
+
+def listed_items(source: Source) -> list[Item]:
+    """Everything that a source lists."""
+    return [Item(**row) for batch in source.list_batches() for row in batch.to_pylist()]

@@ -43,7 +43,7 @@ class TableWriter:
             schema.with_metadata(NOTE) if checksums else schema,
             compression=COMPRESSION,
             compression_level=COMPRESSION_LEVEL,
-            use_dictionary=cast(Any, [name for name in schema.names if name in ("error", "reason")]),
+            use_dictionary=cast(Any, [name for name in schema.names if name in ("error", "reason", "group")]),
             write_statistics=True,
             write_page_checksum=True,
         )

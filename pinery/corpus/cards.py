@@ -103,9 +103,10 @@ class Cards:
     def _first_images(self, faults: list[TransientError]) -> Iterator[bytes]:
         """The bytes of the first items that can be read; `faults` collects why others could not be."""
         source = self._source()
-        for item in itertools.islice(source.list_items(), TRIED):
+        listed = (row for batch in source.list_batches() for row in batch.select(["uri", "version"]).to_pylist())
+        for row in itertools.islice(listed, TRIED):
             try:
-                yield source.fetch(item.uri, item.version, self._config.run.max_bytes)
+                yield source.fetch(row["uri"], row["version"], self._config.run.max_bytes)
             except (BadImageError, MovedError, ItemDeniedError):
                 continue
             except TransientError as error:  # the others say as much

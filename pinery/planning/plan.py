@@ -1,7 +1,8 @@
 """Desired − recorded = plan: pure SQL over tables; no clock, no network, no environment.
 
 The tables that it takes, as DuckDB relations:
-`listing` (id, uri, version, bytes, metadata, position; error where an item's metadata can't go into an index),
+`listing` (id, uri, version, bytes, metadata, position; error where an item's metadata can't go into an index; group,
+which a limit counts by itself, null where the corpus is one),
 `checkpoint` (part, id, version, error), `ledger` (id, version, metadata_hash, doubt), `rejected` (id, version,
 metadata_hash).
 
@@ -67,8 +68,8 @@ class PlanCounts:
 def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quarantined: bool) -> None:
     """Define `winner`, `desired`, `state`, `to_embed`, `to_upsert`, `leaving` and `to_delete` over the four tables.
 
-    `limit` restricts the work to the first items of the listing, per dataset where the uri names one, and then nothing
-    is deleted. `retry_quarantined` embeds again what has an error for its version, and sends again what was refused.
+    `limit` restricts the work to the first items of each group of the listing, and then nothing is deleted.
+    `retry_quarantined` embeds again what has an error for its version, and sends again what was refused.
     """
     con.execute("""
         CREATE OR REPLACE TABLE winner AS
@@ -78,7 +79,7 @@ def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quar
         FROM checkpoint SEMI JOIN listing USING (id, version)
         GROUP BY id, version
     """)
-    unfit = "l.error" if _has_errors(con) else "NULL::VARCHAR"
+    unfit = _listed(con, "error")
     con.execute(f"""
         CREATE OR REPLACE VIEW desired AS
         SELECT l.id, l.uri, l.version, l.metadata, l.position, {unfit} AS unfit, w.part, w.error
@@ -107,10 +108,11 @@ def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quar
 def _define_state(con: duckdb.DuckDBPyConnection, unfit: str, limit: int | None, retry_quarantined: bool) -> None:
     # Metadata is hashed before any join or sort, for rows of tens of kilobytes would not fit into one.
     columns = (
-        f"id, uri, version, position, {HASHED} AS metadata_hash, strlen(metadata) AS size, {unfit} IS NOT NULL AS unfit"
+        f"id, uri, version, position, {HASHED} AS metadata_hash, strlen(metadata) AS size,"
+        f" {unfit} IS NOT NULL AS unfit, {_listed(con, 'group')} AS in_group"
     )
-    # Numbering the items of a dataset sorts all of them, so only a limit pays for it.
-    place = "0" if limit is None else f"row_number() OVER (PARTITION BY {_DATASET} ORDER BY l.position)"
+    # Numbering the items of a group sorts all of them, so only a limit pays for it.
+    place = "0" if limit is None else "row_number() OVER (PARTITION BY l.in_group ORDER BY l.position)"
     asked = "false" if retry_quarantined else "true"
     con.execute(f"""
         CREATE OR REPLACE TABLE state AS
@@ -122,7 +124,7 @@ def _define_state(con: duckdb.DuckDBPyConnection, unfit: str, limit: int | None,
                l.unfit OR r.id IS NOT NULL AND {asked} AND (
                    g.version IS DISTINCT FROM l.version OR g.metadata_hash IS DISTINCT FROM l.metadata_hash OR g.doubt
                ) AS refused
-        FROM (SELECT * EXCLUDE (uri), {place} AS place FROM (SELECT {columns} FROM listing l) l) l
+        FROM (SELECT * EXCLUDE (uri, in_group), {place} AS place FROM (SELECT {columns} FROM listing l) l) l
         LEFT JOIN winner w ON w.id = l.id AND w.version = l.version
         LEFT JOIN ledger g ON g.id = l.id
         LEFT JOIN (SELECT DISTINCT id, version, metadata_hash FROM rejected) r
@@ -130,19 +132,19 @@ def _define_state(con: duckdb.DuckDBPyConnection, unfit: str, limit: int | None,
     """)
 
 
-def _has_errors(con: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the listing says which items have unfit metadata; those of earlier versions don't."""
-    return "error" in con.sql("SELECT * FROM listing LIMIT 0").columns
+def _listed(con: duckdb.DuckDBPyConnection, column: str) -> str:
+    """The column of the listing `l` as an expression: null where an earlier version wrote the listing without it.
+
+    Such a listing is never limited, for a limited run makes its own.
+    """
+    has_it = column in con.sql("SELECT * FROM listing LIMIT 0").columns
+    return f'l."{column}"' if has_it else "NULL::VARCHAR"
 
 
-_DATASET = "regexp_extract(l.uri, '^torchvision://[^/]+/')"
-
-
-def dataset_sizes(con: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
-    """How many items the listing has, per dataset (one unnamed where the uris name none)."""
-    return con.execute(
-        f"SELECT {_DATASET} AS dataset, count(*) FROM listing l GROUP BY dataset ORDER BY dataset"
-    ).fetchall()
+def group_sizes(con: duckdb.DuckDBPyConnection) -> list[tuple[str | None, int]]:
+    """How many items each group of the listing has, by name; the group is None where the corpus is one."""
+    group = _listed(con, "group")
+    return con.execute(f"SELECT {group} AS name, count(*) FROM listing l GROUP BY name ORDER BY name").fetchall()
 
 
 def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:

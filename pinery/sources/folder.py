@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import NoReturn
 from urllib.parse import quote, unquote_to_bytes
 
+import pyarrow as pa
+
 from pinery.errors import AccessDeniedError, ConfigError, ItemDeniedError, MovedError, TransientError
-from pinery.records import Item
 from pinery.source_kinds import FolderSource
 from pinery.sources.lister import Found, Lister
 from pinery.sources.metadata import Describer
@@ -68,10 +69,10 @@ class Folder:
             _fail(error, self._root)
         self._identity = _identity(self._root)
 
-    def list_items(self) -> Iterator[Item]:
-        """Every image, sorted by name within each folder. Raises as `check` does, and TransientError."""
+    def list_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield every image, sorted by name within each folder; see Source. Raises as `check`, and TransientError."""
         self.check()
-        return self._lister.items(self._found())
+        return self._lister.batches(self._found())
 
     def _found(self) -> Iterator[Found]:
         files, self._closed = 0, ""

@@ -1,17 +1,22 @@
-"""From what a source found to items: with ids and metadata, and without what can't be read and never was."""
+"""From what a source found to a listing: with ids and metadata, and without what can't be read and never was."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from pinery.records import Item
+import pyarrow as pa
+
+from pinery.records import LISTING_SCHEMA, Item
 from pinery.sources.metadata import Describer
 from pinery.sources.protocol import Past
 from pinery.sources.selection import LeftOut
 
-AT_ONCE = 4096
+FIRST_ROWS, BATCH_ROWS, BATCH_BYTES = 128, 8192, 8 << 20
+"""A batch has at most so many items, and ends when their metadata is so large. The first ones are smaller: who wants to
+see only some images needn't wait for thousands to be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,44 +29,64 @@ class Found:
     bytes: int
     known: Mapping[str, Any] | None = None
     """What the source knows of it, such as its label."""
+    group: str | None = None
+    """See Item."""
     unread: str = ""
     """The kind of what can't be read now, such as `archived (GLACIER)`; empty for all else."""
 
 
 class Lister:
-    """Makes items, and counts what it leaves out.
+    """Makes the batches of a listing, and counts what it leaves out.
 
-    What can't be read now is listed only where its bytes were had already: then its row in an index is right, and
-    stays. All else of it could only fail.
+    What can't be read now is listed only where its bytes were read before: then its row in an index is right, and
+    stays. Anything else that can't be read could only fail.
     """
 
     def __init__(self, describe: Describer, past: Past) -> None:
         self._describe, self._past = describe, past
         self.left_out = LeftOut()
 
-    def items(self, found: Iterable[Found]) -> Iterator[Item]:
-        """The items, in the order of `found`. Raises what the sidecar and `found` raise."""
+    def batches(self, found: Iterable[Found]) -> Iterator[pa.RecordBatch]:
+        """Yield the items in batches (LISTING_SCHEMA), in the order of `found`.
+
+        Raises what `found` and the sidecar raise.
+        """
         self.left_out.clear()
         self._describe.begin()
-        waiting: list[Found] = []
-        for one in found:
-            if not one.unread and not waiting:
-                yield self._item(one)
-                continue
-            waiting.append(one)
-            if len(waiting) == AT_ONCE:
-                yield from self._had(waiting)
-                waiting = []
-        yield from self._had(waiting)
+        for some in _in_growing_lists(found):
+            for items in _bounded(self._describe.items(self._readable(some))):
+                columns = {name: [getattr(item, name) for item in items] for name in LISTING_SCHEMA.names}
+                yield pa.RecordBatch.from_pydict(columns, schema=LISTING_SCHEMA)
 
-    def _had(self, waiting: list[Found]) -> Iterator[Item]:
-        asked = [(self._describe.id(one.key), one.version) for one in waiting if one.unread]
-        sums = self._past.sums(asked) if asked else {}
-        for one in waiting:
-            if one.unread and (self._describe.id(one.key), one.version) not in sums:
+    def _readable(self, found: list[Found]) -> list[Found]:
+        asked = [(self._describe.id(one.key), one.version) for one in found if one.unread]
+        if not asked:
+            return found
+        read_before, listed = self._past.sums(asked), []
+        for one in found:
+            if one.unread and (self._describe.id(one.key), one.version) not in read_before:
                 self.left_out.count(one.unread)
             else:
-                yield self._item(one)
+                listed.append(one)
+        return listed
 
-    def _item(self, found: Found) -> Item:
-        return self._describe.item(found.key, found.uri, found.version, found.bytes, found.known)
+
+def _in_growing_lists(found: Iterable[Found]) -> Iterator[list[Found]]:
+    found, size = iter(found), FIRST_ROWS
+    while some := list(islice(found, size)):
+        yield some
+        size = min(2 * size, BATCH_ROWS)
+
+
+def _bounded(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Yield the items in lists whose metadata is at most about BATCH_BYTES."""
+    some: list[Item] = []
+    size = 0
+    for item in items:
+        some.append(item)
+        size += len(item.metadata)
+        if size >= BATCH_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some

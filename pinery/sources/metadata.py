@@ -6,10 +6,10 @@ import functools
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from pinery.sources.columns import MAX_INTEGER
 from pinery.sources.ids import item_id, plain, readable
 from pinery.sources.sidecar import Sidecar
 from pinery.sources.sidecar_file import open_sidecar
+
+if TYPE_CHECKING:
+    from pinery.sources.lister import Found
 
 MAX_METADATA_BYTES = 40_960
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -77,13 +80,15 @@ class Describer:
             metadata[self._uri_key] = uri
         return id, clean(metadata, id)
 
-    def item(self, key: str, uri: str, version: str, size: int, known: Mapping[str, Any] | None = None) -> Item:
-        """The item with `key`, described as by a call; where its metadata can't go into an index, it says why."""
-        try:
-            id, metadata = self(key, known, uri)
-        except BadMetadataError as error:
-            return Item(item_id(key, self._ids), uri, version, size, "{}", str(error))
-        return Item(id, uri, version, size, metadata)
+    def items(self, found: Iterable[Found]) -> Iterator[Item]:
+        """Yield the items, described as by a call; one whose metadata can't go into an index says why."""
+        for one in found:
+            error = None
+            try:
+                id, metadata = self(one.key, one.known, one.uri)
+            except BadMetadataError as why:
+                id, metadata, error = self.id(one.key), "{}", str(why)
+            yield Item(id, one.uri, one.version, one.bytes, metadata, error, one.group)
 
     def _row(self, sidecar: Sidecar, key: str, id: str) -> dict[str, Any] | None:
         name = readable(key)

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+
 from pinery.errors import BadImageError
-from pinery.records import Item
 
 
 class Source(Protocol):
@@ -23,10 +24,12 @@ class Source(Protocol):
         Raises ConfigError where the settings can't work, AccessDeniedError, TransientError.
         """
 
-    def list_items(self) -> Iterator[Item]:
-        """Every item once, lazily and in an order that is the same for the same corpus.
+    def list_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield every item once, in batches with the columns of LISTING_SCHEMA, a row an item.
 
-        Raises what `check` raises, at any point of the iteration; a listing cut short is no listing.
+        The batches come lazily, the first ones soon, and in an order that is the same for the same corpus. Each fits
+        into memory, whatever the metadata. Raises what `check` raises, at any point of the iteration; a listing cut
+        short is no listing.
         """
 
     def remarks(self) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from pinery.errors import MovedError
-from pinery.records import Item
 from pinery.s3 import RETRIES
 from pinery.source_kinds import S3Source
 from pinery.sources.bucket import Bucket
@@ -52,9 +53,9 @@ class S3Prefix:
         with self._bucket.errors():
             self._bucket.client.list_objects_v2(Bucket=self._bucket.name, Prefix=self._prefix, MaxKeys=1)
 
-    def list_items(self) -> Iterator[Item]:
-        """Every object that the settings select, in the order of S3. Raises as `check` does."""
-        return self._lister.items(self._found())
+    def list_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield every object that the settings select, in the order of S3; see Source. Raises as `check` does."""
+        return self._lister.batches(self._found())
 
     def _found(self) -> Iterator[Found]:
         pages = self._bucket.client.get_paginator("list_objects_v2").paginate(

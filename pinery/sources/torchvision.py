@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from pinery.errors import BadImageError, ConfigError, MovedError, TransientError
-from pinery.records import Item
 from pinery.source_kinds import TorchvisionSource
 from pinery.sources.dataset_archive import checksum, dataset_class, load
 from pinery.sources.lister import Found, Lister
@@ -66,16 +66,16 @@ class TorchvisionDatasets:
         """See Source."""
         return self._describe.remarks()
 
-    def list_items(self) -> Iterator[Item]:
-        """Every row of every dataset. Raises as `check` does."""
-        return self._lister.items(self._found())
+    def list_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield every row of every dataset; see Source. Raises as `check` does."""
+        return self._lister.batches(self._found())
 
     def _found(self) -> Iterator[Found]:
         for name in self._classes:
             rows = self._rows(name)
             for row in range(len(rows)):
                 uri = f"torchvision://{name}/{quote(self._settings.split, safe='')}/{row}"
-                yield Found(f"{name}.{row}", uri, rows.version(row), -1, {"label": rows.label(row)})
+                yield Found(f"{name}.{row}", uri, rows.version(row), -1, {"label": rows.label(row)}, group=name)
 
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
         """The row as a PNG without loss, the same bytes every time; see `Source.fetch`."""

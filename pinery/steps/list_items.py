@@ -40,7 +40,7 @@ def list_items(run: Run) -> Listing:
     path, source = run.main.scratch / "listing.parquet", run.corpus.source
     with run.stage("list"):
         source.check()
-        rows = write_listing(source.list_items(), path, progress)
+        rows = write_listing(source.list_batches(), path, progress)
     left_out = told(source.left_out)
     if rows == 0:
         raise EmptyListingError(run.corpus.config.corpus, left_out)

@@ -15,7 +15,7 @@ from pinery.duckdb_files import write
 from pinery.errors import ConfigError, RefusedError
 from pinery.planning.guards import judge_plan
 from pinery.planning.partition import part_rows, ranges
-from pinery.planning.plan import PlanCounts, count_plan, dataset_sizes, define_plan, duplicate_ids, not_indexed
+from pinery.planning.plan import PlanCounts, count_plan, define_plan, duplicate_ids, group_sizes, not_indexed
 from pinery.records import Work, metadata_file
 from pinery.steps.lost_labels import judge_labels
 from pinery.steps.metadata_file import write_metadata
@@ -55,7 +55,7 @@ def make_plan(held: HeldTarget, listing: Path, options: PlanOptions) -> Plan:
     """Plan what makes of the target what `listing` says.
 
     A limit restricts the work, not what is judged: the current listing is always one that could be brought about as a
-    whole. Raises ConfigError where two items have one id or `limit` is above a dataset's size, RefusedError by the
+    whole. Raises ConfigError where two items have one id or `limit` is above a group's size, RefusedError by the
     guards.
     """
     corpus, scratch = held.run.corpus, held.scratch
@@ -91,14 +91,14 @@ def judge(con: duckdb.DuckDBPyConnection, options: PlanOptions, corpus: Corpus) 
 
 
 def check_listing(con: duckdb.DuckDBPyConnection, limit: int | None) -> None:
-    """Raise ConfigError where two items have one id, or `limit` is above a dataset's size."""
+    """Raise ConfigError where two items have one id, or `limit` is above a group's size."""
     double = duplicate_ids(con)
     if double:
         raise ConfigError(f"two items have the id {double[0]!r}: {double[1]} and {double[2]}; rename one of them")
     if limit is not None:
-        for dataset, size in dataset_sizes(con):
+        for group, size in group_sizes(con):
             if limit > size:
-                raise ConfigError(f"`limit` {limit} is above the {size} items of {dataset or 'the listing'}")
+                raise ConfigError(f"`limit` {limit} is above the {size} items of {group or 'the listing'}")
 
 
 def _embed_work(con: duckdb.DuckDBPyConnection, scratch: Path, size: int, number: int) -> tuple[Work, ...]:

@@ -73,7 +73,7 @@ def _foreseen(
     with temporary_folder("plan") as folder:
         corpus.source.check()
         listing = folder / "listing.parquet"
-        if write_listing(corpus.source.list_items(), listing, lambda _: None) == 0:
+        if write_listing(corpus.source.list_batches(), listing, lambda _: None) == 0:
             raise EmptyListingError(corpus.config.corpus, told(corpus.source.left_out))
         return undisturbed(lambda: _planned(corpus, target, ledger, options, listing))
 

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pinery.checkpoint.listings import write_listing
-from pinery.records import Item
+from pinery.records import LISTING_SCHEMA, Item
 
 
-def item(number: int, metadata: str = "{}", error: str | None = None) -> Item:
-    return Item(f"i{number}", f"file:///i{number}", "v1", number, metadata, error)
+def batch(*items: Item) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([asdict(item) for item in items], schema=LISTING_SCHEMA)
+
+
+def item(number: int, metadata: str = "{}", error: str | None = None, group: str | None = None) -> Item:
+    return Item(f"i{number}", f"file:///i{number}", "v1", number, metadata, error, group)
 
 
 def test_items_are_written_in_order_and_told_as_they_come(tmp_path: Path) -> None:
     told: list[int] = []
-    items = [item(number, error="infinity" if number == 3 else None) for number in range(20_000)]
-    assert write_listing(iter(items), tmp_path / "listing.parquet", told.append) == 20_000
+    items = [item(number, error="infinity" if number == 3 else None, group=f"g{number % 2}") for number in range(200)]
+    batches = [batch(*items[:128]), batch(*items[128:])]
+    assert write_listing(iter(batches), tmp_path / "listing.parquet", told.append) == 200
     table = pq.read_table(tmp_path / "listing.parquet")
     assert [Item(**row) for row in table.to_pylist()] == items
-    assert (sum(told), len(told)) == (20_000, 3)
+    assert told == [128, 72]
 
 
 def test_row_groups_are_bounded_by_bytes(tmp_path: Path) -> None:
     text = '{"text":"' + "x" * 400_000 + '"}'
-    write_listing((item(number, text) for number in range(150)), tmp_path / "listing.parquet", lambda _: None)
+    write_listing((batch(item(number, text)) for number in range(150)), tmp_path / "listing.parquet", lambda _: None)
     with pq.ParquetFile(tmp_path / "listing.parquet") as file:
         groups = [file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups)]
     assert sum(groups) == 150
@@ -35,4 +41,5 @@ def test_row_groups_are_bounded_by_bytes(tmp_path: Path) -> None:
 
 def test_an_empty_listing_has_its_columns(tmp_path: Path) -> None:
     assert write_listing(iter(()), tmp_path / "listing.parquet", lambda _: None) == 0
-    assert pq.read_schema(tmp_path / "listing.parquet").field("error").type == pa.string()
+    schema = pq.read_schema(tmp_path / "listing.parquet")
+    assert schema.field("error").type == schema.field("group").type == pa.string()

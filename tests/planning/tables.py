@@ -15,29 +15,30 @@ LABEL = '{"label":"a"}'
 
 @contextlib.contextmanager
 def tables(
-    listing: Sequence[str | tuple[str, ...]] = (),
+    listing: Sequence[str | Row] = (),
     checkpoint: Sequence[Row] = (),
     ledger: Sequence[Row] = (),
     rejected: Sequence[Row] = (),
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with the tables that `define_plan` takes.
 
-    Rows are written short: the listing as `id` or (id, version, metadata, uri, error), the checkpoint as (part number,
-    id, version, error), the ledger as (id, version, metadata, "doubt"), the rejected as (id, version, metadata,
-    reason). What is left out is version `v1`, metadata `LABEL`, the id as uri, no error, no doubt and the reason `no`.
+    Rows are written short: the listing as `id` or (id, version, metadata, uri, error, group), the checkpoint as (part
+    number, id, version, error), the ledger as (id, version, metadata, "doubt"), the rejected as (id, version, metadata,
+    reason). What is left out is version `v1`, metadata `LABEL`, the id as uri, no error, no group, no doubt and the
+    reason `no`.
     """
     with duckdb.connect() as con:
         con.execute(
             "CREATE TABLE listing (id VARCHAR, uri VARCHAR, version VARCHAR, bytes BIGINT, metadata VARCHAR,"
-            " error VARCHAR, position BIGINT)"
+            ' error VARCHAR, "group" VARCHAR, position BIGINT)'
         )
         con.execute("CREATE TABLE checkpoint (part VARCHAR, id VARCHAR, version VARCHAR, error VARCHAR)")
         con.execute("CREATE TABLE ledger (id VARCHAR, version VARCHAR, metadata_hash VARCHAR, doubt BOOLEAN)")
         con.execute("CREATE TABLE rejected (id VARCHAR, version VARCHAR, metadata_hash VARCHAR, reason VARCHAR)")
         for position, short in enumerate(listing):
             row = (short,) if isinstance(short, str) else short
-            id, version, metadata, uri, error = _filled(row, None, "v1", LABEL, None, None)
-            _insert(con, "listing", (id, uri or f"file:///{id}", version, 1, metadata, error, position))
+            id, version, metadata, uri, error, group = _filled(row, None, "v1", LABEL, None, None, None)
+            _insert(con, "listing", (id, uri or f"file:///{id}", version, 1, metadata, error, group, position))
         for row in checkpoint:
             number, id, version, error = _filled(row, None, None, "v1", None)
             _insert(con, "checkpoint", (f"part-{int(number or 0):08d}", id, version, error))

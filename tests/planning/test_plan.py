@@ -9,12 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinery.planning.plan import count_plan, dataset_sizes, define_plan, duplicate_ids, not_indexed
+from pinery.planning.plan import count_plan, define_plan, duplicate_ids, group_sizes, not_indexed
 from pinery.records import metadata_hash
 from tests.planning.tables import LABEL, tables
 
 OTHER = '{"label":"b"}'
-CIFAR10, CIFAR100 = "torchvision://CIFAR10/train/", "torchvision://CIFAR100/train/"
+
+
+def in_group(id: str, group: str) -> tuple[str | None, ...]:
+    return (id, "v1", OTHER, None, None, group)
+
 
 Case = dict[str, Any]
 """The tables (see `tables`), the flags `limit` and `retry`, the ids to `embed`, `upsert` and `delete`, and counts."""
@@ -247,10 +251,9 @@ CASES: dict[str, Case] = {
         "upsert": "b",
         "counts": {"unchanged": 1, "new": 2},
     },
-    "a limit is per dataset": {
+    "a limit is per group": {
         "listing": [
-            *((f"x{n}", "v1", OTHER, f"{CIFAR10}{n}") for n in range(3)),
-            *((f"y{n}", "v1", OTHER, f"{CIFAR100}{n}") for n in range(3)),
+            in_group(f"{name}{n}", group) for name, group in (("x", "CIFAR10"), ("y", "CIFAR100")) for n in range(3)
         ],
         "limit": 2,
         "embed": "x0 x1 y0 y1",
@@ -310,12 +313,20 @@ def test_two_items_with_one_id_are_found_with_both_uris() -> None:
         assert duplicate_ids(con) is None
 
 
-def test_datasets_are_told_apart_by_their_uris() -> None:
-    cifar = [(f"x{n}", "v1", OTHER, f"{CIFAR10}{n}") for n in range(2)] + [("y", "v1", OTHER, f"{CIFAR100}0")]
-    with tables(cifar) as con:
-        assert dataset_sizes(con) == [("torchvision://CIFAR10/", 2), ("torchvision://CIFAR100/", 1)]
+def test_groups_are_counted_each_by_itself() -> None:
+    with tables([in_group("x0", "CIFAR10"), in_group("y", "CIFAR100"), in_group("x1", "CIFAR10")]) as con:
+        assert group_sizes(con) == [("CIFAR10", 2), ("CIFAR100", 1)]
     with tables(["a", "b"]) as con:
-        assert dataset_sizes(con) == [("", 2)]
+        assert group_sizes(con) == [(None, 2)]
+
+
+def test_listings_of_earlier_versions_have_neither_errors_nor_groups() -> None:
+    with tables(["a", "b"], [("0", "a")]) as con:
+        con.execute('ALTER TABLE listing DROP error; ALTER TABLE listing DROP "group"')
+        define_plan(con, limit=None, retry_quarantined=False)
+        assert con.execute("SELECT id FROM to_embed").fetchall() == [("b",)]
+        assert con.execute("SELECT id FROM to_upsert").fetchall() == [("a",)]
+        assert group_sizes(con) == [(None, 2)]
 
 
 def test_what_is_left_out_is_counted_by_reason_and_in_all() -> None:

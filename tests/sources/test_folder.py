@@ -28,6 +28,7 @@ from pinery.source_kinds import FolderSource
 from pinery.sources import open_source
 from pinery.sources.folder import Folder
 from pinery.sources.protocol import NoPast, Past
+from tests.corpora import listed_items
 
 LIMIT = 1000
 LONG_AGO = 1_600_000_000_000_000_000
@@ -56,7 +57,7 @@ def folder(path: Path, past: Past | None = None, **settings: Any) -> Folder:
 
 
 def ids(source: Folder) -> list[str]:
-    return [item.id for item in source.list_items()]
+    return [item.id for item in listed_items(source)]
 
 
 def test_lists_images_recursively_and_sorted(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_lists_images_recursively_and_sorted(tmp_path: Path) -> None:
 def test_an_item_says_where_it_is_and_what_its_bytes_are(tmp_path: Path) -> None:
     path = write(tmp_path / "Mr. Mime" / "ä#1?.jpg", b"12345")
     os.utime(path, ns=(0, 1_700_000_000_123_456_789))
-    [item] = folder(tmp_path, metadata="parent").list_items()
+    [item] = listed_items(folder(tmp_path, metadata="parent"))
     assert item == Item(
         id="Mr. Mime/%C3%A4#1?.jpg",
         uri=f"file://{tmp_path}/Mr.%20Mime/%C3%A4%231%3F.jpg",
@@ -84,7 +85,7 @@ def test_an_item_says_where_it_is_and_what_its_bytes_are(tmp_path: Path) -> None
 
 def test_settings_give_labels_by_pattern_and_ids_by_md5(tmp_path: Path) -> None:
     write(tmp_path / "cat-01.jpg")
-    [item] = folder(tmp_path, metadata="^(?P<label>[^-]+)-", ids="md5-path").list_items()
+    [item] = listed_items(folder(tmp_path, metadata="^(?P<label>[^-]+)-", ids="md5-path"))
     assert (item.id, item.metadata) == (hashlib.md5(b"cat-01.jpg").hexdigest(), '{"label":"cat"}')
 
 
@@ -93,7 +94,7 @@ def test_a_name_that_is_no_utf8_is_listed_and_fetched(tmp_path: Path) -> None:
         with open(os.fsencode(tmp_path) + b"/" + name, "wb") as file:
             file.write(name)
     source = folder(tmp_path, metadata="^(?P<label>[^-]+)-")
-    items = list(source.list_items())
+    items = listed_items(source)
     assert [item.id for item in items] == ["caf%25E9-1.jpg", "caf%E9-1.jpg"]
     assert [json.loads(item.metadata)["label"] for item in items] == ["caf%E9", "caf%E9"]
     assert source.fetch(items[1].uri, items[1].version, LIMIT) == b"caf\xe9-1.jpg"
@@ -126,7 +127,7 @@ def test_cycles_of_links_end(tmp_path: Path) -> None:
 def test_an_image_that_became_a_link_to_the_outside_is_not_read(tmp_path: Path) -> None:
     secret, path = write(tmp_path / "secret.jpg"), write(tmp_path / "root" / "1.jpg")
     source = folder(tmp_path / "root")
-    [item] = source.list_items()
+    [item] = listed_items(source)
     path.unlink()
     path.symlink_to(secret)
     with pytest.raises(MovedError, match="leads out"):
@@ -137,7 +138,7 @@ def test_an_image_that_became_a_link_to_the_outside_is_not_read(tmp_path: Path) 
 def test_fetch_refuses_what_changed_or_vanished(tmp_path: Path, version: str) -> None:
     path = write(tmp_path / "1.jpg", b"one")
     source = folder(tmp_path, version=version)
-    [item] = source.list_items()
+    [item] = listed_items(source)
     assert source.fetch(item.uri, item.version, LIMIT) == b"one"
     path.write_bytes(b"two!")
     with pytest.raises(MovedError, match="changed since it was listed"):
@@ -158,7 +159,7 @@ def test_fetch_refuses_what_changed_or_vanished(tmp_path: Path, version: str) ->
 def test_fetch_refuses_what_is_too_large(tmp_path: Path, version: str) -> None:
     path = write(tmp_path / "1.jpg", b"x" * 2000)
     source = folder(tmp_path, version=version)
-    [item] = source.list_items()
+    [item] = listed_items(source)
     with pytest.raises(BadImageError, match=r"2,000 bytes.*1,999"):
         source.fetch(item.uri, item.version, 1999)
     assert len(source.fetch(item.uri, item.version, 2000)) == 2000
@@ -170,11 +171,11 @@ def test_fetch_refuses_what_is_too_large(tmp_path: Path, version: str) -> None:
 def test_content_versions_follow_the_bytes_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "1.jpg", b"one")
     source = folder(tmp_path, version="content")
-    [before] = source.list_items()
+    [before] = listed_items(source)
     os.utime(path, ns=(0, LONG_AGO))
-    [touched] = source.list_items()
+    [touched] = listed_items(source)
     path.write_bytes(b"two")
-    [changed] = source.list_items()
+    [changed] = listed_items(source)
     assert before.version == touched.version == "sha256:" + hashlib.sha256(b"one").hexdigest()
     assert changed.version == "sha256:" + hashlib.sha256(b"two").hexdigest()
 
@@ -183,11 +184,11 @@ def test_only_files_whose_stat_moved_are_hashed_anew(tmp_path: Path) -> None:
     past = Cached(tmp_path / "cache")
     for name in ["moved.jpg", "same.jpg"]:
         os.utime(write(tmp_path / "root" / name, b"one"), ns=(0, LONG_AGO))
-    first = {item.id: item.version for item in folder(tmp_path / "root", past, version="content").list_items()}
+    first = {item.id: item.version for item in listed_items(folder(tmp_path / "root", past, version="content"))}
     with sqlite3.connect(past.folder / "hashes.sqlite") as db:
         assert db.execute("UPDATE hashes SET version = 'remembered'").rowcount == 2
     os.utime(tmp_path / "root" / "moved.jpg", ns=(0, LONG_AGO + 1))
-    second = {item.id: item.version for item in folder(tmp_path / "root", past, version="content").list_items()}
+    second = {item.id: item.version for item in listed_items(folder(tmp_path / "root", past, version="content"))}
     assert second == {"moved.jpg": first["moved.jpg"], "same.jpg": "remembered"}
 
 
@@ -195,17 +196,17 @@ def test_a_broken_cache_is_made_anew(tmp_path: Path) -> None:
     os.utime(write(tmp_path / "root" / "1.jpg", b"one"), ns=(0, LONG_AGO))
     write(tmp_path / "cache" / "hashes.sqlite", b"no database " * 100)
     source = folder(tmp_path / "root", Cached(tmp_path / "cache"), version="content")
-    assert list(source.list_items()) == list(source.list_items())
+    assert listed_items(source) == listed_items(source)
 
 
 def test_the_hash_of_a_file_written_just_now_is_not_remembered(tmp_path: Path) -> None:
     path = write(tmp_path / "root" / "1.jpg", b"one")
     source = folder(tmp_path / "root", Cached(tmp_path / "cache"), version="content")
-    [before] = source.list_items()
+    [before] = listed_items(source)
     stat = path.stat()
     path.write_bytes(b"two")
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    [after] = source.list_items()
+    [after] = listed_items(source)
     assert before.version != after.version
 
 
@@ -213,7 +214,7 @@ def test_the_hash_of_a_file_written_just_now_is_not_remembered(tmp_path: Path) -
 def test_a_missing_folder_says_its_path_and_what_to_do(tmp_path: Path, name: str) -> None:
     write(tmp_path / "file.jpg")
     source = folder(tmp_path / name)
-    for attempt in (source.check, lambda: list(source.list_items())):
+    for attempt in (source.check, lambda: listed_items(source)):
         with pytest.raises(ConfigError, match=rf"{tmp_path}/{name}.*source\.path"):
             attempt()
 
@@ -222,7 +223,7 @@ def test_a_missing_folder_says_its_path_and_what_to_do(tmp_path: Path, name: str
 def test_a_file_that_is_gone_with_its_whole_folder_has_not_moved(tmp_path: Path, left: str) -> None:
     write(tmp_path / "root" / "1.jpg")
     source = folder(tmp_path / "root")
-    [item] = source.list_items()
+    [item] = listed_items(source)
     (tmp_path / "root").rename(tmp_path / "away")
     if left == "another folder":
         (tmp_path / "root").mkdir()
@@ -253,12 +254,12 @@ def open_to_all() -> Iterator[Path]:
 def test_where_nothing_may_be_read_the_listing_fails_and_so_does_a_fetch(open_to_all: Path) -> None:
     path = write(open_to_all / "closed" / "1.jpg")
     source = folder(open_to_all)
-    [item] = source.list_items()
+    [item] = listed_items(source)
     path.parent.chmod(0)
     with plain_user():
         source.check()
         with pytest.raises(AccessDeniedError, match="closed"):
-            list(source.list_items())
+            listed_items(source)
         with pytest.raises(ItemDeniedError, match=r"1\.jpg"):
             source.fetch(item.uri, item.version, LIMIT)
     open_to_all.chmod(0)
@@ -271,11 +272,11 @@ def test_where_nothing_may_be_read_the_listing_fails_and_so_does_a_fetch(open_to
 def test_a_folder_that_may_not_be_read_is_counted_and_its_items_stay(open_to_all: Path, mode: int) -> None:
     write(open_to_all / "open" / "1.jpg")
     closed = write(open_to_all / "closed" / "deep" / "2.jpg").parent.parent
-    before = list(folder(open_to_all).list_items())
+    before = listed_items(folder(open_to_all))
     closed.chmod(mode)
     source, alone = folder(open_to_all, past=Remembered(before)), folder(open_to_all)
     with plain_user():
-        assert list(source.list_items()) == before
+        assert listed_items(source) == before
         assert ids(alone) == ["open/1.jpg"]
     closed.chmod(0o755)
     for one in (source, alone):
@@ -287,11 +288,11 @@ def test_a_file_that_may_not_be_read_stays_as_it_was(open_to_all: Path) -> None:
     write(open_to_all / "1.jpg")
     path = write(open_to_all / "2.jpg")
     for version in ("stat", "content"):
-        before = list(folder(open_to_all, version=version).list_items())
+        before = listed_items(folder(open_to_all, version=version))
         path.chmod(0)
         source = folder(open_to_all, version=version, past=Remembered(before))
         with plain_user():
-            assert list(source.list_items()) == before
+            assert listed_items(source) == before
         path.chmod(0o644)
 
 
@@ -348,7 +349,7 @@ def test_a_path_that_is_too_long_is_left_out(tmp_path: Path) -> None:
 def test_a_share_that_was_unmounted_says_nothing_of_its_files(tmp_path: Path) -> None:
     write(tmp_path / "images" / "1.jpg")
     source = folder(tmp_path / "images")
-    [item] = source.list_items()
+    [item] = listed_items(source)
     (tmp_path / "images").rename(tmp_path / "away")
     for _ in range(2):
         with pytest.raises(TransientError, match="went away"):

@@ -24,6 +24,7 @@ from pinery.source_kinds import S3Source
 from pinery.sources import open_source
 from pinery.sources.protocol import NoPast
 from pinery.sources.s3 import S3Prefix
+from tests.corpora import listed_items
 from tests.s3_server import S3Server, shut_out_credentials
 
 LIMIT = 1_000_000
@@ -43,7 +44,7 @@ def listed(s3_server: S3Server) -> tuple[S3Prefix, Item, str]:
     bucket = s3_server.new_bucket()
     put(s3_server, bucket, "photos/1.jpg")
     source = prefix(s3_server, f"s3://{bucket}/photos")
-    [item] = source.list_items()
+    [item] = listed_items(source)
     return source, item, bucket
 
 
@@ -53,7 +54,7 @@ def test_lists_what_lies_under_the_prefix(s3_server: S3Server) -> None:
     for key in ["photos/", "photos/cat/1.jpg", f"photos/{odd}", "photos/notes.txt", "photos2/1.jpg", "1.jpg"]:
         put(s3_server, bucket, key)
     source = prefix(s3_server, f"s3://{bucket}/photos", metadata="parent")
-    odd_item, cat = source.list_items()
+    odd_item, cat = listed_items(source)
     assert cat == Item(
         id="cat/1.jpg",
         uri=f"s3://{bucket}/photos/cat/1.jpg",
@@ -63,9 +64,9 @@ def test_lists_what_lies_under_the_prefix(s3_server: S3Server) -> None:
     )
     assert odd_item.id == "Mr. Mime/%C3%A4 &#?+%25.PNG"
     assert odd_item.metadata == '{"label":"Mr. Mime"}'
-    assert [item.id for item in prefix(s3_server, f"s3://{bucket}/photos/").list_items()] == [odd_item.id, cat.id]
-    assert len(list(prefix(s3_server, f"s3://{bucket}").list_items())) == 4
-    assert [i.id for i in prefix(s3_server, f"s3://{bucket}/photos", suffixes=[".TXT"]).list_items()] == ["notes.txt"]
+    assert [item.id for item in listed_items(prefix(s3_server, f"s3://{bucket}/photos/"))] == [odd_item.id, cat.id]
+    assert len(listed_items(prefix(s3_server, f"s3://{bucket}"))) == 4
+    assert [i.id for i in listed_items(prefix(s3_server, f"s3://{bucket}/photos", suffixes=[".TXT"]))] == ["notes.txt"]
     for item in (odd_item, cat):
         assert source.fetch(item.uri, item.version, LIMIT) == b"bytes of an image"
 
@@ -77,7 +78,7 @@ def test_what_is_left_out_is_counted_by_kind_as_in_a_folder(s3_server: S3Server)
         put(s3_server, bucket, f".photos/{key}")
     source = prefix(s3_server, f"s3://{bucket}/.photos", exclude=["tmp/"])
     for _ in range(2):  # each listing counts anew
-        assert [item.id for item in source.list_items()] == ["1.jpg", "2.JFIF", "keep/tmp.jpg", "sub/3.jpg"]
+        assert [item.id for item in listed_items(source)] == ["1.jpg", "2.JFIF", "keep/tmp.jpg", "sub/3.jpg"]
         assert source.left_out == {".txt": 1, "no suffix": 1, "hidden": 3, "excluded": 2}
 
 
@@ -99,11 +100,11 @@ def test_an_archived_object_is_listed_only_where_its_vector_is_there(s3_server: 
     s3_server.client().restore_object(Bucket=bucket, Key="3.jpg", RestoreRequest={"Days": 1})
     settings = S3Source(kind="s3", uri=f"s3://{bucket}", endpoint_url=s3_server.endpoint_url)
     new = S3Prefix(settings)
-    assert [item.id for item in new.list_items()][-2:] == ["4.jpg", "5.jpg"]
+    assert [item.id for item in listed_items(new)][-2:] == ["4.jpg", "5.jpg"]
     assert new.left_out["archived (DEEP_ARCHIVE)"] == 1
     assert new.left_out["archived (GLACIER)"] in (1, 2), "whether restored ones are known is up to the server"
     held = S3Prefix(settings, Embedded("2.jpg"))
-    assert "2.jpg" in [item.id for item in held.list_items()]
+    assert "2.jpg" in [item.id for item in listed_items(held)]
     assert "archived (DEEP_ARCHIVE)" not in held.left_out
 
 
@@ -124,7 +125,7 @@ def test_a_prefix_may_hold_any_character(s3_server: S3Server) -> None:
     bucket = s3_server.new_bucket()
     put(s3_server, bucket, "a#b?c d/é/1.jpg")
     source = prefix(s3_server, f"s3://{bucket}/a#b?c d/é")
-    [item] = source.list_items()
+    [item] = listed_items(source)
     assert item.id == "1.jpg"
     assert source.fetch(item.uri, item.version, LIMIT) == b"bytes of an image"
 
@@ -135,17 +136,18 @@ def test_a_listing_spans_pages_and_asks_once_per_thousand_keys(s3_server: S3Serv
         client = s3_server.client()
         list(pool.map(lambda n: client.put_object(Bucket=bucket, Key=f"{n:04}.jpg", Body=b"x"), range(1001)))
     s3_server.reset_counts()
-    items = prefix(s3_server, f"s3://{bucket}").list_items()
-    assert next(items).id == "0000.jpg"
+    batches = prefix(s3_server, f"s3://{bucket}").list_batches()
+    first = next(batches)
+    assert first["id"][0].as_py() == "0000.jpg"
     assert s3_server.count("GET") == 1
-    assert sum(1 for _ in items) == 1000
+    assert first.num_rows + sum(batch.num_rows for batch in batches) == 1001
     assert s3_server.count() == 2
 
 
 def test_a_listing_that_breaks_off_is_an_error(listed: tuple[S3Prefix, Item, str], s3_server: S3Server) -> None:
     s3_server.fail(503, method="GET")
     with pytest.raises(TransientError, match="503 SlowDown"):
-        list(listed[0].list_items())
+        listed_items(listed[0])
 
 
 def test_what_changed_or_vanished_has_moved(listed: tuple[S3Prefix, Item, str], s3_server: S3Server) -> None:
@@ -215,7 +217,7 @@ def test_the_sdk_retries_a_passing_fault(s3_server: S3Server) -> None:
     put(s3_server, bucket, "1.jpg")
     s3_server.fail(500, method="GET")
     source = open_source(S3Source(kind="s3", uri=f"s3://{bucket}", endpoint_url=s3_server.endpoint_url))
-    assert [item.id for item in source.list_items()] == ["1.jpg"]
+    assert [item.id for item in listed_items(source)] == ["1.jpg"]
 
 
 def test_fetches_run_beside_each_other(listed: tuple[S3Prefix, Item, str]) -> None:
@@ -227,7 +229,7 @@ def test_fetches_run_beside_each_other(listed: tuple[S3Prefix, Item, str]) -> No
 
 def test_a_missing_bucket_is_named(s3_server: S3Server) -> None:
     source = prefix(s3_server, "s3://nowhere/photos")
-    for attempt in (source.check, lambda: list(source.list_items())):
+    for attempt in (source.check, lambda: listed_items(source)):
         with pytest.raises(ConfigError, match=rf"'nowhere' at {s3_server.endpoint_url} does not exist"):
             attempt()
 

@@ -10,6 +10,7 @@ import pytest
 from pinery.source_kinds import FolderSource
 from pinery.sources.folder import Folder
 from pinery.sources.selection import MAX_KINDS, LeftOut, told
+from tests.corpora import listed_items
 
 
 def test_one_line_tells_the_kinds_and_what_to_do() -> None:
@@ -41,5 +42,5 @@ def test_heic_is_left_out_where_nothing_decodes_it(tmp_path: Path, monkeypatch: 
         spec = find("json") if there else None
         monkeypatch.setattr(importlib.util, "find_spec", lambda name, spec=spec: spec)
         source = Folder(FolderSource(kind="folder", path=str(tmp_path)))
-        assert [item.id for item in source.list_items()] == listed
+        assert [item.id for item in listed_items(source)] == listed
         assert source.left_out == ({} if there else {".heic": 1})

@@ -25,6 +25,7 @@ from pinery.records import Item
 from pinery.source_kinds import TorchvisionSource
 from pinery.sources import open_source
 from pinery.sources.torchvision import TorchvisionDatasets
+from tests.corpora import listed_items
 
 LIMIT = 100_000
 ROWS = 4  # of each batch file
@@ -115,10 +116,15 @@ Make = Callable[..., TorchvisionDatasets]
 
 
 def test_several_datasets_are_one_corpus(source: Make, archives: Archives) -> None:
-    items = list(source("CIFAR10", "CIFAR100").list_items())
+    items = listed_items(source("CIFAR10", "CIFAR100"))
     md5 = torchvision.datasets.CIFAR10.tgz_md5
     assert items[7] == Item(
-        "CIFAR10.7", "torchvision://CIFAR10/train/7", f"{md5}-train-7", -1, '{"label":"automobile"}'
+        "CIFAR10.7",
+        "torchvision://CIFAR10/train/7",
+        f"{md5}-train-7",
+        -1,
+        '{"label":"automobile"}',
+        group="CIFAR10",
     )
     assert [item.id for item in items] == [f"CIFAR10.{n}" for n in range(20)] + [f"CIFAR100.{n}" for n in range(4)]
     assert [json.loads(i.metadata)["label"] for i in items[20:]] == ["apple", "aquarium_fish"] * 2
@@ -127,7 +133,7 @@ def test_several_datasets_are_one_corpus(source: Make, archives: Archives) -> No
 
 def test_a_row_is_fetched_as_a_png_without_loss(source: Make) -> None:
     made = source()
-    item = list(made.list_items())[6]
+    item = listed_items(made)[6]
     data = made.fetch(item.uri, item.version, LIMIT)
     image = Image.open(io.BytesIO(data))
     assert image.format == "PNG"
@@ -136,7 +142,7 @@ def test_a_row_is_fetched_as_a_png_without_loss(source: Make) -> None:
 
 
 def test_the_test_split_is_another_corpus(source: Make) -> None:
-    items = list(source(split="test").list_items())
+    items = listed_items(source(split="test"))
     assert len(items) == ROWS
     assert items[0].uri == "torchvision://CIFAR10/test/0"
     assert items[0].version.endswith("-test-0")
@@ -145,15 +151,15 @@ def test_the_test_split_is_another_corpus(source: Make) -> None:
 def test_what_is_unpacked_is_not_downloaded_again(source: Make, archives: Archives) -> None:
     source().check()
     archives.asked.clear()
-    assert len(list(source(download=False).list_items())) == 20
-    assert len(list(source().list_items())) == 20
+    assert len(listed_items(source(download=False))) == 20
+    assert len(listed_items(source())) == 20
     assert archives.asked == []
 
 
 def test_an_archive_placed_by_hand_is_used(source: Make, archives: Archives, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (archives.folder / "cifar-10-python.tar.gz").rename(tmp_path / "root" / "cifar-10-python.tar.gz")
-    assert len(list(source().list_items())) == 20
+    assert len(listed_items(source())) == 20
 
 
 def test_a_failed_download_says_the_url_and_where_to_put_the_archive(
@@ -204,7 +210,7 @@ def test_settings_that_can_not_work(source: Make, settings: dict[str, Any], comp
 
 def test_fetch_refuses_what_moved_or_is_too_large(source: Make) -> None:
     made = source()
-    item = next(made.list_items())
+    item = listed_items(made)[0]
     with pytest.raises(MovedError, match="changed"):
         made.fetch(item.uri, "other" + item.version, LIMIT)
     for uri in ["torchvision://CIFAR10/train/20", "torchvision://CIFAR10/test/0", "torchvision://MNIST/train/0"]:
@@ -242,7 +248,7 @@ def test_a_dataset_without_checksum_is_told_by_its_pixels(source: Make, monkeypa
     monkeypatch.setattr(torchvision.datasets, "Drawings", Drawings, raising=False)
     monkeypatch.setattr(torchvision.datasets, "__all__", ("Drawings",))
     made = source("Drawings", split="dev")
-    items = list(made.list_items())
+    items = listed_items(made)
     assert [json.loads(item.metadata)["label"] for item in items] == ["dev 0", "dev 1", "dev 2"]
     assert all(item.version.startswith("sha256:") for item in items)
     modes = [Image.open(io.BytesIO(made.fetch(item.uri, item.version, LIMIT))).mode for item in items]
@@ -250,7 +256,7 @@ def test_a_dataset_without_checksum_is_told_by_its_pixels(source: Make, monkeypa
     monkeypatch.setattr(Drawings, "images", (Image.new("L", (4, 4), 8), *Drawings.images[1:]))
     with pytest.raises(MovedError):
         made.fetch(items[0].uri, items[0].version, LIMIT)
-    assert [a.version == b.version for a, b in zip(items, made.list_items(), strict=True)] == [False, True, True]
+    assert [a.version == b.version for a, b in zip(items, listed_items(made), strict=True)] == [False, True, True]
 
 
 class Files(Drawings):
@@ -277,7 +283,7 @@ def test_a_file_that_is_gone_has_moved_unless_its_whole_root_is_gone(
     monkeypatch.setattr(torchvision.datasets, "Files", Files, raising=False)
     monkeypatch.setattr(torchvision.datasets, "__all__", ("Files",))
     made = source("Files")
-    [item] = made.list_items()
+    [item] = listed_items(made)
     root = tmp_path / "root"
     (root / "1.png").unlink()
     with pytest.raises(MovedError):
@@ -290,7 +296,7 @@ def test_a_file_that_is_gone_has_moved_unless_its_whole_root_is_gone(
 def test_labels_are_listed_without_opening_images(source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[int] = []
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "__getitem__", lambda _, row: opened.append(row))
-    assert len(list(source().list_items())) == 20
+    assert len(listed_items(source())) == 20
     assert opened == []
 
 
@@ -303,17 +309,17 @@ def test_a_file_that_can_not_be_read_is_one_bad_row(tmp_path: Path) -> None:
     whole = broken.read_bytes()
     broken.write_bytes(whole[:300])
     settings = TorchvisionSource(kind="torchvision", datasets=["ImageFolder"], root=str(tmp_path))
-    first, bad, third = open_source(settings).list_items()
+    first, bad, third = listed_items(open_source(settings))
     assert [json.loads(item.metadata)["label"] for item in (first, bad, third)] == ["cats", "cats", "dogs"]
     source = open_source(settings)
     with pytest.raises(BadImageError, match=r"cats/2\.png can't be read by torchvision: .*truncated"):
         source.fetch(bad.uri, bad.version, LIMIT)
     assert source.fetch(third.uri, third.version, LIMIT)
-    assert [item.version for item in open_source(settings).list_items()] == [one.version for one in (first, bad, third)]
+    assert listed_items(open_source(settings)) == [first, bad, third]
     broken.write_bytes(whole[:301])
     with pytest.raises(MovedError):
         source.fetch(bad.uri, bad.version, LIMIT)
     broken.write_bytes(whole)
-    mended = list(open_source(settings).list_items())[1]
+    mended = listed_items(open_source(settings))[1]
     assert mended.version.startswith("sha256:")
     assert open_source(settings).fetch(mended.uri, mended.version, LIMIT)

@@ -16,6 +16,7 @@ from pinery.source_kinds import FolderSource
 from pinery.sources import versions
 from pinery.sources.folder import Folder
 from pinery.sources.protocol import NoPast
+from tests.corpora import listed_items
 
 LONG_AGO = 1_000_000_000
 
@@ -74,7 +75,7 @@ class Corpus:
         return Folder(FolderSource(kind="folder", path=str(self.images)), self.past)
 
     def listed(self) -> dict[str, str]:
-        return {item.id: item.version for item in self.source().list_items()}
+        return {item.id: item.version for item in listed_items(self.source())}
 
     def run(self) -> dict[str, str]:
         """List and embed."""
@@ -217,7 +218,7 @@ def test_a_fetch_knows_marked_versions_by_their_bytes(corpus: Corpus) -> None:
     corpus.replace("a.jpg", b"two")
     corpus.run()
     source = corpus.source()
-    [item, _] = source.list_items()
+    [item, _] = listed_items(source)
     assert source.fetch(item.uri, item.version, 100) == b"two"
     corpus.replace("a.jpg", b"six")
     with pytest.raises(MovedError, match="changed since it was listed"):
@@ -229,7 +230,7 @@ def test_a_cache_that_can_not_be_used_costs_only_time(corpus: Corpus, how: str) 
     def listed() -> dict[str, str]:
         settings = {"kind": "folder", "path": str(corpus.images), "version": how}
         source = Folder(FolderSource.model_validate(settings), Past(folder=corpus.cache))
-        return {item.id: item.version for item in source.list_items()}
+        return {item.id: item.version for item in listed_items(source)}
 
     before = listed()
     file = corpus.cache / "hashes.sqlite"

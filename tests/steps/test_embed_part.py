@@ -27,7 +27,7 @@ from pinery.errors import AccessDeniedError, ConfigError, RefusedError, StoppedE
 from pinery.records import LISTING_SCHEMA, Item, Work
 from pinery.steps.embed_part import Attempts, Embedding, embed_part, open_embedding
 from pinery.steps.lanes import worker_devices
-from tests.corpora import config, paint
+from tests.corpora import config, listed_items, paint
 from tests.models.weights import squeezenet_weights
 from tests.processes import wait_until
 
@@ -60,7 +60,7 @@ def opened(images: Path, state: Path, **changes: Any) -> Iterator[tuple[Run, Emb
 
 def listed(run: Run, part: str, items: list[Item] | None = None) -> Work:
     """All of the source, or these items, as the work of one part."""
-    items = list(run.corpus.source.list_items()) if items is None else items
+    items = listed_items(run.corpus.source) if items is None else items
     path = run.main.scratch / f"{part}-items.parquet"
     rows = [{name: getattr(item, name) for name in LISTING_SCHEMA.names} for item in items]
     pq.write_table(pa.Table.from_pylist(rows, schema=LISTING_SCHEMA), path)
@@ -107,7 +107,7 @@ def test_known_bytes_are_reused_and_moved_items_left_out(runner: Any, images: Pa
         first = embed_part(embedding, listed(run, "part-00000000"))
         assert (first.embedded, first.reused) == (12, 0)
         paint(images / "red-4.jpg", "red", 4)
-        again = list(run.corpus.source.list_items())
+        again = listed_items(run.corpus.source)
         (images / "blue-0.jpg").unlink()
         second = embed_part(embedding, listed(run, "part-00000001", again))
         assert (second.embedded, second.reused, second.moved, second.rows) == (1, 11, 1, 12)
@@ -162,7 +162,7 @@ def test_a_run_stopped_without_a_reason_says_so(images: Path, tmp_path: Path) ->
 def test_a_worker_killed_amid_a_part_is_named_and_replaced(images: Path, tmp_path: Path) -> None:
     model = {"name": "descriptor", "batch": 1}
     with opened(images, tmp_path / "state", runner=PROCESSES, model=model) as (run, embedding, told):
-        work = listed(run, "part-00000007", list(run.corpus.source.list_items()) * 10)
+        work = listed(run, "part-00000007", listed_items(run.corpus.source) * 10)
         killed = workers()
         told.on_batch = lambda: told.batches == 1 and os.kill(killed[0].pid, signal.SIGKILL)
         with pytest.raises(
@@ -259,7 +259,7 @@ def test_a_file_that_may_not_be_read_costs_its_row_and_mends_itself() -> None:
             embed_part(embedding, listed(run, "part-00000000"))
             closed = folder / "images" / "red-8.jpg"
             paint(closed, "red", 8)
-            [item] = [item for item in run.corpus.source.list_items() if item.id == closed.name]
+            [item] = [item for item in listed_items(run.corpus.source) if item.id == closed.name]
             work = listed(run, "part-00000001", [item])
             everything = listed(run, "part-00000002")
             closed.chmod(0)
@@ -271,7 +271,7 @@ def test_a_file_that_may_not_be_read_costs_its_row_and_mends_itself() -> None:
             row = published(run, "part-00000002")[closed.name]
             assert row["error"].startswith("no access: ")
             closed.chmod(0o644)
-            [mended] = [item for item in run.corpus.source.list_items() if item.id == closed.name]
+            [mended] = [item for item in listed_items(run.corpus.source) if item.id == closed.name]
             assert mended.version != row["version"], "so it is tried again"
 
 
@@ -285,7 +285,7 @@ def test_of_a_listing_others_are_tried_before_access_is_denied_to_all() -> None:
             run.corpus.store.publish(run.corpus.paths.listing(run.name), run.main.scratch / "listing.parquet")
             closed = folder / "images" / "red-07.jpg"
             closed.chmod(0)
-            [item] = [item for item in run.corpus.source.list_items() if item.id == closed.name]
+            [item] = [item for item in listed_items(run.corpus.source) if item.id == closed.name]
             run.main.target.model()
             work = listed(run, "part-00000001", [item])
             with plain_user(folder / "state"):

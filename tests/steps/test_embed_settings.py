@@ -15,7 +15,7 @@ from pinery.config_file import load_config
 from pinery.errors import ConfigError
 from pinery.source_kinds import S3Source
 from pinery.sources.s3 import S3Prefix
-from tests.corpora import config
+from tests.corpora import config, listed_items
 from tests.s3_server import S3Server
 from tests.s3_server import s3_server as s3_server
 
@@ -67,7 +67,7 @@ def test_every_thread_keeps_a_connection_of_its_own(
     bucket = s3_server.new_bucket()
     s3_server.client().put_object(Bucket=bucket, Key="1.jpg", Body=b"bytes")
     source = S3Prefix(S3Source(kind="s3", uri=f"s3://{bucket}", endpoint_url=s3_server.endpoint_url))
-    [item] = source.list_items()
+    [item] = listed_items(source)
     together = threading.Barrier(threads, timeout=60)
     answer = s3_server._run
 

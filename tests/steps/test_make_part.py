@@ -26,15 +26,15 @@ class Absent(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Absent())
 images, items, part = map(Path, sys.argv[1:])
 
-import pyarrow as pa, pyarrow.parquet as pq
 import pinery.checkpoint.parts, pinery.imaging, pinery.models, pinery.sources
 for room in (pinery.models, pinery.sources, pinery.imaging):
     for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
         importlib.import_module(module.name)
 
+from pinery.checkpoint.listings import write_listing
 from pinery.config import Config, ModelSettings
 from pinery.models.registry import load
-from pinery.records import LISTING_SCHEMA, Work
+from pinery.records import Work
 from pinery.sources import open_source
 from pinery.steps.make_part import Order, PartMaker, open_runner
 
@@ -53,11 +53,10 @@ class Nothing:
 
 config = Config(corpus="x", source={"kind": "folder", "path": str(images)}, model="descriptor", state="unused")
 source = open_source(config.source)
-rows = [{name: getattr(item, name) for name in LISTING_SCHEMA.names} for item in source.list_items()]
-pq.write_table(pa.Table.from_pylist(rows, schema=LISTING_SCHEMA), items)
+rows = write_listing(source.list_batches(), items, lambda _: None)
 model, watch = load(config.model), Watch()
-runner = open_runner(lambda: model, config, model.card.dimension, threads=2, expected=len(rows))
-order = Order(Work("part-00000000", items, 0, len(rows)), part)
+runner = open_runner(lambda: model, config, model.card.dimension, threads=2, expected=rows)
+order = Order(Work("part-00000000", items, 0, rows), part)
 report = PartMaker(source, runner, Nothing(), model.card.dimension, max_bytes=1 << 20).make(order, watch)
 print(json.dumps([report.rows, report.embedded, report.quarantined, watch.seen]))
 '''
