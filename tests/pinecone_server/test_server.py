@@ -27,7 +27,7 @@ from tests.pinecone_server.fixtures import prompt_server as pinecone_server
 
 __all__ = ["pinecone_environment", "pinecone_server"]
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="module")
