@@ -18,10 +18,10 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
 from tests.corpora import COLOURS, config, jpeg
-from tests.models.weights import squeezenet_weights
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import pinery, write_config
 from tests.s3_server import S3Server
+from tests.small_models import squeezenet_weights
 
 PINECONE_KEY = "pcsk_MARKEDpinecone7d1f0e"
 AWS_SECRET = "MARKEDaws7d1f0eSecretAccessKey"

@@ -19,9 +19,8 @@ from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError
 from pinery.search.query import Query, search
-from tests.models.test_clip import save_clip
-from tests.models.weights import squeezenet_weights
 from tests.pinecone_server.server import PineconeServer
+from tests.small_models import save_clip, squeezenet_weights
 from tests.sources.test_torchvision import Archives
 from tests.sources.test_torchvision import archives as archives
 

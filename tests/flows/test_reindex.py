@@ -24,8 +24,8 @@ from pinery.search.query import Query, search
 from pinery.steps.preview import preview
 from pinery.steps.status import status
 from tests.corpora import config, paint
-from tests.models.weights import squeezenet_weights
 from tests.pinecone_server.server import PineconeServer
+from tests.small_models import squeezenet_weights
 
 COUNTS = ("new", "changed", "relabelled", "deleted", "unchanged", "embedded", "reused", "upserted")
 

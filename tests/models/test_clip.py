@@ -6,40 +6,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
+from transformers import CLIPModel, CLIPProcessor
 
 from pinery.config import ModelSettings
 from pinery.errors import BadImageError, ConfigError, TerminalError
 from pinery.models import registry
 from pinery.models.weights import file_sha256
+from tests.small_models import save_clip
 
 TEXTS = ["a frog", "a red frog on a leaf and a leaf on a frog", "frog " * 50]
-
-
-def vocabulary():
-    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
-    words = [*letters, *(f"{letter}</w>" for letter in letters), "fr", "og</w>", "frog</w>"]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    return {word: number for number, word in enumerate(words)}
-
-
-def save_clip(folder, seed=0):
-    """A CLIP of two narrow layers in the files of a Hub repo."""
-    folder.mkdir(parents=True)
-    vocab = vocabulary()
-    (folder / "vocab.json").write_text(json.dumps(vocab))
-    (folder / "merges.txt").write_text("#version: 0.2\nf r\no g</w>\nfr og</w>\n")
-    CLIPTokenizer.from_pretrained(folder, model_max_length=16).save_pretrained(folder)
-    CLIPImageProcessor(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
-    layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = {"vocab_size": len(vocab), "max_position_embeddings": 16, "bos_token_id": len(vocab) - 2}
-    text |= {"eos_token_id": len(vocab) - 1, "pad_token_id": len(vocab) - 1}
-    config = CLIPConfig(
-        text_config=layers | text, vision_config=layers | {"image_size": 32, "patch_size": 8}, projection_dim=24
-    )
-    torch.manual_seed(seed)
-    CLIPModel(config).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

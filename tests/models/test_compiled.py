@@ -16,8 +16,8 @@ from pinery.config import ModelSettings
 from pinery.models import registry
 from pinery.models.compiled import BREAK_EVEN, Compiled
 from tests.models import tiny
-from tests.models.test_network import pictures, units
-from tests.models.weights import squeezenet_weights
+from tests.models.pictures import pictures, units
+from tests.small_models import squeezenet_weights
 
 ENOUGH = BREAK_EVEN["cpu"]
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="there is no C++ compiler")

@@ -11,7 +11,7 @@ from pinery.errors import BadImageError, ConfigError, TerminalError
 from pinery.models import registry
 from pinery.models.weights import file_sha256
 from tests.models import tiny
-from tests.models.test_clip import save_clip
+from tests.small_models import save_clip
 
 SAVED = {"dinov2": tiny.save_dinov2, "vit": tiny.save_vit, "convnext": tiny.save_convnext, "swin": tiny.save_swin}
 

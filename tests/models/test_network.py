@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.models import registry
 from tests.models import tiny
-from tests.models.test_clip import save_clip
-from tests.models.weights import squeezenet_weights
+from tests.models.pictures import pictures, units
+from tests.small_models import save_clip, squeezenet_weights
 
 TINY = {
     "clip": save_clip,
@@ -34,15 +33,6 @@ def settings(request, tmp_path_factory):
     family = "clip" if "clip" in request.param or request.param == "siglip" else "hf"
     path = TINY[request.param](folder / request.param)
     return ModelSettings(name=f"{family}:{path}", device="cpu", precision="fp32")
-
-
-def pictures(count, seed=1):
-    values = np.random.default_rng(seed).integers(0, 256, (count, 4, 5, 3), np.uint8)
-    return [Image.fromarray(image).resize((50, 40), Image.Resampling.BICUBIC) for image in values]
-
-
-def units(vectors):
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def in_batches(model, images, size):

@@ -20,7 +20,7 @@ from pinery.models.nvjpeg import DeviceJpegs
 from pinery.models.pixels import Pixels
 from tests.imaging.pictures import jpeg, photograph
 from tests.models import tiny
-from tests.models.test_clip import save_clip
+from tests.small_models import save_clip
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 LIMIT = 64_000_000

@@ -19,7 +19,7 @@ from pinery.models.network import TorchModel
 from pinery.models.precision import CLOSE, FASTER, IMAGES, settle_precision
 from pinery.records import ModelCard
 from tests.models import tiny
-from tests.models.test_network import pictures
+from tests.models.pictures import pictures
 
 
 def encoded(images):

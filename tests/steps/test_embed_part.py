@@ -28,8 +28,8 @@ from pinery.records import LISTING_SCHEMA, Item, Work
 from pinery.steps.embed_part import Attempts, Embedding, embed_part, open_embedding
 from pinery.steps.lanes import worker_devices
 from tests.corpora import config, listed_items, paint
-from tests.models.weights import squeezenet_weights
 from tests.processes import wait_until
+from tests.small_models import squeezenet_weights
 
 PROCESSES = {"kind": "processes", "workers": 1}
 KINDS = [{"kind": "threads"}, PROCESSES]
