@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
+from measuring.pictures import PROJECTION, VISION
 from networks import SIDE, Run, Transformer, as_in_pinery, build, rate, variants
-from pictures import PROJECTION, VISION
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from machine import keep, table
+import torch
+from measuring.machine import keep, table
 from numpy.typing import NDArray
 
 from pinery.checkpoint.parquet import vector_row_group
-from pinery.config import ModelSettings
-from pinery.models.registry import load
-from pinery.models.runner import embed_images
+from pinery.imaging.decode import decode
+from pinery.models.descriptor import Descriptor
 
 Vectors = NDArray[np.float32]
 VECTOR_COLUMN = "values.list.element"
@@ -44,21 +44,9 @@ MEASURED_BYTES = 32 << 20
 
 def descriptor_vectors(folder: Path) -> Vectors:
     """The `descriptor` vectors of all JPEGs in a folder, shape (images, dimension)."""
-    model = load(ModelSettings(name="descriptor"))
-    paths = sorted(folder.glob("*.jpg"))
-    batches = embed_images(
-        lambda: model,
-        len(paths),
-        lambda at: paths[at].read_bytes(),
-        lambda _: None,
-        threads=4,
-        max_pixels=64_000_000,
-        dimension=model.card.dimension,
-        progress=lambda _: None,
-        stop=lambda: False,
-        timings={},
-    )
-    return np.stack([one.values for batch in batches for one in batch if one.values is not None])
+    model = Descriptor()
+    prepared = torch.stack([model.preprocess(decode(path.read_bytes())) for path in sorted(folder.glob("*.jpg"))])
+    return np.concatenate([model.embed(batch) for batch in torch.split(prepared, model.batch_size)])
 
 
 def random_vectors(rows: int, dimension: int) -> Vectors:

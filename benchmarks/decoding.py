@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 import torchvision
-from machine import keep, table
+from measuring.machine import keep, table
+from measuring.pictures import jpeg, photograph
 from PIL import Image
 from torchvision.models import ResNet18_Weights, SqueezeNet1_1_Weights
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -57,28 +58,6 @@ before = kib("VmRSS")
 decode(data, least_side=int(sys.argv[1]) or None)
 print((kib("VmHWM") - before) / 1024)
 """
-
-
-def photograph(width: int, height: int, seed: int) -> Image.Image:
-    """A picture with detail at every size, its contrast falling with it."""
-    rng, longest = np.random.default_rng(seed), max(width, height)
-    values = np.zeros((height, width, 3), np.float32)
-    cells = 4
-    while cells <= longest:
-        shape = (max(1, height * cells // longest), max(1, width * cells // longest))
-        for channel in range(3):
-            small = Image.fromarray(rng.normal(0, 1, shape).astype(np.float32))
-            values[..., channel] += np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)) / cells**0.8
-        cells *= 2
-    values = (values - values.mean()) / values.std() * 50 + 120
-    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
-
-
-def jpeg(picture: Image.Image, quality: int = 85) -> bytes:
-    """The picture as JPEG."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
 
 
 def by_pillow(data: bytes) -> Image.Image:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import psutil
 import yaml
-from machine import keep, table
+from measuring.machine import keep, table
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent

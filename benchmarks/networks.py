@@ -21,7 +21,7 @@ from typing import Any
 import torch
 import torch._inductor.config
 import torchvision
-from machine import keep, table
+from measuring.machine import keep, table
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Dinov2Config, Dinov2Model
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import duckdb
-from machine import keep, table
+from measuring.machine import keep, table
 
 from pinery.checkpoint.checksums import add_checksums, check_file
 from pinery.corpus.tables import connect

@@ -26,7 +26,7 @@ from multiprocessing.synchronize import Barrier
 import boto3
 import numpy as np
 import torch
-from machine import keep, table
+from measuring.machine import keep, table
 from PIL import Image
 
 from pinery.models.descriptor import Descriptor

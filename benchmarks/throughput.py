@@ -1,7 +1,7 @@
 """Images per second from JPEG files to a verified index: Pinery beside the model alone and beside other ways.
 
 python benchmarks/throughput.py [--images N] [--rounds N] [--ray-python PATH] [--clip-retrieval-python PATH]
-python benchmarks/throughput.py --gpu      another page: four models on a CUDA device (see throughput_gpu.py)
+python benchmarks/throughput.py --gpu      another page: four models on a CUDA device (see measuring/throughput_gpu.py)
 
 Each contestant is a process of its own with the same environment, and has its turn in every round. Weights are random:
 they change no speed. Ray Data and clip-retrieval need environments of their own, whose interpreters are given here.
@@ -17,15 +17,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import judging
 import psutil
-from child import child
-from clip_peer import clip_inference
-from judging import Round
-from machine import keep
+from measuring import judging
+from measuring.child import child
+from measuring.clip_peer import clip_inference
+from measuring.judging import Round
+from measuring.machine import keep
+from measuring.pictures import save_clip, save_torchvision, write_jpegs
+from measuring.whole_run import Whole, whole_run
 from notebook_loop import BATCH as NOTEBOOK_BATCH
-from pictures import save_clip, save_torchvision, write_jpegs
-from whole_run import Whole, whole_run
 
 from pinery.config import RunSettings
 
@@ -155,7 +155,7 @@ def main() -> None:
     """Measure, print and keep the page."""
     given = options()
     if given.gpu:
-        from throughput_gpu import main as on_gpu
+        from measuring.throughput_gpu import main as on_gpu
 
         on_gpu(given)
         return

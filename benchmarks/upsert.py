@@ -25,8 +25,8 @@ import numpy as np
 import pinecone
 import pyarrow as pa
 import pyarrow.parquet as pq
-from machine import keep, table
-from sink import sink
+from measuring.machine import keep, table
+from measuring.sink import sink
 
 from pinery.checkpoint.parquet import TableWriter, stream, vector_row_group
 from pinery.config import PineconeSettings

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from machine import keep, table
-from sink import sink
+from measuring.machine import keep, table
+from measuring.sink import sink
 from upsert import PART_ROWS, Setting, pinery, write_part
 
 DIMENSION = 512

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.machine import machine, table, versions
+from benchmarks.measuring.machine import machine, table, versions
 
 TABLE_VARIABLE = "PINERY_DRILLS_TABLE"
 HEAD = ("drill", "times run", "rows lost", "rows doubled", "rows embedded twice beyond the part in flight")

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from machine import table
-from whole_run import Whole
+from measuring.machine import table
+from measuring.whole_run import Whole
 
 OF_CEILING = 0.90
 OF_NOTEBOOK = {"uncompiled": 3.5, "compiled": 5.0}

@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+BENCHMARKS = Path(__file__).parent.parent
 
 
 def child(python: Path, script: str, *arguments: object) -> Any:
-    """What a script of this folder prints as JSON; a failure ends the benchmark."""
-    command = [str(python), str(HERE / script), *map(str, arguments)]
+    """What a script of `benchmarks/` prints as JSON; a failure ends the benchmark."""
+    command = [str(python), str(BENCHMARKS / script), *map(str, arguments)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise SystemExit(f"{script} ended with {ended.returncode}:\n{ended.stderr}")

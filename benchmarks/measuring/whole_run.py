@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 STAMP = "%Y%m%dT%H%M%S%fZ"
 """How a run's name begins: when it took its lease."""
 

@@ -1,8 +1,9 @@
-"""What the throughput benchmark works on: distinct JPEGs, and models with random weights in the files of real ones."""
+"""What benchmarks work on: distinct JPEGs, and models with random weights in the files of real ones."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torchvision
-from decoding import jpeg, photograph
+from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 SIDE = 224
@@ -29,6 +30,28 @@ VISION = {
 }
 PROJECTION = {"ViT-B/32": 512, "ViT-L/14": 768}
 CLIP_VOCABULARY = 49_408
+
+
+def photograph(width: int, height: int, seed: int) -> Image.Image:
+    """A picture with detail at every size, its contrast falling with it."""
+    rng, longest = np.random.default_rng(seed), max(width, height)
+    values = np.zeros((height, width, 3), np.float32)
+    cells = 4
+    while cells <= longest:
+        shape = (max(1, height * cells // longest), max(1, width * cells // longest))
+        for channel in range(3):
+            small = Image.fromarray(rng.normal(0, 1, shape).astype(np.float32))
+            values[..., channel] += np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)) / cells**0.8
+        cells *= 2
+    values = (values - values.mean()) / values.std() * 50 + 120
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+
+
+def jpeg(picture: Image.Image, quality: int = 85) -> bytes:
+    """The picture as JPEG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
 
 
 def write_jpegs(folder: Path, count: int, pictures: int | None = None) -> None:

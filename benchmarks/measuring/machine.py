@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent.parent / "results"
 
 
 def machine() -> str:
@@ -37,7 +37,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def keep(name: str, title: str, packages: Sequence[str], body: str, script: str | None = None) -> None:
     """Print the result and write it to `results/<name>.md`, with machine, versions, date and the command (`script`)."""
     when = datetime.now(UTC).date().isoformat()
-    # Of paths only the names: results are published.
+    # Results are published, so paths are cut to their names.
     command = " ".join(
         ["python", f"benchmarks/{script or name}.py", *(Path(argument).name for argument in sys.argv[1:])]
     )

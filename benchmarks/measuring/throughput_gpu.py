@@ -21,15 +21,15 @@ from statistics import median
 from typing import Any
 
 import torch
-from busy import Busy
 from ceilings import rates
-from child import child
-from clip_peer import clip_inference
-from judging import CEILINGS, spread
-from machine import keep, table
 from notebook_loop import BATCH as NOTEBOOK_BATCH
-from pictures import save_clip, save_torchvision, write_jpegs
 
+from measuring.busy import Busy
+from measuring.child import child
+from measuring.clip_peer import clip_inference
+from measuring.judging import CEILINGS, spread
+from measuring.machine import keep, table
+from measuring.pictures import save_clip, save_torchvision, write_jpegs
 from pinery.config import ModelSettings
 from pinery.imaging.budget import PixelBudget
 from pinery.models.cores import cores

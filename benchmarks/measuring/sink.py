@@ -1,6 +1,6 @@
 """A Pinecone that stores nothing: it counts the rows of a request without parsing it, and acknowledges them.
 
-`python benchmarks/sink.py [--latency SECONDS]` prints its address, and ends when its standard input closes.
+`python benchmarks/measuring/sink.py [--latency SECONDS]` prints its address, and ends when its standard input closes.
 """
 
 from __future__ import annotations
