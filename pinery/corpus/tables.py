@@ -17,6 +17,8 @@ from pinery.errors import TerminalError
 from pinery.planning.plan import define_plan, fold_ledger
 
 MEMORY = "768MB"
+UNREADABLE = (duckdb.InvalidInputException, duckdb.IOException, duckdb.Error)
+"""The errors of DuckDB that a file it can't read raises; DuckDB 2 raises the last for a file without a footer."""
 
 
 @contextlib.contextmanager
@@ -31,7 +33,9 @@ def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             raise TerminalError(
                 f"planning needs more than the {MEMORY} that it may use: {str(error).partition(chr(10))[0]}"
             ) from error
-        except (duckdb.InvalidInputException, duckdb.IOException) as error:
+        except duckdb.Error as error:
+            if type(error) not in UNREADABLE:
+                raise
             told = str(error).partition("\n")[0]
             raise TerminalError(
                 f"a file of the state can't be read: {told}. Files of earlier versions have no checksums that would"

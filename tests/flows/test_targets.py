@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from flows.reindex import reindex
-from pinery.checkpoint.alias import Alias, IndexEntry, write_alias
+from pinery.checkpoint.alias import IndexEntry, write_alias
 from pinery.checkpoint.lease import read_holder
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
-from pinery.corpus.live import change_alias
 from pinery.corpus.run import open_run
 from pinery.errors import LeaseHeldError, RefusedError, TerminalError
 from tests.corpora import config, paint
@@ -88,27 +87,3 @@ def test_targets_of_two_models_have_a_lease_each(settings: dict[str, Any]) -> No
         with pytest.raises(TerminalError, match="use the config that names that model"):
             run.targets[1].target.model()
     assert read_holder(corpus.store, corpus.paths.lease(other.card.key)) is None
-
-
-def test_the_alias_is_changed_only_from_what_the_run_saw(settings: dict[str, Any]) -> None:
-    corpus = Corpus(load_config(settings))
-    elsewhere = replace(corpus.target.entry, name="elsewhere")
-
-    def go_live(alias: Alias, at: str) -> Alias:
-        return alias.with_live(replace(corpus.target.entry, name="mine"), at, "run")
-
-    def go_back(alias: Alias, at: str) -> Alias:
-        return alias.with_live(corpus.target.entry, at, "run")
-
-    with open_run(corpus) as run:
-        alias, tag = corpus.alias()
-        write_alias(corpus.store, corpus.paths.alias, replace(alias, kept=[]), tag)
-        change_alias(run, go_live, "mine didn't go live")
-        assert corpus.alias()[0].kept == [], "a change that left the live index alone is kept, and no hindrance"
-        alias, tag = corpus.alias()
-        write_alias(corpus.store, corpus.paths.alias, alias.with_live(elsewhere, "now", "other"), tag)
-        with pytest.raises(RefusedError, match=r"mine didn't go back: .* lance:elsewhere / test with model descriptor"):
-            change_alias(run, go_back, "mine didn't go back")
-        live = corpus.alias()[0].live
-        assert live is not None
-        assert live.name == "elsewhere"
