@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from machine import keep, table
+from measuring.machine import keep, table
 
 from pinery.checkpoint.listings import write_listing
 from pinery.checkpoint.parquet import TableWriter, vector_row_group
@@ -24,7 +24,7 @@ from pinery.corpus.corpus import Corpus
 from pinery.corpus.held import HeldTarget
 from pinery.corpus.run import open_run
 from pinery.corpus.stored import current_listing
-from pinery.records import PART_SCHEMA, Item
+from pinery.records import LISTING_SCHEMA, PART_SCHEMA
 from pinery.steps.compare import compare
 from pinery.steps.find_index import ensure_index, find_index
 from pinery.steps.list_items import Listing, publish_listing
@@ -35,9 +35,13 @@ from pinery.steps.upsert_part import upsert_part
 PART_ROWS, DIMENSION, BATCH = 16384, 512, 4096
 
 
-def items(count: int) -> Iterator[Item]:
-    """Items of a corpus that needn't be there."""
-    return (Item(f"photos/{n}.jpg", f"file:///photos/{n}.jpg", "1", 1, f'{{"n":{n}}}') for n in range(count))
+def listed(count: int) -> Iterator[pa.RecordBatch]:
+    """Batches (LISTING_SCHEMA) of the items of a corpus that needn't be there."""
+    for first in range(0, count, BATCH):
+        numbers = range(first, min(first + BATCH, count))
+        rows = [{"id": f"photos/{n}.jpg", "version": "1", "bytes": 1, "metadata": f'{{"n":{n}}}'} for n in numbers]
+        uris = [{"uri": f"file:///{row['id']}"} for row in rows]
+        yield pa.RecordBatch.from_pylist([row | uri for row, uri in zip(rows, uris, strict=True)], LISTING_SCHEMA)
 
 
 def write_part(path: Path, start: int, stop: int, *, checksums: bool) -> None:
@@ -61,7 +65,7 @@ def fill(held: HeldTarget, rows: int) -> None:
     for number, start in enumerate(range(0, rows, PART_ROWS)):
         write_part(scratch / "part", start, min(start + PART_ROWS, rows), checksums=True)
         held.target.checkpoint.publish(f"part-{number:08d}", scratch / "part")
-    write_listing(items(rows), scratch / "listing.parquet", lambda _: None)
+    write_listing(listed(rows), scratch / "listing.parquet", lambda _: None)
     find_index(held)
     plan = make_plan(held, scratch / "listing.parquet", PlanOptions())
     publish_listing(held.run, Listing(scratch / "listing.parquet"))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
-from pinery.records import Item
+from pinery.records import LISTING_SCHEMA, Item
 
 if TYPE_CHECKING:
     from pinery.sources import Source
@@ -46,6 +50,13 @@ def config(images: Path, state: Path | str, **changes: Any) -> dict[str, Any]:
         "state": str(state),
         "run": {"part_rows": 5},
     } | changes
+
+
+def item_batches(items: Iterable[Item], rows: int = 1000) -> Iterator[pa.RecordBatch]:
+    """The items as a source lists them, so many rows at a time."""
+    waiting = iter(items)
+    while some := list(itertools.islice(waiting, rows)):
+        yield pa.RecordBatch.from_pylist([asdict(one) for one in some], schema=LISTING_SCHEMA)
 
 
 def listed_items(source: Source) -> list[Item]:

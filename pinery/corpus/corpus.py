@@ -36,8 +36,12 @@ class Corpus:
     @cached_property
     def source(self) -> Source:
         """Where the images live."""
-        past = StatePast(self.config, self.store, self.current_listing, self._model_keys)
-        return open_source(self.config.source, past=past)
+        return open_source(self.config.source, self.past)
+
+    @cached_property
+    def past(self) -> StatePast:
+        """What the state remembers of the corpus' items."""
+        return StatePast(self.config, self.store, self.current_listing, self._model_keys)
 
     @cached_property
     def state_id(self) -> str:

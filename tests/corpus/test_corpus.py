@@ -10,7 +10,7 @@ import pytest
 
 from pinery.checkpoint.alias import write_alias
 from pinery.errors import ConfigError, RefusedError
-from tests.corpora import config
+from tests.corpora import config, listed_items
 from tests.filled import opened
 
 
@@ -18,14 +18,14 @@ def test_looking_at_a_corpus_that_was_never_run_makes_no_state(images: Path, tmp
     corpus = opened(config(images, tmp_path / "state"))
     assert corpus.known_card() is None
     assert (corpus.current_listing(), corpus.alias()[0].live) == (None, None)
-    assert len(list(corpus.source.list_items())) == 12
+    assert len(listed_items(corpus.source)) == 12
     assert not (tmp_path / "state").exists()
 
 
 def test_the_state_has_one_id_from_its_first_use_on(images: Path, tmp_path: Path) -> None:
     settings = config(images, tmp_path / "state")
-    assert opened(settings).state == opened(settings).state
-    assert opened(settings).state != opened(config(images, tmp_path / "other")).state
+    assert opened(settings).state_id == opened(settings).state_id
+    assert opened(settings).state_id != opened(config(images, tmp_path / "other")).state_id
 
 
 def test_the_target_is_the_configs_index_or_the_one_with_the_default_name(made: dict[str, Any]) -> None:

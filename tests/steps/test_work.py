@@ -21,6 +21,7 @@ from pinery.records import PART_SCHEMA, Item
 from pinery.steps import live_rows as rooms
 from pinery.steps.live_rows import live_rows
 from pinery.steps.make_plan import _embed_work, upsert_work
+from tests.corpora import item_batches
 
 NOISE = random.Random(0).randbytes(1 << 20).hex()
 
@@ -47,7 +48,7 @@ def test_live_rows_have_their_metadata_whatever_the_pieces(
 ) -> None:
     monkeypatch.setattr(rooms, "PIECE_BYTES", piece)
     listed = items(100, 1000)
-    write_listing(iter(listed), tmp_path / "listing.parquet", lambda _: None)
+    write_listing(item_batches(listed), tmp_path / "listing.parquet", lambda _: None)
     checkpoint = Checkpoint(LocalStore(tmp_path / "state"), "parts")
     shuffled = random.Random(1).sample(range(100), 100)
     with checkpoint.writer(tmp_path / "part", 2) as writer:
@@ -72,7 +73,7 @@ def test_live_rows_have_their_metadata_whatever_the_pieces(
 
 def test_a_plan_of_large_metadata_keeps_within_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "MEMORY", "192MB")
-    write_listing(iter(items(5000, 30_000)), tmp_path / "listing.parquet", lambda _: None)
+    write_listing(item_batches(items(5000, 30_000)), tmp_path / "listing.parquet", lambda _: None)
     with connect(tmp_path) as con:
         planned(con, tmp_path / "listing.parquet")
         work = _embed_work(con, tmp_path, 4096, 0)
