@@ -1,1 +1,1 @@
-"""Indexes: each kind is one file behind the Protocol `Index`."""
+"""Indexes: each kind has a module of its own, behind the Protocol `Index`."""

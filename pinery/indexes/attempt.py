@@ -1,4 +1,4 @@
-"""When the attempt at a request began that a thread is at: what would be sent late must not be sent at all."""
+"""When a thread's current attempt at a request began: a request that would go out late must not be sent at all."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC", None)
-"""One that runs on while the machine sleeps, where there is one."""
+"""A clock that runs on while the machine sleeps, where there is one."""
 _began: ContextVar[float | None] = ContextVar("began", default=None)
 
 
 def now() -> float:
-    """Seconds since some moment in the past."""
+    """Seconds since some fixed moment in the past."""
     return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
 
 
 @contextmanager
 def attempt() -> Iterator[None]:
-    """An attempt at a request begins here, before it is asked whether it may be sent."""
+    """Note that an attempt at a request begins; to be entered before the check of whether it may be sent."""
     token = _began.set(now())
     try:
         yield
@@ -28,6 +28,6 @@ def attempt() -> Iterator[None]:
 
 
 def began() -> float:
-    """When this thread's attempt began; now, if it is at none."""
+    """When this thread's attempt began, or the present moment where it makes none; in seconds, as `now` counts them."""
     found = _began.get()
     return now() if found is None else found

@@ -1,7 +1,7 @@
-"""The upsert engine: requests in a bounded window, each retried, split or bisected until its rows are settled.
+"""The upsert engine: requests in a bounded window, each retried or bisected until its rows are settled.
 
-It alone repeats a request to an index: the SDK beneath sends each once, and nothing above retries at all. Before each
-attempt it checks that the run may still write.
+It alone repeats a request to an index: the SDK below it sends each request once, and nothing above it retries. Before
+each attempt it checks that the run may still write.
 """
 
 from __future__ import annotations
@@ -24,29 +24,32 @@ from pinery.errors import RequestTooLargeError, RowsRefusedError, TerminalError,
 from pinery.indexes.attempt import attempt
 from pinery.indexes.protocol import Index
 from pinery.planning.pace import Pace
-from pinery.planning.packing import pack_rows
+from pinery.planning.packing import pack
 
 Result = TypeVar("Result")
 
 LONGEST_PAUSE = 30.0
+"""Seconds between two attempts at most, where the server asks for no pause."""
 LONGEST_RETRY_AFTER = 60.0
-"""What a server's Retry-After may ask for, in seconds."""
+"""The longest pause, in seconds, for which a server's Retry-After is heeded."""
 READ_PATIENCE = 15.0
-"""Seconds for which a read outside of a run is repeated."""
+"""Seconds for which a read outside of a run is retried."""
 RECHECK_SECONDS = 0.5
-"""How long a request waits for its turn before it asks again whether the run is to stop."""
+"""Seconds after which a request that waits for its turn checks again whether the run is to stop."""
 SAME_REFUSALS = 50
-"""Rows of one request, all refused in the same words: it is not the rows that are wrong."""
+"""A request of this many rows or more that are all refused in the same words is an error: the rows aren't wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How an outage is met: `check` raises to stop, `pause` waits some seconds, `note` tells what is waited for.
+    """How an outage is waited out.
 
+    `check` raises where the run is to stop, `pause` waits some seconds, and `note` tells the user what is waited for.
     Each attempt at a request is made inside of `request()`, which raises where it may not be made.
     """
 
     seconds: float
+    """How long an outage may last before it is an error."""
     check: Callable[[], None]
     pause: Callable[[float], None]
     note: Callable[[str], None]
@@ -55,18 +58,20 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Rows of one request that are done with: acknowledged, or refused (row number and the index's words)."""
+    """The rows of one request, each of which the index has acknowledged or refused."""
 
     rows: pa.RecordBatch
+    """ROWS_SCHEMA, as sent."""
     refused: dict[int, str]
+    """The index's words for each row that it refused, by the row's number in `rows`."""
 
 
 def upsert_rows(index: Index, batches: Iterable[pa.RecordBatch], patience: Patience) -> Iterator[Settled]:
-    """Upsert batches (ROWS_SCHEMA) and yield what is settled, in the order sent.
+    """Upsert batches (ROWS_SCHEMA) and yield the rows of each request once they are settled, in the order sent.
 
-    At most `index.max_concurrency` requests are in flight and as many wait, whatever the number of batches. Raises
-    TransientError once an outage has lasted `patience.seconds`, and TerminalError at once; what was yielded is
-    acknowledged.
+    At most `index.max_concurrency` requests are in flight and as many wait, whatever the number of batches. Rows that
+    were yielded before an error are settled all the same. Raises TransientError once an outage has lasted
+    `patience.seconds`, TerminalError at once, and whatever `patience` raises.
     """
     window = index.max_concurrency
     patience, end = _shared(patience)
@@ -88,10 +93,10 @@ def upsert_rows(index: Index, batches: Iterable[pa.RecordBatch], patience: Patie
 
 
 def with_patience(action: Callable[[], Result], what: str, patience: Patience) -> Result:
-    """Do `action` and return its result; again with growing pauses while it raises TransientError.
+    """Call `action` and return its result, again with growing pauses while it raises TransientError.
 
-    Raises that error once `patience.seconds` have passed since the first one. A signal waits for the end of the
-    request in flight.
+    `what` names the request in notes. A signal waits for the end of the request in flight. Raises the TransientError
+    once `patience.seconds` have passed since the first one.
     """
 
     def once() -> Result:
@@ -104,7 +109,7 @@ def with_patience(action: Callable[[], Result], what: str, patience: Patience) -
         return _again(once, what, patience)
 
     def aside() -> Result:
-        # Signals hit the main thread: there they would leave a request behind that still takes effect.
+        # A signal interrupts the main thread, and would leave behind a request that may still take effect.
         with ThreadPoolExecutor(1, "request") as own:
             return own.submit(once).result()
 
@@ -112,7 +117,10 @@ def with_patience(action: Callable[[], Result], what: str, patience: Patience) -
 
 
 def ask(action: Callable[[], Result], what: str) -> Result:
-    """Ask an index something outside of a run, again for some seconds while it raises TransientError."""
+    """Call `action`, a read outside of a run, and return its result; retry it for 15 seconds.
+
+    Raises TransientError where the index still doesn't answer by then.
+    """
     return with_patience(action, what, Patience(READ_PATIENCE, lambda: None, time.sleep, lambda _: None))
 
 
@@ -120,14 +128,14 @@ def _again(once: Callable[[], Result], what: str, patience: Patience) -> Result:
     failures: list[float] = []
 
     def over(state: RetryCallState) -> bool:
-        """Whether the outage was too long. It begins with the first failure: being slow to fail is not part of it."""
+        """Whether the outage lasts too long; it begins with the first failure, however long that took to come."""
         failures.append(state.outcome_timestamp or 0.0)
         return failures[-1] - failures[0] >= patience.seconds
 
     def waiting(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         left = patience.seconds - (failures[-1] - failures[0])
-        patience.note(f"{error or what}; next try within {LONGEST_PAUSE:.0f} s, giving up in {told_seconds(left)}")
+        patience.note(f"{error or what}; next try within {LONGEST_PAUSE:.0f} s, giving up in {rough_duration(left)}")
 
     return Retrying(
         retry=retry_if_exception_type(TransientError),
@@ -147,18 +155,18 @@ def _seconds_until_retry(state: RetryCallState) -> float:
     asked = error.retry_after if isinstance(error, TransientError) else None
     if not asked:
         return _backoff(state)
-    # Not all at the same moment.
+    # The random factor keeps the requests from all coming back at the same moment.
     return max(_backoff(state), min(asked, LONGEST_RETRY_AFTER) * random.uniform(1, 1.25))
 
 
 def _requests(index: Index, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        for start, stop in pack_rows(batch, index.max_request_rows, index.max_request_bytes, index.value_bytes):
+        for start, stop in pack(index.row_bytes(batch), index.max_request_rows, index.max_request_bytes):
             yield batch.slice(start, stop - start)
 
 
 def _shared(patience: Patience) -> tuple[Patience, Callable[[BaseException], None]]:
-    """`patience` for all requests of one call, and what to tell the first error to: it ends the waits of the others."""
+    """`patience` for all requests of one call, and a function to report an error to, which ends all other waits."""
     errors: list[BaseException] = []
 
     def check() -> None:
@@ -179,7 +187,7 @@ class _Gate:
         self._changed = threading.Condition()
 
     def upsert(self, rows: pa.RecordBatch) -> None:
-        """One attempt at a request, once it is its turn."""
+        """Make one attempt at a request, as soon as the pace allows it."""
         with self._turn() as epoch, attempt():
             self.patience.check()
             try:
@@ -237,6 +245,6 @@ def _send(gate: _Gate, rows: pa.RecordBatch, offset: int, refused: dict[int, str
         _send(gate, rows.slice(half), offset + half, refused)
 
 
-def told_seconds(seconds: float) -> str:
-    """A time in whole minutes or, below two of them, in tens of seconds: so rough that many waits read the same."""
+def rough_duration(seconds: float) -> str:
+    """Seconds as text, in whole minutes or, up to two minutes, in tens of seconds: so rough that many waits agree."""
     return f"{math.ceil(seconds / 60)} min" if seconds > 120 else f"{max(10, math.ceil(seconds / 10) * 10)} s"

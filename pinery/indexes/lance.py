@@ -1,4 +1,4 @@
-"""The embedded index: one LanceDB folder an index, one table a namespace."""
+"""The embedded index: each index is a LanceDB folder, and each of its namespaces a table in it."""
 
 from __future__ import annotations
 
@@ -15,53 +15,60 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pinery.allocator import give_back_freed_memory
 from pinery.config import LanceSettings
-from pinery.errors import DamagedError, IndexMismatchError, RowsRefusedError, TerminalError
+from pinery.errors import DamagedError, IndexMismatchError, TerminalError
+from pinery.indexes.encoded_size import protobuf_sizes
 from pinery.indexes.lance_disk import Disk, sync_path, write_durably
 from pinery.indexes.lance_filter import to_sql
+from pinery.indexes.vectors import checked_vectors
 from pinery.records import Identity, Match, Stored
 
 EXACT_BELOW_ROWS = 50_000
+"""From this many rows on, vectors get an ANN index; below it, each search scans them all."""
 DISTANCES = {"cosine": "cosine", "dotproduct": "dot", "euclidean": "l2"}
 IDENTITY_FILE = "pinery.json"
 KEPT_VERSIONS = timedelta(minutes=10)
-"""How long a search that began before a write may go on reading what it began with."""
+"""How long a search that began before a write may go on reading the version that it began with."""
 FOR_EVER = timedelta(days=36500)
 
 INDEX_CACHE_BYTES, METADATA_CACHE_BYTES = 64 << 20, 32 << 20
 READ_AHEAD_BYTES, SHUFFLE_BYTES = 32 << 20, 8 << 20
-"""Lance's own defaults are gigabytes; with these the memory of a run doesn't grow with the index."""
+"""Lance's own limits are gigabytes; with these, in bytes, the memory of a run doesn't grow with the index."""
 os.environ.setdefault("LANCE_DEFAULT_IO_BUFFER_SIZE", str(READ_AHEAD_BYTES))
 os.environ.setdefault("LANCE_SHUFFLE_BATCH_BYTES", str(SHUFFLE_BYTES))
 
 CODE_BITS = 2
-"""Of each value in the ANN index (RaBitQ), whose candidates are then compared by their whole vectors."""
+"""Bits for each value of a vector in the ANN index (RaBitQ), whose candidates are then compared by whole vectors."""
 TRAINED_ON = 32
-"""Vectors sampled for each partition of the ANN index; Lance's 256 would be half of the vectors, in memory at once."""
+"""Vectors sampled for each partition of the ANN index; Lance's own 256 would hold half of all vectors in memory."""
 PROBES = 128
+"""How many partitions a search looks at, at least."""
 CANDIDATES = 400
-"""How many partitions a search looks at, at least, and how many vectors it compares, beyond four for each match."""
+"""How many vectors a search compares in full, beyond four for each match."""
 
 
 class LanceIndex:
     """One namespace of an embedded index in the local folder `folder`; see Index."""
 
-    kind = "lance"
-    # Each request is a version of the table, with files of its own to be brought to the disk.
+    # Each request makes a version of the table, whose files have to be synced to the disk.
     max_request_rows = 4096
     max_request_bytes = 32 << 20
-    value_bytes = 4
     max_concurrency = 1
 
     def __init__(self, settings: LanceSettings, folder: Path, name: str, namespace: str, dimension: int) -> None:
-        self.name, self.namespace = name, namespace
+        """Neither `folder` nor the index `name` need exist yet; vectors have `dimension` values."""
+        self.name = name
         self._folder, self._dimension, self._metric = folder, dimension, settings.metric
         self._table_name = _table_name(namespace)
         self._opened: Any = None
         self._disk = Disk(folder / f"{self._table_name}.lance")
+
+    def row_bytes(self, rows: pa.RecordBatch) -> NDArray[np.int64]:
+        """See Index."""
+        return protobuf_sizes(rows)
 
     def describe(self) -> Identity | None:
         """See Index."""
@@ -70,7 +77,7 @@ class LanceIndex:
         except FileNotFoundError:
             if self._folder.exists() and any(self._folder.glob("*.lance")):
                 raise IndexMismatchError(
-                    f"{self._folder} holds Lance tables but no {IDENTITY_FILE}, so another program made it;"
+                    f"{self._folder} holds Lance tables but no {IDENTITY_FILE}, so another program made them;"
                     " set index.name to another name"
                 ) from None
             return None
@@ -123,7 +130,7 @@ class LanceIndex:
 
     def shut_out_others(self) -> None:
         """See Index."""
-        # Two merges that insert the same ids would both be committed, and each id stand there twice. No write that
+        # Two merges that insert the same ids could both be committed, and each id would be there twice. No write that
         # began before a restore can be committed after it, and restoring the newest version changes no row.
         table = self._table()
         if table is not None:
@@ -137,7 +144,9 @@ class LanceIndex:
 
     def upsert(self, rows: pa.RecordBatch) -> None:
         """See Index."""
-        table = pa.table([rows["id"], self._vectors(rows["values"]), _json(rows["metadata"])], schema=self._schema)
+        values = pa.array(checked_vectors(rows["values"], self._dimension).reshape(-1))
+        vectors = pa.FixedSizeListArray.from_arrays(values, self._dimension)
+        table = pa.table([rows["id"], vectors, _json(rows["metadata"])], schema=self._schema)
         merge = self._table(create=True).merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
         with self._writing():
             merge.execute(table)
@@ -162,9 +171,9 @@ class LanceIndex:
             self._opened = None
 
     def settle(self) -> str:
-        """Compact what the run wrote, index the ids, and the vectors once there are too many to scan.
+        """Compact what the run wrote, index the ids, and index the vectors once there are too many to scan.
 
-        A write to Lance is visible when it returns, so reads are never behind.
+        A write to Lance is visible when it returns, so reads never lag behind.
         """
         table = self._table()
         if table is None:
@@ -173,7 +182,7 @@ class LanceIndex:
             give_back_freed_memory()
             table.optimize(cleanup_older_than=FOR_EVER)
             self._index(table)
-            # What takes the place of older files must be on the disk before they are removed.
+            # The new files must be on the disk before the older ones that they replace are removed.
             self._disk.sync()
             table.optimize(cleanup_older_than=KEPT_VERSIONS)
         return ""
@@ -197,7 +206,7 @@ class LanceIndex:
             "num_partitions": partitions,
             "sample_rate": TRAINED_ON,
         }
-        # RaBitQ's codes take the least memory to make, and only it asks for a multiple of eight.
+        # RaBitQ takes the least memory to build, but only for dimensions that are a multiple of eight.
         return IvfSq(**common) if self._dimension % 8 else IvfRq(**common, num_bits=CODE_BITS)
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Stored]:
@@ -227,25 +236,12 @@ class LanceIndex:
             return []
         search = table.search(np.asarray(vector, dtype=np.float32)).distance_type(DISTANCES[self._metric]).limit(top_k)
         if any("vector" in index.columns for index in table.list_indices()):
-            # Where a filter leaves too few in these partitions, the others are looked at too.
+            # Where a filter leaves too few vectors in these partitions, Lance searches the others too.
             search = search.minimum_nprobes(PROBES).maximum_nprobes(0).refine_factor(4 + math.ceil(CANDIDATES / top_k))
         if filter:
             search = search.where(to_sql(filter), prefilter=True)
         rows = search.select(["id", "metadata", "_distance"]).to_arrow().to_pylist()
         return [Match(row["id"], self._score(row["_distance"]), json.loads(row["metadata"])) for row in rows]
-
-    def _vectors(self, column: Any) -> Any:
-        """The column of vectors as Lance takes it; RowsRefusedError where one has another length or isn't finite."""
-        lengths = set(pc.list_value_length(column).to_pylist()) - {self._dimension}
-        if lengths:
-            wrong = min(length or 0 for length in lengths)
-            raise RowsRefusedError(
-                f"Vector dimension {wrong} does not match the dimension of the index {self._dimension}"
-            )
-        flat = column.flatten()
-        if not np.isfinite(flat.to_numpy(zero_copy_only=False)).all():
-            raise RowsRefusedError("values must be finite numbers")
-        return pa.FixedSizeListArray.from_arrays(flat, self._dimension)
 
     def _score(self, distance: float) -> float:
         return -distance if self._metric == "euclidean" else 1.0 - distance
@@ -266,12 +262,12 @@ class LanceIndex:
         import lancedb
 
         if self._opened is None:
-            # A process that died in making the table leaves folders without a manifest: no table yet.
+            # A process that died while it created the table leaves folders without a manifest, which are no table yet.
             exists = any((self._folder / f"{self._table_name}.lance" / "_versions").glob("*.manifest"))
             if not exists and not create:
                 return None
             try:
-                # Reads see what other processes have written since: a search page outlives many runs.
+                # With an interval of 0, reads see what other processes write: a search page outlives many runs.
                 session = lancedb.Session(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES)
                 database = lancedb.connect(self._folder, read_consistency_interval=timedelta(0), session=session)
                 if exists:
@@ -284,7 +280,7 @@ class LanceIndex:
 
 
 def _table_name(namespace: str) -> str:
-    # Lance takes letters, digits, `_`, `-` and `.` in a table's name; some file systems take no heed of case.
+    # Lance takes letters, digits, `_`, `-` and `.` in a table's name, and some file systems ignore case.
     if re.fullmatch("[a-z0-9-]{1,100}", namespace):
         return f"ns-{namespace}"
     return "nx-" + hashlib.sha256(namespace.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What Lance wrote is brought to the disk here: Lance leaves that to the operating system, and a power cut may come."""
+"""Syncs to the disk what Lance wrote: Lance leaves that to the operating system, and a power cut would lose it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 Entry = tuple[int, int]
+"""Size in bytes and time of change in nanoseconds of a file; (0, 0) for a folder."""
 
 
 class Disk:
@@ -17,9 +18,9 @@ class Disk:
         self._seen: dict[str, dict[str, Entry]] = {}
 
     def sync(self) -> None:
-        """Return when all files below the folder are on the disk, and the names of all files and folders are too.
+        """Sync all files below the folder, and the names of all files and folders, to the disk.
 
-        The first call looks at every file, for a process that died may have left some; later ones at what is new.
+        The first call syncs every file, because a process that died may have left some; later calls sync what is new.
         Raises OSError where the disk can't take them.
         """
         known = self._seen
@@ -30,7 +31,7 @@ class Disk:
                 for above in self._folder.parents[:3]:  # the index, all indexes, the state
                     sync_path(above)
         except BaseException:
-            self._seen = {}  # nothing is known any more
+            self._seen = {}  # the next call has to sync everything again
             raise
 
     def _sync(self, folder: str, known: dict[str, dict[str, Entry]]) -> None:
@@ -55,7 +56,7 @@ class Disk:
 
 
 def sync_path(path: Path) -> None:
-    """Return when a file's bytes, or a folder's names, are on the disk."""
+    """Sync a file's bytes, or the names in a folder, to the disk. Raises OSError where that fails."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -64,7 +65,7 @@ def sync_path(path: Path) -> None:
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Make a small file appear whole, on the disk, in the place of any other of its name."""
+    """Write a small file to the disk atomically, in place of any file of that name. Raises OSError where that fails."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("w") as file:

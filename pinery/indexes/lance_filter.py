@@ -11,13 +11,17 @@ from pinery.errors import ConfigError
 
 COMPARISONS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 DEEPEST = 20
+"""How deep `$and` and `$or` may be nested: Lance's parser takes some fifty nested parentheses."""
 OPERATORS = "$eq $ne $gt $gte $lt $lte $in $nin $exists $and $or"
 
 
 def to_sql(filter: Mapping[str, Any], depth: int = DEEPEST) -> str:
-    """The SQL predicate of `filter`. Raises ConfigError for what no index takes, such as an unknown operator."""
+    """The SQL predicate for `filter`, whose operators are nested at most `depth` deep.
+
+    Raises ConfigError where the filter is not valid, for example because it has an unknown operator.
+    """
     if not isinstance(filter, Mapping):
-        raise ConfigError(f"filter: {filter!r} is no object of conditions")
+        raise ConfigError(f"filter: {filter!r} is not an object of conditions")
     if depth < 0:
         raise ConfigError(f"filter: $and and $or are nested more than {DEEPEST} deep; the embedded index takes no more")
     return _all([_clause(key, condition, depth) for key, condition in filter.items()])
@@ -25,7 +29,7 @@ def to_sql(filter: Mapping[str, Any], depth: int = DEEPEST) -> str:
 
 def _clause(key: Any, condition: Any, depth: int) -> str:
     if not isinstance(key, str):
-        raise ConfigError(f"filter: the key {key!r} is no text")
+        raise ConfigError(f"filter: the key {key!r} is not a text")
     if key in ("$and", "$or"):
         if not isinstance(condition, list) or not condition:
             raise ConfigError(f"filter: {key} takes a list of filters, not {condition!r}")
@@ -41,7 +45,7 @@ def _clause(key: Any, condition: Any, depth: int) -> str:
 
 
 def _comparison(key: str, operator: str, value: Any) -> str:
-    # No row has an empty name, for which Lance can't look, nor one that begins with `$`.
+    # Lance can't look for an empty name. No row has one, nor one that begins with `$`, which therefore stands for it.
     name = key.replace("\\", "\\\\").replace('"', '\\"') or "$"
     path = _quoted(f'$."{name}"')
     if operator == "$exists":
@@ -71,14 +75,14 @@ def _equal(path: str, value: Any) -> str:
         return f"coalesce({_number(path)} = {_double(value)}, false)"
     if isinstance(value, str):
         text = json.dumps(value, ensure_ascii=False)
-        # Lance compares with an element as JSON, its quotes taken off but its escapes left.
+        # Lance compares with each element's JSON text, from which it removes the quotes but not the escapes.
         member = f"json_array_contains(metadata, {path}, {_quoted(text[1:-1])})"
         return f"(coalesce(json_extract(metadata, {path}) = {_quoted(text)}, false) OR coalesce({member}, false))"
     raise ConfigError(f"filter: {value!r} is not a string, a number or a boolean")
 
 
 def _present_and_not(path: str, clause: str) -> str:
-    # As Pinecone does: a row without the key is neither equal nor unequal.
+    # As in Pinecone, a row without the key is neither equal nor unequal.
     return f"(json_exists(metadata, {path}) AND NOT {clause})"
 
 
@@ -88,9 +92,9 @@ def _number(path: str) -> str:
 
 def _double(value: int | float) -> str:
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        raise ConfigError(f"filter: a whole number of {value.bit_length()} bits; an index takes 64")
+        raise ConfigError(f"filter: a whole number of {value.bit_length()} bits; an index takes at most 64 bits")
     if not math.isfinite(value):
-        raise ConfigError(f"filter: {value} is no finite number, and an index takes no other")
+        raise ConfigError(f"filter: {value} is not a finite number, and an index takes no others")
     return repr(float(value))
 
 
@@ -98,7 +102,7 @@ def _quoted(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ConfigError(f"filter: {text!a} is no valid Unicode") from None
+        raise ConfigError(f"filter: {text!a} is not valid Unicode") from None
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -111,5 +115,5 @@ def _any(clauses: list[str]) -> str:
 
 
 def _joined(word: str, clauses: list[str]) -> str:
-    # Lance's parser takes some fifty parentheses within each other, so there are none that aren't needed.
+    # Parentheses that aren't needed are left out, because Lance's parser takes some fifty nested ones at most.
     return clauses[0] if len(clauses) == 1 else f"({word.join(clauses)})"

@@ -10,12 +10,12 @@ from pinery.indexes.protocol import Index
 
 
 def open_index(config: Config, name: str, namespace: str, dimension: int) -> Index:
-    """The index of the config's kind with that name; nothing is created or reached yet.
+    """Return the index `name` of the config's kind, for vectors of `dimension` values; nothing is created or reached yet.
 
     Raises ConfigError where that kind can't work with the config's state.
     """
     settings = config.index
-    # Imported here, so that who uses one kind waits for no other's libraries.
+    # Imported here, so that a user of one kind doesn't wait for the libraries of the other.
     if isinstance(settings, PineconeSettings):
         from pinery.indexes.pinecone import PineconeIndex
 

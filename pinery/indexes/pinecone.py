@@ -1,4 +1,4 @@
-"""The Pinecone index: one namespace of a serverless index, with Pinecone's own SDK; upserts over REST or gRPC."""
+"""The Pinecone index: one namespace of a serverless index, through Pinecone's SDK; upserts go over REST or gRPC."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pinery.config import PineconeSettings
 from pinery.errors import (
@@ -23,20 +22,23 @@ from pinery.errors import (
     TransientError,
 )
 from pinery.indexes import pinecone_control as control
+from pinery.indexes.encoded_size import ENVELOPE_BYTES, json_sizes, protobuf_sizes
 from pinery.indexes.pinecone_import import PineconeImports
 from pinery.indexes.pinecone_pages import IdPages, fetch_all
 from pinery.indexes.pinecone_session import REQUEST_SECONDS, PineconeSession
+from pinery.indexes.vectors import checked_vectors
 from pinery.records import Identity, Match, Stored
 
 Vector = tuple[str, list[float], dict[str, Any]]
+"""The id, values and metadata of a row, as the SDK's gRPC client takes them."""
+MAX_BODY_BYTES = 2_000_000
 
 
 class PineconeIndex:
     """One namespace of the Pinecone index `name`; see Index. Threads may share it."""
 
-    kind = "pinecone"
     max_request_rows = 1000
-    max_request_bytes = 2_000_000
+    max_request_bytes = MAX_BODY_BYTES - ENVELOPE_BYTES
 
     def __init__(
         self,
@@ -49,21 +51,31 @@ class PineconeIndex:
         api_key: str | None = None,
         request_timeout: float = REQUEST_SECONDS,
     ) -> None:
-        self.name, self.namespace, self.max_concurrency = name, namespace, max_concurrency
-        self._settings, self._dimension = settings, dimension
+        """Connect to nothing yet.
+
+        Args:
+            settings: the config's `index`.
+            name: the index' name; it need not exist yet.
+            namespace: the namespace in that index.
+            dimension: how many values a vector has.
+            max_concurrency: how many requests may be in flight at once.
+            api_key: Pinecone's key; by default it comes from the environment.
+            request_timeout: seconds after which a request is over, whether it was answered or not.
+        """
+        self.name, self.max_concurrency = name, max_concurrency
+        self._settings, self._namespace, self._dimension = settings, namespace, dimension
         self._session = PineconeSession(name, api_key, max_concurrency, request_timeout)
         self._lsn_lock = threading.Lock()
         self._written_lsn = 0
         self._unstamped: pa.RecordBatch | None = None
-        """The last row written over gRPC, whose answers carry no LSN, if nothing was written over REST since."""
+        """The last row that was written over gRPC, whose answers carry no LSN; None after a write over REST."""
 
-    @property
-    def value_bytes(self) -> int | None:
-        """See Index: JSON prints values, protobuf packs them."""
-        return None if self._settings.transport == "rest" else 4
+    def row_bytes(self, rows: pa.RecordBatch) -> npt.NDArray[np.int64]:
+        """See Index."""
+        return json_sizes(rows) if self._settings.transport == "rest" else protobuf_sizes(rows)
 
     def describe(self) -> Identity | None:
-        """See Index. None also where the index is empty and without tags: `ensure` takes such a one."""
+        """See Index. Also returns None for an index that is empty and has no tags, because `ensure` takes it over."""
         found = control.describe(self._session, self.name)
         if found is None:
             return None
@@ -80,25 +92,25 @@ class PineconeIndex:
         """See Index."""
         if control.describe(self._session, self.name) is None:
             control.create(self._session, self._settings, self.name, self._dimension, identity)
-            self._session.close()  # the host of an earlier index of this name is gone with it
+            self._session.close()  # an earlier index of this name had another host
         control.wait_until_ready(self._session, self.name, self._settings.ready_timeout)
         found = self.describe()
         if found is not None:
             return found
         control.tag(self._session, self.name, identity)
-        # Another run may have tagged it in the same moment: what is there counts.
+        # Another run may have tagged it in the same moment, and what the index says counts.
         return self.describe() or identity
 
     def read_mark(self) -> str | None:
         """See Index."""
-        return control.read_mark(self._session, self.name, self.namespace)
+        return control.read_mark(self._session, self.name, self._namespace)
 
     def leave_mark(self, mark: str) -> bool:
         """See Index."""
-        return control.leave_mark(self._session, self.name, self.namespace, mark)
+        return control.leave_mark(self._session, self.name, self._namespace, mark)
 
     def shut_out_others(self) -> None:
-        """See Index; Pinecone can't do that, and a request's longest life is waited out instead."""
+        """Do nothing: Pinecone can't do that. A run waits out the longest life of a request instead."""
 
     def upsert(self, rows: pa.RecordBatch) -> None:
         """See Index."""
@@ -108,7 +120,8 @@ class PineconeIndex:
             vectors = self._vectors(rows)
             seconds = self._session.request_timeout / 2
             answer = self._session.grpc(
-                lambda index: index.upsert(vectors=vectors, namespace=self.namespace, timeout=seconds), RowsRefusedError
+                lambda index: index.upsert(vectors=vectors, namespace=self._namespace, timeout=seconds),
+                RowsRefusedError,
             )
             acknowledged = answer.upserted_count
             self._unstamped = rows.slice(rows.num_rows - 1)
@@ -119,13 +132,13 @@ class PineconeIndex:
 
     def _upsert_rest(self, rows: pa.RecordBatch) -> int:
         ids, matrix, texts = self._columns(rows)
-        # The SDK's own `upsert` prints every float32 as a double: two thirds more bytes, of which the service takes a
-        # limited number a second.
+        # The SDK's own `upsert` prints every float32 as a double, which takes two thirds more bytes, and the service
+        # accepts a limited number of bytes per second.
         vectors = [
             {"id": row_id, "values": values, "metadata": orjson.Fragment(text)}
             for row_id, values, text in zip(ids, matrix, texts, strict=True)
         ]
-        body = orjson.dumps({"vectors": vectors, "namespace": self.namespace}, option=orjson.OPT_SERIALIZE_NUMPY)
+        body = orjson.dumps({"vectors": vectors, "namespace": self._namespace}, option=orjson.OPT_SERIALIZE_NUMPY)
         return int(self._post("/vectors/upsert", body).get("upsertedCount", 0))
 
     def _post(self, path: str, body: bytes, refused: type[PineryError] = RowsRefusedError) -> dict[str, Any]:
@@ -139,31 +152,31 @@ class PineconeIndex:
         try:
             return dict(orjson.loads(response.content))
         except (ValueError, TypeError):
-            raise TransientError(f"Pinecone index {self.name}: the answer to {path} is no JSON object") from None
+            raise TransientError(f"Pinecone index {self.name}: the answer to {path} is not a JSON object") from None
 
     def delete(self, ids: Sequence[str]) -> None:
         """See Index."""
         if not ids:
             return
         # The SDK's `delete` drops the response's headers, and with them the LSN that `settle` waits for.
-        body = orjson.dumps({"namespace": self.namespace, "ids": list(ids)})
+        body = orjson.dumps({"namespace": self._namespace, "ids": list(ids)})
         self._post("/vectors/delete", body, refused=TerminalError)
 
     def drop(self) -> None:
         """See Index."""
-        self._session.data(lambda index: index.delete_namespace(name=self.namespace))
+        self._session.data(lambda index: index.delete_namespace(name=self._namespace))
         self._unstamped = None
 
     def settle(self) -> str:
         """See Index."""
         if self._unstamped is not None:
-            # Numbers grow with every write to a namespace, so that of one more write covers all before it.
+            # LSNs grow with every write to a namespace, so the LSN of one more write covers all writes before it.
             self._upsert_rest(self._unstamped)
         target, probe = self._written_lsn, [1.0] + [0.0] * (self._dimension - 1)
         if not target:
             return ""
-        # Only queries tell how far the index is: a fetch never carries that header.
-        seen = self._session.data(lambda index: index.query(vector=probe, top_k=1, namespace=self.namespace))
+        # Only the answer to a query says how far the index is; the answer to a fetch lacks that header.
+        seen = self._session.data(lambda index: index.query(vector=probe, top_k=1, namespace=self._namespace))
         info = None if seen is None else seen.response_info
         if info is not None and info.is_reconciled(target):
             return ""
@@ -172,16 +185,16 @@ class PineconeIndex:
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Stored]:
         """See Index."""
-        return fetch_all(self._session, self.namespace, ids, self._dimension)
+        return fetch_all(self._session, self._namespace, ids, self._dimension)
 
     def list_ids(self) -> Iterator[list[str]]:
         """See Index."""
-        return IdPages(self._session, self.namespace)
+        return IdPages(self._session, self._namespace)
 
     def count(self) -> int:
         """See Index."""
         stats = self._session.data(lambda index: index.describe_index_stats())
-        found = stats.namespaces.get(self.namespace or "__default__") if stats else None
+        found = stats.namespaces.get(self._namespace or "__default__") if stats else None
         return 0 if found is None else int(found.vector_count)
 
     def query(self, vector: Sequence[float], top_k: int, filter: Mapping[str, Any] | None = None) -> list[Match]:
@@ -189,11 +202,11 @@ class PineconeIndex:
         values = [float(value) for value in vector]
         found = self._session.data(
             lambda index: index.query(
-                vector=values, top_k=top_k, filter=filter or None, include_metadata=True, namespace=self.namespace
+                vector=values, top_k=top_k, filter=filter or None, include_metadata=True, namespace=self._namespace
             ),
             ConfigError,
         )
-        # A euclidean score is a squared distance, and matches promise that higher is nearer.
+        # A euclidean score is a squared distance, while a match promises that a higher score is nearer.
         sign = -1.0 if self._settings.metric == "euclidean" else 1.0
         matches = [] if found is None else found.matches
         return [Match(match.id, sign * match.score, match.metadata or {}) for match in matches]
@@ -206,7 +219,7 @@ class PineconeIndex:
     @property
     def imports(self) -> PineconeImports:
         """The bulk imports of the index."""
-        return PineconeImports(self._session, self.namespace, self._settings.integration_id)
+        return PineconeImports(self._session, self._namespace, self._settings.integration_id)
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
@@ -221,26 +234,19 @@ class PineconeIndex:
         return list(zip(ids, matrix.tolist(), map(json.loads, texts), strict=True))
 
     def _columns(self, rows: pa.RecordBatch) -> tuple[list[str], npt.NDArray[np.float32], list[str]]:
-        """Ids, values and metadata, sound enough to be sent; RowsRefusedError else."""
-        columns: list[Any] = [rows.column(name) for name in ("id", "values", "metadata")]
-        ids, column, texts = columns
-        lengths = set(pc.list_value_length(column).to_pylist()) - {self._dimension}
-        if lengths:
-            # Pinecone's words, and without the id: the same fault in all rows must read the same.
-            wrong = min(length or 0 for length in lengths)
-            raise RowsRefusedError(
-                f"Vector dimension {wrong} does not match the dimension of the index {self._dimension}"
-            )
-        matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(rows.num_rows, self._dimension)
-        if not np.isfinite(matrix).all():
-            raise RowsRefusedError("values must be finite numbers")  # they would be sent as null
-        metadata = texts.to_pylist()
+        """The ids, the values (rows, dimension) and the metadata of `rows`, checked.
+
+        Raises RowsRefusedError where Pinecone would refuse the vectors, or the metadata is not JSON.
+        """
+        matrix = checked_vectors(rows.column("values"), self._dimension)
+        metadata: list[Any] = rows.column("metadata").to_pylist()
         try:
             for text in metadata:
                 orjson.loads(text)
         except ValueError as error:
             raise RowsRefusedError(f"metadata is not JSON: {error}") from None
-        return ids.to_pylist(), matrix, metadata
+        ids: list[Any] = rows.column("id").to_pylist()
+        return ids, matrix, metadata
 
     def _note_lsn(self, lsn: int | None) -> None:
         with self._lsn_lock:

@@ -1,4 +1,4 @@
-"""Pinecone's control plane for one index: look at it, create it, wait until it is ready, read and write its tags."""
+"""Pinecone's control plane for one index: describe it, create it, wait until it is ready, read and write its tags."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAILED_STATES = ("InitializationFailed", "Terminating", "Disabled")
 
 
 def describe(session: PineconeSession, name: str) -> IndexModel | None:
-    """The index as Pinecone describes it, None where there is none."""
+    """The index as Pinecone describes it, or None where there is none."""
     import pinecone
 
     def action(client: pinecone.Pinecone) -> IndexModel | None:
@@ -39,18 +39,21 @@ def check_shape(found: IndexModel, dimension: int, metric: str) -> None:
     fields = found.schema.fields
     if "_values" not in fields:
         raise IndexMismatchError(
-            f"Pinecone index {found.name} is no classic dense index (its fields are {', '.join(sorted(fields))});"
+            f"Pinecone index {found.name} is not a classic dense index (its fields are {', '.join(sorted(fields))});"
             " set index.name to another name"
         )
     if (found.dimension, found.metric) != (dimension, metric):
         raise IndexMismatchError(
             f"Pinecone index {found.name} has dimension {found.dimension} and metric {found.metric};"
-            f" wanted are {dimension} and {metric}: set index.name to another name"
+            f" the config needs {dimension} and {metric}: set index.name to another name"
         )
 
 
 def create(session: PineconeSession, settings: PineconeSettings, name: str, dimension: int, identity: Identity) -> None:
-    """Create the index with `identity` as its tags, or find that another run was faster; doesn't wait."""
+    """Create the index with `identity` as its tags, unless another run has just created it.
+
+    Returns before the index is ready. Raises ConfigError where Pinecone doesn't have the cloud or the region.
+    """
     import pinecone
 
     place = pinecone.ServerlessSpec(cloud=settings.cloud, region=settings.region)
@@ -78,7 +81,10 @@ def create(session: PineconeSession, settings: PineconeSettings, name: str, dime
 
 
 def wait_until_ready(session: PineconeSession, name: str, timeout: float) -> None:
-    """Return once the index is ready; TransientError after `timeout` s, TerminalError where it never will be."""
+    """Wait until the index is ready, for at most `timeout` seconds.
+
+    Raises TransientError after that time, and TerminalError where the index will never become ready.
+    """
     deadline, pause = time.monotonic() + timeout, 0.1
     while True:
         found = describe(session, name)
@@ -100,7 +106,7 @@ def tag(session: PineconeSession, name: str, identity: Identity) -> None:
 
 
 def identity_of(found: IndexModel) -> Identity | None:
-    """The identity in an index's tags, None where it isn't complete."""
+    """The identity in an index's tags, or None where it isn't complete."""
     tags = found.tags or {}
     if not all(tags.get(key) for key in (STATE_TAG, INCARNATION_TAG, MODEL_TAG)):
         return None
@@ -113,13 +119,13 @@ def tags_of(identity: Identity) -> dict[str, str]:
 
 
 def read_mark(session: PineconeSession, name: str, namespace: str) -> str | None:
-    """The mark of the newest run that wrote to the namespace; None where there is none, or no index."""
+    """The mark of the newest run that wrote to the namespace, or None where there is no mark or no index."""
     found = describe(session, name)
     return (found.tags or {}).get(_mark_tag(namespace)) if found is not None else None
 
 
 def leave_mark(session: PineconeSession, name: str, namespace: str, mark: str) -> bool:
-    """Write the namespace's mark to a tag, or remove it if empty; False where all of the index's tags are taken."""
+    """Write the namespace's mark to a tag, or remove the tag if `mark` is empty; False where all tags are taken."""
     tag, found = _mark_tag(namespace), describe(session, name)
     tags = {} if found is None else found.tags or {}
     if tag not in tags and (not mark or len(tags) >= MAX_TAGS):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImportState:
-    """How an import stands; `percent` is 0 to 100. `Completed`, `Failed`, `Cancelled` and `Unknown` are its ends."""
+    """How far an import has come; `percent` is 0 to 100. `Completed`, `Failed`, `Cancelled` and `Unknown` are final."""
 
     id: str
     status: str
@@ -24,22 +24,22 @@ class ImportState:
 
     @property
     def is_over(self) -> bool:
-        """Whether it will not change any more."""
+        """Whether the status is final."""
         return self.status in ("Completed", "Failed", "Cancelled", "Unknown")
 
 
 class PineconeImports:
-    """The imports of one index. Raises what Index' methods raise."""
+    """The bulk imports of one index; its methods raise what those of Index raise."""
 
     def __init__(self, session: PineconeSession, namespace: str, integration_id: str | None) -> None:
         self._session, self._namespace, self._integration_id = session, namespace, integration_id
 
     def possible(self) -> bool:
-        """Whether the namespace doesn't exist yet, as an import needs it."""
+        """Whether an import is possible: it needs a namespace that doesn't exist yet."""
         return self._session.data(lambda index: index.describe_namespace(name=self._namespace)) is None
 
     def start(self, uri: str) -> str:
-        """Import the files under `uri`; return the import's id. A record that can't be read is skipped."""
+        """Start to import the files under `uri`, skipping records that can't be read; return the import's id."""
         answer = self._session.data(
             lambda index: index.start_import(uri=uri, error_mode="continue", integration_id=self._integration_id)
         )
@@ -55,7 +55,7 @@ class PineconeImports:
         return None if found is None else _state(found)
 
     def state(self, id: str) -> ImportState:
-        """How the import `id` stands; `Unknown` where Pinecone has none of that id (any more)."""
+        """How far the import `id` has come; its status is `Unknown` where Pinecone no longer knows it."""
         found = self._session.data(lambda index: _described(index, id))
         return ImportState(id, "Unknown", 0.0, "Pinecone knows no such import") if found is None else _state(found)
 

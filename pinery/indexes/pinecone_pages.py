@@ -1,4 +1,4 @@
-"""Reading a namespace of Pinecone by pages: its ids, and rows by id."""
+"""Reads a namespace of Pinecone in pages: all of its ids, and rows by their ids."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 FETCH_IDS = 100
 FETCH_URL_BYTES = 6000
 FETCH_RESULT_BYTES = 3_000_000
+"""The most ids, bytes of ids in the URL and bytes of values in the answer for one request of rows."""
+VALUE_BYTES = 22
+"""The most bytes that a value takes in such an answer."""
 
 
 def fetch_all(session: PineconeSession, namespace: str, ids: Sequence[str], dimension: int) -> dict[str, Stored]:
-    """The rows with these ids, in as many requests as they take; missing ids are absent."""
+    """The rows with these ids, of `dimension` values each, in as many requests as needed; missing ids are absent."""
     found: dict[str, Stored] = {}
     for group in _fetch_groups(ids, dimension):
         page = session.data(partial(_fetch_page, namespace=namespace, ids=group))
@@ -37,7 +40,7 @@ def _fetch_page(index: pinecone.Index, ids: list[str], namespace: str) -> FetchR
 
 
 class IdPages(Iterator[list[str]]):
-    """The ids of a namespace by pages; asked again after an error, it tries the same page again."""
+    """The ids of a namespace in pages; after an error, the next call asks for the same page again."""
 
     def __init__(self, session: PineconeSession, namespace: str) -> None:
         self._session, self._namespace = session, namespace
@@ -61,8 +64,8 @@ def _list_page(index: pinecone.Index, namespace: str, token: str | None) -> List
 
 
 def _fetch_groups(ids: Sequence[str], dimension: int) -> Iterator[list[str]]:
-    """Ids of one fetch each: it is a GET, so its URL is short, and its answer has at most 4 MB."""
-    most = max(1, min(FETCH_IDS, FETCH_RESULT_BYTES // (22 * dimension)))
+    """The ids in groups, one for each fetch: that is a GET with a short URL, and its answer has at most 4 MB."""
+    most = max(1, min(FETCH_IDS, FETCH_RESULT_BYTES // (VALUE_BYTES * dimension)))
     group: list[str] = []
     used = 0
     for id in ids:

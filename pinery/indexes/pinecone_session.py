@@ -1,4 +1,4 @@
-"""One connection to Pinecone's SDK: opened at first use, its errors turned into Pinery's, the key kept out of them."""
+"""A session with Pinecone's SDK: opened at first use; its errors become Pinery's, and the key is kept out of them."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ _SIZE_WORDS = re.compile(r"message length too large|payload too large|request (s
 _MONTH = re.compile(r"\b(current|this|calendar) month\b|\bmonthly (quota|limit|usage|budget|read|write)", re.I)
 _PACE = re.compile(r"\bper (second|minute)\b|\bpace your requests\b", re.I)
 _MAY_TAKE_EFFECT = (408, 500, 502, 504)
+"""Statuses of failed requests that may still take effect."""
 _SHORTEST_SECRET = 8
+"""Shorter keys, such as those of tests, are not taken out of texts: they may be parts of words."""
 REQUEST_SECONDS = 60.0
 
 
 class PineconeSession:
     """The SDK's clients for one index, shared by up to `concurrency` threads.
 
-    No request is repeated here; one to the index is over `request_timeout` seconds after its attempt began.
+    No request is repeated here, and a request to the index is over `request_timeout` seconds after its attempt began.
     """
 
     def __init__(
@@ -54,14 +56,18 @@ class PineconeSession:
         self._grpc: GrpcIndex | None = None
 
     def control(self, action: Callable[[pinecone.Pinecone], T]) -> T:
-        """`action` with the control plane's client, errors mapped; a refused request is a ConfigError."""
+        """Call `action` with the control plane's client and return its result.
+
+        Raises ConfigError for a refused request, and Pinery's errors in place of the SDK's.
+        """
         client = self._connected()
         return self._mapped(lambda: action(client), ConfigError)
 
     def data(self, action: Callable[[pinecone.Index], T], refused: type[PineryError] = TerminalError) -> T | None:
-        """`action` with the index's client, errors mapped; None where the namespace doesn't exist.
+        """Call `action` with the index's client and return its result, or None where the namespace doesn't exist.
 
-        `refused` is raised for a request that Pinecone, or the SDK before it, refuses for its content.
+        Raises `refused` where Pinecone, or the SDK itself, refuses the request for its content, and Pinery's errors in
+        place of the SDK's.
         """
         import pinecone
 
@@ -78,18 +84,18 @@ class PineconeSession:
         return self._mapped(attempt, refused)
 
     def grpc(self, action: Callable[[GrpcIndex], T], refused: type[PineryError]) -> T:
-        """`action` with the index's gRPC client, errors mapped as for `data`."""
+        """Call `action` with the index's gRPC client and return its result. Raises the same errors as `data`."""
         index = self._opened_grpc()
         return self._mapped(lambda: action(index), refused)
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
         with self._lock:
-            open_ones = (self._index, self._grpc, self._client)
+            clients = (self._index, self._grpc, self._client)
             self._index = self._grpc = self._client = None
-        for one in open_ones:
-            if one is not None:
-                one.close()
+        for client in clients:
+            if client is not None:
+                client.close()
 
     def clean(self, text: str) -> str:
         """`text` without the API key."""
@@ -102,7 +108,7 @@ class PineconeSession:
         with self._lock:
             if self._client is None:
                 try:
-                    # The SDK keeps half of its pool's connections alive between requests.
+                    # Between requests, the SDK keeps half of its pool's connections alive.
                     self._client = pinecone.Pinecone(
                         api_key=self._api_key,
                         connection_pool_maxsize=self._connections,
@@ -123,7 +129,7 @@ class PineconeSession:
             return self._index
 
     def _send_once(self, index: pinecone.Index) -> None:
-        # The SDK's `retry_config` doesn't reach this client; what it sends goes through an attribute of its own.
+        # The SDK's `retry_config` doesn't reach this client, so its transport is replaced.
         from pinery.indexes.pinecone_transport import OnceTransport
 
         inner = index._http._client
@@ -140,7 +146,7 @@ class PineconeSession:
             if self._grpc is None:
                 host = self._host(client)
                 if host.startswith("http://") and os.environ.get("PINECONE_GRPC_SCHEME", "https") == "https":
-                    # The SDK would dial with TLS, and wait for minutes.
+                    # The SDK would try TLS, and wait for minutes.
                     raise ConfigError(
                         f"{host} is served without TLS: for index.transport grpc set PINECONE_GRPC_SCHEME=http"
                     )
@@ -160,7 +166,7 @@ class PineconeSession:
         try:
             return action()
         except (pinecone.PineconeError, httpx.HTTPError) as error:
-            # Not chained: the SDK's error may carry what the server echoed, and the words are in ours.
+            # The SDK's error is not chained, because it may repeat the key; its words are in ours.
             raise self._translated(error, refused) from None
 
     def _translated(self, error: Exception, refused: type[PineryError]) -> PineryError:
@@ -175,7 +181,7 @@ class PineconeSession:
         if status == 413 or (status == 400 and _SIZE_WORDS.search(words)):
             return self._too_large(told, refused)
         if status in (400, 422):
-            # The bare words: the same fault in every row must read the same, and a request id would differ.
+            # Only the bare words, because the same fault must read the same in every row and a request id would differ.
             return refused(words if issubclass(refused, RowsRefusedError) else told)
         if status in (401, 403):
             return AccessDeniedError(f"{told}; check PINECONE_API_KEY and the rights and quota of its project")
@@ -195,11 +201,11 @@ class PineconeSession:
         from pinery.indexes.pinecone_transport import LateError
 
         told = self.clean(f"Pinecone index {self._name}: {type(error).__name__}: {error}")
-        if _SIZE_WORDS.search(told):  # over gRPC the refusal for size has no status that the SDK knows
+        if _SIZE_WORDS.search(told):  # over gRPC, a refusal for size has no status that the SDK knows
             return self._too_large(told, refused)
         cause = error if isinstance(error, httpx.HTTPError) else error.__cause__
         if isinstance(cause, LateError):
-            # More of them at once than the line takes.
+            # There are more requests at once than the network can carry.
             return ThrottledError(f"{told} (upsert.request_timeout is {self.request_timeout:g} s)")
         unsent = isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
         return TransientError(told, unanswered=not unsent)
@@ -209,7 +215,7 @@ class PineconeSession:
 
 
 def _retry_after(error: Exception) -> float | None:
-    """Seconds that the answer's Retry-After asks for, if it has one in seconds."""
+    """The seconds that the answer's Retry-After asks for, or None where it has none in seconds."""
     headers = getattr(error, "headers", None) or {}
     try:
         seconds = float(next(value for name, value in headers.items() if name.lower() == "retry-after"))

@@ -1,8 +1,8 @@
-"""How a request to Pinecone's data plane goes out: once, within a time that is stated, and not at all when it is late.
+"""How a request to Pinecone's data plane goes out: once, within a given time, and not at all when it would be late.
 
-A process may be stopped, or its machine put to sleep, between its check of the lease and the sending. So the time runs
-from the check on, and the body goes out in pieces, each after another look at the clock. What was not sent when the
-process ends, or gives up, is thrown away by the kernel instead of being delivered later.
+A process may be stopped, or its machine put to sleep, after it has checked the lease and before it has sent the
+request. So the time runs from the check on, and the body goes out in pieces, each after another look at the clock. When
+the process ends or gives up, the kernel throws away what was not sent yet, instead of delivering it later.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pinery.indexes.attempt import began, now
 
 PIECE_BYTES = 1 << 17
 SENDING, PIECE, ANSWER = 1 / 3, 1 / 6, 1 / 2
-"""What of a request's longest life is for sending it, for the last piece of that, and for waiting on the answer."""
+"""The shares of a request's longest life for sending it, for its last piece, and for waiting for the answer."""
 
 
 class LateError(httpx.WriteTimeout):
-    """The request was not sent as a whole within its time, so it can take no effect."""
+    """The request could not be sent as a whole within its time, so it can take no effect."""
 
 
 class OnceTransport(httpx.HTTPTransport):
-    """Sends each request once; `seconds` after its attempt began it is over, whatever became of it."""
+    """Sends each request once; the request is over `seconds` after its attempt began, whatever became of it."""
 
     def __init__(self, connections: int, seconds: float) -> None:
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections // 2)
@@ -33,19 +33,19 @@ class OnceTransport(httpx.HTTPTransport):
         self._seconds = seconds
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request and return the answer. Raises LateError and httpx' errors."""
+        """Send the request and return the answer. Raises LateError where it is too late, and httpx' errors."""
         request.stream = _Punctual(request, began() + SENDING * self._seconds)
         piece, answer = PIECE * self._seconds, ANSWER * self._seconds
         request.extensions["timeout"] = {"connect": piece, "pool": piece, "write": piece, "read": answer}
         try:
             return super().handle_request(request)
         except httpx.TransportError as error:
-            error.request = request  # the SDK names its host
+            error.request = request  # the SDK's message names its host
             raise
 
 
 class _Punctual(httpx.SyncByteStream):
-    """A request's body in pieces, none of which is handed out after `until`."""
+    """A request's body in pieces, none of which goes out after `until`, in seconds as `now` counts them."""
 
     def __init__(self, request: httpx.Request, until: float) -> None:
         assert isinstance(request.stream, httpx.SyncByteStream)

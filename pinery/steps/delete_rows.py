@@ -19,8 +19,6 @@ from pinery.records import LEDGER_SCHEMA
 from pinery.steps.make_plan import Plan, PlanOptions
 from pinery.steps.marks import claim_index
 
-MAX_IDS = 1000
-
 
 def delete_rows(held: HeldTarget, listing: Path, plan: Plan, rejected: int, options: PlanOptions) -> int:
     """Delete every id of the ledger that has left the listing or turned out bad or refused; return how many.
@@ -28,15 +26,15 @@ def delete_rows(held: HeldTarget, listing: Path, plan: Plan, rejected: int, opti
     Does nothing with a limit, nor where `plan` and the number of rows that the index `rejected` since then say that it
     holds live rows only.
 
-    Ids go in requests of at most 1000, each entered in the ledger once acknowledged. Raises RefusedError where that is
-    more than the delete_guard: the plan could not know which images would turn out bad.
+    Each request is entered in the ledger once the index has acknowledged it. Raises RefusedError where the ids are more
+    than the delete_guard allows: the plan could not know which images would turn out bad.
     """
     deleted = 0
     if options.limit is not None or not _may_hold_others(plan, rejected):
         return deleted
     with held.run.stage("delete"):
         for batch in pq.ParquetFile(_leaving(held, listing, options.allow_deletes)).iter_batches(
-            batch_size=MAX_IDS, columns=["id"]
+            batch_size=held.index.max_request_rows, columns=["id"]
         ):
             claim_index(held)
             held.check()

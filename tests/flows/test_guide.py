@@ -76,7 +76,7 @@ def test_the_apps_job(images: Path, tmp_path: Path, pinecone_environment: Pineco
     id = hashlib.md5(b"red-1.jpg").hexdigest()
     [stored] = corpus.target.index.fetch([id]).values()
     assert stored.metadata == {"imagePath": "red-1.jpg"}
-    assert corpus.target.index.namespace == "default"
+    assert corpus.target.entry.namespace == "default"
     assert len(search(corpus, Query(text="a red square", top_k=4)).matches) == 4
 
 

@@ -8,7 +8,7 @@ import pytest
 from prefect import flow
 
 from flows.progress import LoggedProgress, TerminalProgress
-from pinery.indexes.engine import told_seconds
+from pinery.indexes.engine import rough_duration
 
 
 def test_the_same_note_from_many_requests_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,4 +49,4 @@ def test_in_prefect_a_note_is_a_warning_and_a_stage_is_none() -> None:
     ("seconds", "told"), [(900, "15 min"), (841, "15 min"), (121, "3 min"), (120, "120 s"), (11, "20 s"), (-1, "10 s")]
 )
 def test_patience_is_told_roughly(seconds: float, told: str) -> None:
-    assert told_seconds(seconds) == told
+    assert rough_duration(seconds) == told

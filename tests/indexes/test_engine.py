@@ -12,13 +12,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from pinery.config import LanceSettings, PineconeSettings
 from pinery.errors import AccessDeniedError, StoppedError, TerminalError, ThrottledError, TransientError
+from pinery.indexes.encoded_size import json_sizes
 from pinery.indexes.engine import Patience, Settled, upsert_rows
 from pinery.indexes.lance import LanceIndex
 from pinery.indexes.pinecone import PineconeIndex
@@ -209,13 +212,16 @@ def test_an_index_that_asks_for_less_gets_less_and_then_more_again(
 class Busy:
     """An index that tells the first `WINDOW` requests, all in flight at once, to slow down; it notes how many are."""
 
-    name, max_request_rows, max_request_bytes, value_bytes, max_concurrency = "busy", 1000, 2_000_000, None, WINDOW
+    name, max_request_rows, max_request_bytes, max_concurrency = "busy", 1000, 2_000_000, WINDOW
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.seen: list[int] = []
         self.lock = threading.Lock()
         self.together = threading.Barrier(WINDOW)
+
+    def row_bytes(self, rows: pa.RecordBatch) -> NDArray[np.int64]:
+        return json_sizes(rows)
 
     def upsert(self, rows: pa.RecordBatch) -> None:
         with self.lock:

@@ -62,7 +62,7 @@ def fill(index: LanceIndex, vectors: NDArray[np.float32]) -> None:
 
 def test_it_is_an_index(folder: Path) -> None:
     checked: Index = make(folder)
-    assert (checked.kind, checked.name, checked.namespace, checked.max_concurrency) == ("lance", "things", "n", 1)
+    assert (checked.name, checked.max_concurrency) == ("things", 1)
 
 
 # Identity.

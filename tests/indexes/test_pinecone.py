@@ -31,7 +31,7 @@ from pinery.errors import (
 )
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.protocol import ROWS_SCHEMA, Index
-from pinery.planning.packing import pack_rows
+from pinery.planning.packing import pack
 from pinery.records import Identity, Match, Stored
 from tests.indexes.rows import settle
 from tests.pinecone_server import PineconeServer
@@ -86,8 +86,8 @@ def foreign(server: PineconeServer, **options: Any) -> Any:
 
 def test_it_is_an_index() -> None:
     checked: Index = make()
-    assert (checked.kind, checked.name, checked.namespace) == ("pinecone", "things", "n")
-    assert (checked.max_request_rows, checked.max_request_bytes, checked.max_concurrency) == (1000, 2_000_000, 16)
+    assert checked.name == "things"
+    assert (checked.max_request_rows, checked.max_request_bytes, checked.max_concurrency) == (1000, 1_999_440, 16)
 
 
 def test_importing_it_does_not_import_the_sdk() -> None:
@@ -157,7 +157,7 @@ def test_another_shape_is_refused_with_both_named(server: PineconeServer, other:
         with pytest.raises(IndexMismatchError, match="index things has dimension") as caught:
             action()
         assert text in str(caught.value)
-        assert "wanted are 3 and cosine" in str(caught.value)
+        assert "the config needs 3 and cosine" in str(caught.value)
 
 
 def test_a_filled_index_without_tags_is_refused(server: PineconeServer) -> None:
@@ -206,7 +206,7 @@ def test_a_packed_request_is_taken(server: PineconeServer) -> None:
     index.ensure(IDENTITY)
     matrix = np.random.default_rng(1).normal(size=(200, 1000)).astype(np.float32)
     all_rows = batch([f"row-{row}" for row in range(200)], list(matrix))
-    slices = pack_rows(all_rows, index.max_request_rows, index.max_request_bytes)
+    slices = pack(index.row_bytes(all_rows), index.max_request_rows, index.max_request_bytes)
     for start, stop in slices:
         index.upsert(all_rows.slice(start, stop - start))
     assert (index.count(), len(slices)) == (200, 2)
@@ -369,7 +369,7 @@ def test_many_threads_share_one_index(server: PineconeServer, index: PineconeInd
         (500, None, TransientError, "500"),
         (503, None, TransientError, "503"),
         (520, None, TransientError, "520"),
-        (200, b"{broken", TransientError, "no JSON object"),
+        (200, b"{broken", TransientError, "not a JSON object"),
         (200, {"upsertedCount": 1}, TransientError, "acknowledged 1 of 2 rows"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else str(value)[:24],
