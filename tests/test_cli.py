@@ -110,7 +110,7 @@ def test_each_command_shows_examples_that_it_takes(command: str) -> None:
 def test_an_unknown_model_is_a_usage_error_that_names_the_nearest(config: str, command: str) -> None:
     done = pinery(command, config, "--set", "model=squeezenet1_1")
     assert done.returncode == 2
-    assert "Unknown model 'squeezenet1_1'; did you mean `torchvision:squeezenet1_1`?" in done.stderr
+    assert "unknown model 'squeezenet1_1'; did you mean `torchvision:squeezenet1_1`?" in done.stderr
 
 
 def test_a_missing_config_is_a_usage_error_that_names_one_that_is_there() -> None:

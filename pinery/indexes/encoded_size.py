@@ -44,8 +44,8 @@ def protobuf_sizes(rows: pa.RecordBatch) -> Sizes:
     `rows` has ROWS_SCHEMA. Raises ValueError where its vectors differ in length.
     """
     values = FLOAT_BYTES * _matrix(rows).shape[1]
-    texts: Sizes = text_bytes(rows.column("id")) + STRUCT_GROWTH * _utf8_bytes(rows.column("metadata"))
-    return texts + values + ROW_BYTES
+    sizes: Sizes = text_bytes(rows.column("id")) + STRUCT_GROWTH * _utf8_bytes(rows.column("metadata"))
+    return np.asarray(sizes + values + ROW_BYTES, dtype=np.int64)
 
 
 def values_bytes(values: NDArray[np.float32]) -> Sizes:

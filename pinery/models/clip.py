@@ -21,7 +21,7 @@ from pinery.models.pretrained import (
     resize_side,
     width,
 )
-from pinery.models.registry import Reference
+from pinery.models.reference import Reference
 from pinery.records import ModelCard
 
 PADDED = ("siglip", "siglip2")

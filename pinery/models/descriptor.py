@@ -20,7 +20,7 @@ from torch import Tensor
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.models.device import resolve_batch_size, resolve_decoder, resolve_device
-from pinery.models.registry import Reference
+from pinery.models.reference import Reference
 from pinery.records import ModelCard
 
 SIDE = 64
@@ -76,6 +76,8 @@ class Descriptor:
     )
 
     resize_side = SIDE
+    centre_crop = None
+    """Pillow makes so small an image at the least cost, so there is no quicker way."""
 
     def __init__(self, device: str = "cpu", batch_size: int = 32, decoder: str = "exact") -> None:
         self.device = device
@@ -89,9 +91,6 @@ class Descriptor:
         """Shape (3, 64, 64), uint8."""
         small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
         return torch.from_numpy(np.array(small)).permute(2, 0, 1).contiguous()
-
-    def prepare_quickly(self, data: bytes, least_side: int) -> None:
-        """There is no shorter way: Pillow makes so small a picture at the least cost."""
 
     def prepare_on_device(self, encoded: Sequence[bytes], max_pixels: int) -> list[Tensor | None]:  # noqa: ARG002
         """Leaves all to the processor."""

@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
 )
 
 from pinery.errors import AccessDeniedError, ConfigError, TerminalError
-from pinery.models.registry import Reference
+from pinery.models.reference import Reference
 from pinery.models.weights import file_sha256
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")

@@ -1,4 +1,4 @@
-"""The one way a torch network is run: where, in which precision and memory layout, compiled or not."""
+"""The one way in which a torch network is run: device, precision, memory layout, and compiled or not."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError
+from pinery.imaging.quick import CentreCrop
 from pinery.models.compiled import Compiled, worth_compiling
 from pinery.models.device import DTYPES, Precision, resolve_batch_size, resolve_device
 from pinery.models.nvjpeg import DeviceJpegs, Finish
 from pinery.records import ModelCard
 
 Preprocess = Callable[[Image.Image], Tensor]
-Quickly = Callable[[bytes, int], Tensor | None]
 Normalise = Callable[[Tensor, torch.dtype], Tensor]
 Tokenise = Callable[[list[str]], dict[str, Tensor]]
 
@@ -37,59 +37,57 @@ class TorchModel:
         settings: ModelSettings,
         *,
         resize_side: int,
-        quickly: Quickly | None = None,
+        centre_crop: CentreCrop | None = None,
         finish: Finish | None = None,
         normalise: Normalise | None = None,
         tokenise: Tokenise | None = None,
     ) -> None:
         """Take `network` over: it is moved and converted in place.
 
+        Raises ConfigError where this machine doesn't have the device of the settings.
+
         Args:
             network: gives vectors (images, dimension) for preprocessed images (images, 3, height, width).
-            preprocess: one upright RGB image to (3, height, width); raises BadImageError.
-            card: in whose precision to compute.
-            settings: their device, batch size and `compile`; raises ConfigError where this machine has no such device.
-            resize_side: the side in pixels that `preprocess` resizes an image's shorter one to, at most.
-            quickly: see `Model.prepare_quickly`; None where there is no shorter way.
-            finish: what `preprocess` does, to images on the device; None where there they can't be preprocessed.
-            normalise: batches of what `preprocess` gives, and a dtype, to what `network` takes; None where it takes
-                what `preprocess` gives.
-            tokenise: texts to the keyword arguments of `network.embed_texts`, each (texts, length); None without a
-                text tower.
+            preprocess: turns one upright RGB image into a tensor (3, height, width); raises BadImageError.
+            card: says in which precision to compute.
+            settings: say the device, the batch size and when to compile.
+            resize_side: the length in pixels that `preprocess` resizes an image's short side to, at most.
+            centre_crop: how `preprocess` resizes and crops, where that is all it does to the pixels.
+            finish: does to images on the device what `preprocess` does; None where the device can't preprocess.
+            normalise: turns a batch of what `preprocess` gives, and a dtype, into what `network` takes; None where
+                `network` takes what `preprocess` gives.
+            tokenise: turns texts into the keyword arguments of `network.embed_texts`, each (texts, length); None where
+                there is no text tower.
         """
         self.card, self.device = card, resolve_device(settings.device)
         self.batch_size = resolve_batch_size(settings, self.device)
-        self.preprocess, self.resize_side = preprocess, resize_side
-        self._settings, self._quickly, self._finish = settings, quickly, finish
+        self.preprocess, self.resize_side, self.centre_crop = preprocess, resize_side, centre_crop
+        self._settings, self._finish = settings, finish
         self._normalise, self._tokenise = normalise, tokenise
         self._jpegs: DeviceJpegs | None = None
         if finish is not None and self.device.startswith("cuda"):
             self._jpegs = DeviceJpegs(self.device, finish, resize_side)
         self._dtype = DTYPES[card.precision]
-        # Weights are converted once; autocast would do so in each batch.
+        # Weights are converted once here; autocast would convert them for each batch.
         network = network.eval().requires_grad_(False).to(self.device, self._dtype)
         self._network: nn.Module = cast(Any, network).to(memory_format=torch.channels_last)
         self._run: Callable[[Tensor], Tensor] = self._network
 
     def expect(self, images: int) -> None:
-        """Prepare for that many images: by the settings' `compile`, the network is compiled if that pays.
+        """Compile the network where that pays for at most this many images, or where the setting `compile` says so.
 
-        Without being told, as in a search, it is run as it is.
+        A network that is never told to expect images, as in a search, is run uncompiled.
         """
         compiling = self._settings.compile
         if self._run is self._network and worth_compiling(self._network, compiling, self.device, images):
             self._run = Compiled(self._network, self.card.name, self.batch_size, tried=compiling == "auto")
-
-    def prepare_quickly(self, data: bytes, least_side: int) -> Tensor | None:
-        """See Model."""
-        return None if self._quickly is None else self._quickly(data, least_side)
 
     def prepare_on_device(self, encoded: Sequence[bytes], max_pixels: int) -> list[Tensor | None]:
         """See Model."""
         return [None] * len(encoded) if self._jpegs is None else self._jpegs(encoded, max_pixels)
 
     def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
-        """Vectors (images, dimension), float32, of preprocessed images (images, 3, height, width)."""
+        """The vectors of preprocessed images (images, 3, height, width): shape (images, dimension), float32."""
         with torch.inference_mode():
             images = batch.to(self.device, non_blocking=True)
             if self._normalise is not None:
@@ -98,10 +96,9 @@ class TorchModel:
             return _array(self._run(images.to(self._dtype, memory_format=layout)))
 
     def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """Vectors (texts, dimension), float32; texts are cut to what the model can read.
+        """The vectors of texts, which are cut to what the model can read: shape (texts, dimension), float32.
 
-        Raises:
-            ConfigError: there is no text tower, or no tokenizer for it.
+        Raises ConfigError where there is no text tower, or no tokenizer for it.
         """
         if self._tokenise is None:
             raise ConfigError(f"{self.card.name} embeds no texts: it has no text tower; use `image` or a clip: model")
@@ -118,7 +115,7 @@ class TorchModel:
             card,
             self._settings,
             resize_side=self.resize_side,
-            quickly=self._quickly,
+            centre_crop=self.centre_crop,
             finish=self._finish,
             normalise=self._normalise,
             tokenise=self._tokenise,

@@ -1,4 +1,4 @@
-"""What torchvision's classification transforms make of a picture: the same pixels, at less cost."""
+"""What torchvision's transforms for classification do to an image: the same pixels, at less cost."""
 
 from __future__ import annotations
 
@@ -11,50 +11,46 @@ from torch import Tensor
 from torchvision.transforms.functional import center_crop, resize
 
 from pinery.imaging.elongation import refuse_elongated
-from pinery.models.quick import decode_quickly
+from pinery.imaging.quick import CentreCrop
 
 
 class Pixels:
-    """What `transforms`, a weights entry's, do to an RGB image: first to its pixels, and in batches to their values."""
+    """What the `transforms` of torchvision's weights do to an RGB image: first to its pixels, and then to values."""
 
     def __init__(self, transforms: Any) -> None:
         self._transforms = transforms
-        self._size, self._crop = transforms.resize_size[0], transforms.crop_size[0]
+        self.centre_crop = CentreCrop(
+            transforms.resize_size[0], transforms.crop_size[0], transforms.interpolation.value
+        )
         self._constants = torch.stack(
             [torch.full((3,), 255.0), torch.tensor(transforms.mean), torch.tensor(transforms.std)]
         )
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """The pixels of a decoded image, resized and cropped: (3, height, width), uint8.
+        """The pixels of an image, resized and cropped: shape (3, height, width), uint8.
 
-        Raises BadImageError for an image that is too elongated.
+        Raises BadImageError where the image is too elongated.
         """
-        refuse_elongated(image, self._size)
+        refuse_elongated(image, self.centre_crop.size)
         return torch.from_numpy(np.array(self.resized(image))).permute(2, 0, 1)
 
     def resized(self, images: Any) -> Any:
-        """A picture, or images (n, 3, height, width), uint8, on any device: resized and cropped."""
+        """A PIL image, or images (n, 3, height, width), uint8, on any device, resized and cropped: of the same kind."""
         how = self._transforms
-        images = resize(images, [self._size], interpolation=how.interpolation, antialias=how.antialias)
-        return center_crop(images, [self._crop])
-
-    def quickly(self, data: bytes, least_side: int) -> Tensor | None:
-        """Nearly the same pixels straight from an encoded image; None where that takes the long way."""
-        mode = self._transforms.interpolation.value
-        pixels = decode_quickly(data, least_side, self._size, self._crop, mode)
-        return None if pixels is None else pixels.permute(2, 0, 1)
+        images = resize(images, [self.centre_crop.size], interpolation=how.interpolation, antialias=how.antialias)
+        return center_crop(images, [self.centre_crop.crop])
 
     def normalised(self, images: Tensor, dtype: torch.dtype) -> Tensor:
-        """What the transforms' values of these pixels, (images, 3, height, width), uint8, are, bit for bit, in `dtype`.
+        """The values that the transforms give for pixels (images, 3, height, width), uint8, to the bit, in `dtype`.
 
-        On the device of the pixels, in the memory format that networks want.
+        They have the same shape, are on the device of the pixels, and have their channels last in memory.
         """
         if images.device.type != "cpu":
             full, mean, std = self._constants.to(images.device)[:, :, None, None]
             return images.float().div_(full).sub_(mean).div_(std).to(dtype, memory_format=torch.channels_last)
         count, channels, height, width = images.shape
         found = torch.empty(images.shape, dtype=dtype, memory_format=torch.channels_last)
-        # Image by image and row by row, so that what is computed stays in the processor's caches.
+        # One image at a time and by rows, so that the values stay in the CPU's caches.
         _, mean, std = self._constants.repeat(1, width)
         rows = (height, width * channels)
         values = torch.empty(rows)

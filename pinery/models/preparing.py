@@ -14,8 +14,9 @@ import numpy.typing as npt
 import torch
 
 from pinery.errors import BadImageError, MovedError, TransientError
-from pinery.imaging.budget import UNCOUNTED_PIXELS, PixelBudget
+from pinery.imaging.budget import PixelBudget
 from pinery.imaging.decode import decode, pixels_needed
+from pinery.imaging.quick import decode_quickly
 from pinery.imaging.scaling import least_side
 from pinery.models.protocol import Model
 
@@ -145,18 +146,11 @@ class Decoder:
 
     def _pixels(self, data: bytes, model: Model) -> torch.Tensor:
         side = least_side(model.card.decoder, model.resize_side)
-        if (image := prepared_quickly(model, data, self.max_pixels, side)) is not None:
-            return image
+        pixels = decode_quickly(data, model.centre_crop, side, self.max_pixels)
+        if pixels is not None:
+            return pixels
         with self.budget.hold(pixels_needed(data, self.max_pixels, side)):
             return model.preprocess(decode(data, self.max_pixels, side))
-
-
-def prepared_quickly(model: Model, data: bytes, max_pixels: int, side: int | None) -> torch.Tensor | None:
-    """What the model's shorter way makes of an encoded image; None where it takes the long one, as `exact` ones do.
-
-    `side` is what `least_side` says of the decoder.
-    """
-    return None if side is None or max_pixels < UNCOUNTED_PIXELS else model.prepare_quickly(data, side)
 
 
 def _no_memory() -> TransientError:

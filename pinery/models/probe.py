@@ -9,20 +9,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
 from pinery.config import ModelSettings
 from pinery.errors import BadImageError
 from pinery.imaging.decode import decode, scaled_size
+from pinery.imaging.quick import decode_quickly
 from pinery.imaging.scaling import least_side
 from pinery.models.cores import cores
 from pinery.models.network import TorchModel
 from pinery.models.precision import settle_precision
-from pinery.models.preparing import Vector, prepared_quickly
 from pinery.models.protocol import Model
 
 LEAST_COSINE = 0.9999
@@ -79,7 +79,7 @@ def settle(model: Model, settings: ModelSettings, samples: Callable[[], Sequence
             decoder = "cuda"
         figures |= there.figures if there else {}
         if figures:
-            cast(Any, model).card = replace(model.card, decoder=decoder, probe={**model.card.probe, **figures})
+            model.card = replace(model.card, decoder=decoder, probe={**model.card.probe, **figures})
     return model
 
 
@@ -121,7 +121,7 @@ def compare_on_device(model: Model, samples: Sequence[bytes], max_pixels: int, t
 
     def prepare(data: bytes) -> torch.Tensor | None:
         try:
-            image = prepared_quickly(model, data, max_pixels, side)
+            image = decode_quickly(data, model.centre_crop, side, max_pixels)
             return model.preprocess(decode(data, max_pixels, side)) if image is None else image
         except BadImageError:
             return None
@@ -164,7 +164,7 @@ def _per_second(work: Callable[[], object], images: int) -> float:
 def _cosine(model: Model, data: bytes, max_pixels: int, side: int | None) -> float | None:
     """None where the faster decoder does nothing else with this image, or there is nothing to compare."""
     try:
-        other = prepared_quickly(model, data, max_pixels, side)
+        other = decode_quickly(data, model.centre_crop, side, max_pixels)
         if other is None and scaled_size(data, side):
             other = model.preprocess(decode(data, max_pixels, side))
     except BadImageError:
@@ -182,7 +182,7 @@ def _to_exact(model: Model, data: bytes, max_pixels: int, other: torch.Tensor) -
     return float(exact @ scaled) / lengths if np.isfinite(lengths) and lengths > 0 else None
 
 
-def _embedded(model: Model, image: torch.Tensor) -> Vector:
+def _embedded(model: Model, image: torch.Tensor) -> npt.NDArray[np.float64]:
     # One at a time, and in float64: a batch's own rounding must not be taken for the decoder's.
-    vector: Vector = model.embed(image.unsqueeze(0))[0].astype(np.float64)
+    vector: npt.NDArray[np.float64] = model.embed(image.unsqueeze(0))[0].astype(np.float64)
     return vector

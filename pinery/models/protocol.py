@@ -1,4 +1,4 @@
-"""What every model family offers; the runner and the search page know no more than this."""
+"""What every model family offers; the runner and the search know no more of a model than this."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from pinery.imaging.quick import CentreCrop
+
 
 class Model(Protocol):
-    """A loaded model. Threads may share the ways to preprocess, on a processor also `embed`."""
+    """A loaded model. Threads may share its ways to preprocess, and on a CPU also `embed`."""
 
-    @property
-    def card(self) -> ModelCard:
-        """Everything that decides a vector's value, with no `auto` left."""
+    card: ModelCard
+    """Everything that decides a vector's value, with no `auto` left."""
 
     @property
     def device(self) -> str:
-        """Where it computes: `cpu`, `mps`, `cuda` or `cuda:<number>`."""
+        """The device that computes: `cpu`, `mps`, `cuda` or `cuda:<number>`."""
 
     @property
     def batch_size(self) -> int:
@@ -32,37 +33,34 @@ class Model(Protocol):
 
     @property
     def resize_side(self) -> int:
-        """The side in pixels that `preprocess` resizes an image's shorter one to, at most."""
+        """The length in pixels that `preprocess` resizes an image's short side to, at most."""
+
+    @property
+    def centre_crop(self) -> CentreCrop | None:
+        """How `preprocess` resizes and crops, where that is all it does to the pixels; else None."""
 
     def expect(self, images: int) -> None:
-        """Told before the first `embed`: how many images are still to be embedded, at most; may cost nothing."""
+        """Prepare for at most this many images; called before the first `embed`. May do nothing."""
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """One upright RGB image as the model takes it, on the CPU; every image gives the same shape and dtype.
 
-        Raises:
-            BadImageError: the image is too elongated to be resized.
-        """
-
-    def prepare_quickly(self, data: bytes, least_side: int) -> torch.Tensor | None:
-        """Nearly what decoding and `preprocess` give, straight from an encoded image; None where that is no shorter.
-
-        For decoders that need not be exact; `least_side` as in `pinery.imaging.decode.decode`.
+        Raises BadImageError where the image is too elongated to be resized.
         """
 
     def prepare_on_device(self, encoded: Sequence[bytes], max_pixels: int) -> list[torch.Tensor | None]:
-        """Nearly what decoding and `preprocess` give, made by and on the device; None where that has to be done here.
+        """Decode and preprocess encoded images on the device, for the decoder `cuda`.
 
-        For the decoder `cuda`. Images of more than `max_pixels` are not taken. What is given must be kept until the
-        vectors are there.
+        Returns, for each image, nearly the tensor that `preprocess` gives for it, or None where the CPU has to make
+        that tensor. Images of more than `max_pixels` pixels are left to the CPU. The tensors must be kept until `embed`
+        has returned their vectors.
         """
 
     def embed(self, batch: torch.Tensor) -> npt.NDArray[np.float32]:
-        """Vectors of shape (images, dimension), float32, of a stack of preprocessed images (images, ...)."""
+        """The vectors of a stack of preprocessed images (images, ...): shape (images, dimension), float32."""
 
     def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """Vectors of shape (texts, dimension), float32, comparable with those of images.
+        """The vectors of texts, comparable with those of images: shape (texts, dimension), float32.
 
-        Raises:
-            ConfigError: the model has no text tower.
+        Raises ConfigError where the model has no text tower.
         """

@@ -1,4 +1,4 @@
-"""The model families as rows, their references as text, and the one door to a loaded model. Imports no torch."""
+"""The model families, how a reference is read, and the one way to load a model. Importing this imports no torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import cast
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError, TerminalError
 from pinery.models.protocol import Model
+from pinery.models.reference import LAYERS, Reference
 from pinery.records import ModelCard
 
 
@@ -21,10 +22,11 @@ class Family:
 
     name: str
     reference: str
-    """How a reference to one of its models looks."""
+    """The form of a reference to one of its models."""
     module: str
     """The module whose `load(reference, settings, card)` builds the model."""
     dimension: str
+    """How many values a vector has, in words."""
     text: bool
     """Whether texts can be embedded beside images."""
     licence: str
@@ -76,32 +78,11 @@ FAMILIES = (
 )
 
 
-LAYERS = ("features", "logits")
-"""The layers of a torchvision model that a reference may name; without one it is the logits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A model reference in its parts; `str()` gives the text again."""
-
-    family: str
-    name: str = ""
-    weights: str = ""
-    layer: str = ""
-
-    def __str__(self) -> str:
-        text = f"{self.family}:{self.name}" if self.name else self.family
-        text += f"@{self.weights}" if self.weights else ""
-        return text + (f"#{self.layer}" if self.layer else "")
-
-
 def parse(text: str) -> Reference:
     """The parts of a reference such as `torchvision:resnet50@IMAGENET1K_V2#features`.
 
-    Whether the named model and weights exist is found out by `load`.
-
-    Raises:
-        ConfigError: no family takes such a reference; the message names the nearest valid one.
+    Only `load` finds out whether the named model and weights exist. Raises ConfigError where no family takes such a
+    reference; the message names the nearest valid one.
     """
     text = text.strip()
     family, _, rest = text.partition(":")
@@ -113,15 +94,15 @@ def parse(text: str) -> Reference:
     match = re.fullmatch(r"([A-Za-z0-9_]+)(?:@([A-Za-z0-9_.]+))?(?:#([a-z]+))?", rest)
     if family == "torchvision" and match:
         name, weights, layer = match.groups(default="")
-        # `Name_Weights.ENTRY` is how torchvision prints an entry; the entry alone says the same.
+        # Torchvision prints an entry as `Name_Weights.ENTRY`, of which the entry alone says the same.
         weights, layer = weights.rpartition(".")[2], "" if layer == "logits" else layer
         if layer in ("", "features"):
             return Reference("torchvision", name.lower(), weights, layer)
-    raise ConfigError(f"Unknown model {text!r}; {_hint(text)}")
+    raise ConfigError(f"unknown model {text!r}; {_hint(text)}")
 
 
 def refuse_unknown(settings: ModelSettings) -> None:
-    """Raise ConfigError for a reference that can be known to name nothing, without weights or a network."""
+    """Raise ConfigError for a reference that names nothing, as far as that is known without weights or a network."""
     reference = parse(settings.name)
     if reference.family == "torchvision":
         importlib.import_module("pinery.models.torchvision").refuse_unknown(reference)
@@ -130,27 +111,25 @@ def refuse_unknown(settings: ModelSettings) -> None:
 def load(
     settings: ModelSettings,
     card: ModelCard | None = None,
-    samples: Callable[[], Sequence[bytes]] = tuple,
+    samples: Callable[[], Sequence[bytes]] | None = None,
     max_pixels: int = 64_000_000,
 ) -> Model:
     """The model that `settings` name, ready to embed.
 
     With a stored `card`, what the settings leave open (`auto`, a Hub branch, default weights) is taken from it.
-    Without one, `auto` of precision and decoder are decided on the encoded images that `samples` gives, of at most
-    `max_pixels` each; without any they are fp32 and exact.
+    Without one, precision and decoder are decided, where they are `auto`, on the encoded images that `samples` gives,
+    of at most `max_pixels` pixels each; without any image they are fp32 and exact.
 
-    Raises:
-        ConfigError: an unknown reference or device, or weights that are not the expected ones.
-        TerminalError: weights are neither in the cache nor to be had, or the loaded model isn't the card's.
-        AccessDeniedError: the weights' address refuses the credentials.
-        TransientError: the weights' address didn't answer properly.
+    Raises ConfigError where the reference or the device is unknown, or the weights are not the expected ones;
+    TerminalError where weights can't be downloaded, or the loaded model isn't the card's; AccessDeniedError where the
+    weights' address refuses the credentials; and TransientError where it doesn't answer properly.
     """
     reference = parse(settings.name)
     family = next(row for row in FAMILIES if row.name == reference.family)
     if card is not None:
         settings = _as_stored(settings, card)
     model = cast(Model, importlib.import_module(family.module).load(reference, settings, card))
-    if card is None and "auto" in (settings.precision, settings.decode):
+    if card is None and samples is not None and "auto" in (settings.precision, settings.decode):
         probe = importlib.import_module("pinery.models.probe")
         return cast(Model, probe.settle(model, settings, samples, max_pixels))
     if card is not None and model.card != card:
@@ -167,7 +146,7 @@ def _changes(stored: ModelCard, loaded: ModelCard) -> str:
     compared = [field.name for field in fields(ModelCard) if field.compare]
     changed = [name for name in compared if getattr(stored, name) != getattr(loaded, name)]
     parts = [f"{name} was {getattr(stored, name)!r} and is {getattr(loaded, name)!r}" for name in changed]
-    return "; ".join(parts) + ". Restore it, or use `pinery backfill` for the new one."
+    return "; ".join(parts) + ". Restore what it was, or use `pinery backfill` for the new model"
 
 
 def _hint(text: str) -> str:
@@ -180,11 +159,11 @@ def _hint(text: str) -> str:
     if meant.startswith("torchvision:"):
         meant += weights + "".join(f"#{one}" for one in difflib.get_close_matches(layer.lower(), LAYERS, n=1))
     shapes = ", ".join(f"`{row.reference}`" for row in FAMILIES)
-    return (f"did you mean `{meant}`? " if meant else "") + f"References look like {shapes}."
+    return f"did you mean `{meant}`? References look like {shapes}" if meant else f"references look like {shapes}"
 
 
 def _loosely_parted(text: str) -> tuple[str, str, str]:
-    """The name, the weights with their `@`, and the layer without its `#`, of what is no reference."""
+    """The name, the weights with their `@`, and the layer without its `#`, in a text that is no valid reference."""
     text, _, layer = text.partition("#")
     name, at, weights = text.partition("@")
     return name, at + weights, layer

@@ -18,7 +18,7 @@ from pinery.errors import ConfigError, TerminalError
 from pinery.models.device import resolve_decoder, resolve_precision
 from pinery.models.network import TorchModel
 from pinery.models.pixels import Pixels
-from pinery.models.registry import Reference
+from pinery.models.reference import Reference
 from pinery.models.weights import fetch_weights, file_sha256, read_state_dict
 from pinery.records import ModelCard
 
@@ -80,7 +80,7 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
         card,
         settings,
         resize_side=side,
-        quickly=pixels.quickly,
+        centre_crop=pixels.centre_crop,
         finish=pixels.resized,
         normalise=pixels.normalised,
     )

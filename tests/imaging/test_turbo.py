@@ -16,6 +16,7 @@ from PIL import Image
 
 from pinery.errors import BadImageError
 from pinery.imaging.decode import decode
+from pinery.imaging.quick import decode_quickly
 from pinery.imaging.turbo import refuse_damage, tidied, turbo_pixels
 from pinery.models.nvjpeg import DeviceJpegs
 from pinery.models.pixels import Pixels
@@ -109,7 +110,7 @@ def test_damage_inside_is_refused_on_every_way(kind: str, damage: str) -> None:
     for least in (None, 200, 60):
         with pytest.raises(BadImageError, match=r"^the JPEG is (damaged|truncated)"):
             decode(data, least_side=least)
-    assert PIXELS.quickly(data, 512) is None
+    assert decode_quickly(data, PIXELS.centre_crop, 512, LIMIT) is None
     assert DEVICE([KINDS["baseline"], data], LIMIT)[1] is None
     with pytest.raises(BadImageError):
         refuse_damage(data)
@@ -242,7 +243,7 @@ def test_the_ways_agree_on_any_damage(data: st.DataObject) -> None:
             refused.append(False)
         except BadImageError:
             refused.append(True)
-    refused.append(PIXELS.quickly(bytes(damaged), 512) is None)
+    refused.append(decode_quickly(bytes(damaged), PIXELS.centre_crop, 512, LIMIT) is None)
     refused.append(DEVICE([bytes(damaged)], LIMIT)[0] is None)
     assert len(set(refused)) == 1
 

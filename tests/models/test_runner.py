@@ -27,6 +27,7 @@ class MeanColour:
     device = "cpu"
 
     resize_side = 1
+    centre_crop = None
 
     def __init__(self, batch_size=4, memory=1000):
         self.batch_size, self.memory = batch_size, memory

@@ -1,4 +1,4 @@
-"""The shorter way from a JPEG to a model's pixels, against the long one through Pillow and torchvision's transforms."""
+"""The quick way from a JPEG to a model's pixels, against the one through Pillow and torchvision's transforms."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from hypothesis import given
 from PIL import Image
 
 from pinery.imaging.decode import decode
+from pinery.imaging.quick import CentreCrop, decode_quickly
 from pinery.models.pixels import Pixels
-from pinery.models.quick import decode_quickly
 from tests.imaging.pictures import jpeg, photograph
 
-LEAST = 512
+LEAST, LIMIT = 512, 64_000_000
+PLAIN = CentreCrop(256, 224, "bilinear")
 PIXELS = {
     name: Pixels(torchvision.models.get_model_weights(name).DEFAULT.transforms())
     for name in ("squeezenet1_1", "vit_b_16", "efficientnet_b0")  # two sides of 256, bilinear and bicubic
@@ -39,7 +40,7 @@ def test_pixels_differ_by_steps_that_no_vector_feels(
     subsampling, progressive, mode = kind
     options = {} if mode == "L" else {"subsampling": subsampling}
     data = jpeg(photograph(*size).convert(mode), quality=85, progressive=progressive, **options)
-    found = PIXELS[name].quickly(data, LEAST)
+    found = decode_quickly(data, PIXELS[name].centre_crop, LEAST, LIMIT)
     exact = PIXELS[name](decode(data))
     assert found is not None
     assert (found.shape, found.dtype) == (exact.shape, exact.dtype)
@@ -66,14 +67,17 @@ LONG_WAY = {
 
 @pytest.mark.parametrize("data", LONG_WAY.values(), ids=LONG_WAY.keys())
 def test_others_go_the_long_way(data: bytes) -> None:
-    assert PIXELS["squeezenet1_1"].quickly(data, LEAST) is None
+    assert decode_quickly(data, PIXELS["squeezenet1_1"].centre_crop, LEAST, LIMIT) is None
 
 
 def test_what_no_resizing_can_do_goes_the_long_way() -> None:
     data = jpeg(PHOTOGRAPH)
-    assert decode_quickly(data, LEAST, 256, 224, "bilinear") is not None
-    assert decode_quickly(data, LEAST, 200, 224, "bilinear") is None, "the crop reaches beyond the image"
-    assert decode_quickly(data, LEAST, 256, 224, "lanczos") is None
+    assert decode_quickly(data, PLAIN, LEAST, LIMIT) is not None
+    assert decode_quickly(data, CentreCrop(200, 224, "bilinear"), LEAST, LIMIT) is None, "the crop is beyond the image"
+    assert decode_quickly(data, CentreCrop(256, 224, "lanczos"), LEAST, LIMIT) is None
+    assert decode_quickly(data, None, LEAST, LIMIT) is None, "the model does something else"
+    assert decode_quickly(data, PLAIN, None, LIMIT) is None, "the decoder is exact"
+    assert decode_quickly(data, PLAIN, LEAST, 1_000_000) is None, "the limit has to be judged first"
 
 
 @given(st.data())
@@ -82,13 +86,13 @@ def test_damage_is_left_to_the_long_way_or_gives_some_picture(data: st.DataObjec
     for _ in range(data.draw(st.integers(1, 5))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     del whole[data.draw(st.integers(100, len(whole))) :]
-    found = PIXELS["squeezenet1_1"].quickly(bytes(whole), LEAST)
+    found = decode_quickly(bytes(whole), PIXELS["squeezenet1_1"].centre_crop, LEAST, LIMIT)
     assert found is None or found.shape == (3, 224, 224)
 
 
 def test_grey_images_have_three_equal_channels() -> None:
-    found = decode_quickly(jpeg(PHOTOGRAPH.convert("L")), LEAST, 256, 224, "bilinear")
+    found = decode_quickly(jpeg(PHOTOGRAPH.convert("L")), PLAIN, LEAST, LIMIT)
     assert found is not None
     values = np.asarray(found)
-    assert values.shape == (224, 224, 3)
-    assert (values == values[..., :1]).all()
+    assert values.shape == (3, 224, 224)
+    assert (values == values[:1]).all()
