@@ -15,7 +15,7 @@ FORBIDDEN = {"pinery": {"prefect", "flows", "tasks"}, "tasks": {"flows"}, "flows
 """What no file of a tree imports."""
 SHARED = {
     "records", "reports", "errors", "config", "config_errors", "config_file", "config_reference", "addresses",
-    "variables", "duckdb_files", "s3", "settings", "source_kinds", "planning", "allocator",
+    "variables", "duckdb_files", "download", "s3", "settings", "source_kinds", "planning", "allocator",
 }  # fmt: skip
 """What every room may use."""
 USES_EVERY_ROOM = {"steps", "search"}

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PIXELS_AT_ONCE = 128_000_000
-"""Of all images being decoded or preprocessed in one run: at up to about 20 bytes per pixel (an animated WebP; PNG and
-JPEG take about 10), 2.5 GB."""
+"""The most pixels of all images that one run decodes or preprocesses at once. They take up to 2.5 GB, at about 20 bytes
+per pixel for an animated WebP; PNG and JPEG take about 10."""
 UNCOUNTED_PIXELS = 2_000_000
-"""Of one image: so few on each core need no budget."""
+"""An image of at most this many pixels needs no budget, as each core decodes only one of them at a time."""
 
 
 class PixelBudget:
-    """Lets threads in as long as their images have no more than `total` pixels together.
+    """Lets threads go on as long as their images have at most `total` pixels together.
 
-    An image larger than `total` is let in alone.
+    An image of more than `total` pixels has to wait until it is alone.
     """
 
     def __init__(self, total: int = PIXELS_AT_ONCE) -> None:
@@ -25,7 +25,7 @@ class PixelBudget:
 
     @contextmanager
     def hold(self, pixels: int) -> Iterator[None]:
-        """Waits until `pixels` fit in, and keeps them taken inside the `with`."""
+        """Wait until `pixels` more fit into the budget, and count them inside the `with`."""
         taken = min(pixels, self._total)
         with self._changed:
             self._changed.wait_for(lambda: taken <= self._free)

@@ -1,4 +1,4 @@
-"""Whatever pixels an image has to 8 bits of red, green and blue on white."""
+"""Converts pixels of any kind to 8 bits of red, green and blue, on white."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """A loaded image in mode RGB: transparency on white, 16-bit grey scaled, other deep grey stretched to its extremes.
+    """A loaded image in mode RGB, 8 bits per channel.
 
-    Raises BadImageError for floats that are no numbers.
+    Transparency lies on white, 16-bit grey is scaled, and other deep grey is stretched from its minimum to its maximum.
+    Raises BadImageError where a value is not a finite number.
     """
     return _grey(image) if image.mode in DEEP_MODES or is_signed_bytes(image) else _rgb(image)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
-        # A file's image is closed by who opened it; another needs no copy.
+        # An image of a file is copied, because the file will be closed; any other needs no copy.
         return image if image.mode == "RGB" and type(image) is Image.Image else image.convert("RGB")
     if image.mode == "La":
         image = image.convert("LA")
-    # One full copy beside the loaded image; the same pixels as `alpha_composite` gives on opaque white.
+    # This needs one full copy beside the loaded image, and gives the pixels of `alpha_composite` on opaque white.
     layer = image if image.mode == "RGBA" else image.convert("RGBA")
     white = Image.new("RGB", layer.size, (255, 255, 255))
     white.paste(layer, mask=layer)

@@ -1,4 +1,4 @@
-"""Encoded bytes to upright RGB pixels, and the verdict on bytes that can't be one."""
+"""Turns encoded bytes into upright RGB pixels, or says why they can't be decoded."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from pinery.imaging.colours import to_rgb
 from pinery.imaging.elongation import MAX_RESIZED_PIXELS
 from pinery.imaging.jpeg import ORIENTATION, UPRIGHT, unread_jpeg
 from pinery.imaging.kinds import FORMATS, kind_of
-from pinery.imaging.libtiff import damage_told
+from pinery.imaging.libtiff import damage_raised
 from pinery.imaging.png import bare_png
 from pinery.imaging.tiff import mend, unread_tiff
 from pinery.imaging.turbo import refuse_damage, turbo_pixels
 
 MAX_REASON = 160
+"""The most characters in a reason why an image is bad."""
 CODEC_BYTES = 12
-"""Per pixel, that a codec takes at most beside the image it fills."""
+"""How many bytes per pixel a codec takes at most, beside the image that it fills."""
 PROGRESSIVE_SHARE = 3
-"""Of the pixels that a whole image fills, what a progressive JPEG's coefficients fill: all of them, however far it is
-scaled down (2 bytes each, of about 10 per pixel, in up to three channels)."""
+"""The coefficients of a progressive JPEG are all in memory, however far it is scaled down. They take as much as a third
+of its pixels would: 2 bytes for each value, in up to three channels, compared with about 10 bytes per pixel."""
 RESIZED_SIDE = 512
-"""Short side, in pixels, that no usual model's resizing exceeds."""
+"""The short side, in pixels, to which usual models resize an image at most."""
 
-# Pillow warns of oddities in metadata; the verdict on the pixels is ours, and a run of millions must stay readable.
+# Pillow warns of oddities in metadata. They don't matter for the pixels, and the output of a run must stay readable.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# Blocks above malloc's largest mmap threshold (32 MiB) go back to the system when freed. Pillow's own of 16 MiB stay
-# with the thread that had them: 16 threads kept 3 GB that way, whatever the budget.
+# Blocks above malloc's largest mmap threshold (32 MiB) go back to the system when they are freed. Pillow's own blocks
+# of 16 MiB stay with the thread that freed them: 16 threads kept 3 GB that way, whatever the budget.
 Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
-# As many images are decoded at once as there are cores; an AVIF must not take them all for itself.
+# As many images are decoded at once as there are cores, so a single AVIF must not use them all.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 
 def decode(data: bytes, max_pixels: int = 64_000_000, least_side: int | None = None) -> Image.Image:
-    """The picture in `data`: mode RGB, 8 bits per channel, upright as its EXIF orientation says.
+    """The image in `data`: mode RGB, 8 bits per channel, turned upright as its EXIF says.
 
-    What kinds there are stands in `pinery.imaging.kinds`; of an animation the first frame, of an icon the largest
-    picture. Transparency lies on white, 16-bit grey is scaled to 8 bits, signed or wider integers and floats are
-    stretched from their own minimum to their maximum. Colour profiles are not applied. `max_pixels` (width x height) is
-    checked from the header, before any pixel is decoded.
+    `pinery.imaging.kinds` lists the kinds of images. An animation gives its first frame, and an icon its largest image.
+    Transparency lies on white, 16-bit grey is scaled to 8 bits, and signed or wider integers and floats are stretched
+    from their own minimum to their maximum. Colour profiles are not applied.
 
-    With `least_side`, a JPEG comes at 1/2, 1/4 or 1/8 of its size as long as its short side keeps that many pixels.
+    The header must claim at most `max_pixels` (width x height), which is checked before any pixel is decoded. With
+    `least_side`, a JPEG is decoded to 1/2, 1/4 or 1/8 of its size, as long as its short side keeps that many pixels.
 
-    Raises:
-        BadImageError: for everything else; the message is a reason fit for a list of quarantined items.
-        TransientError: there wasn't the memory to decode it, which says nothing about the bytes.
+    Raises BadImageError where the bytes can't be decoded, with a message that is the reason for the quarantine, and
+    TransientError where memory runs out, which says nothing about the bytes.
     """
     if not data:
         raise BadImageError("the file is empty")
@@ -68,16 +68,16 @@ def decode(data: bytes, max_pixels: int = 64_000_000, least_side: int | None = N
         if kind == "PNG" and (bare := bare_png(data)) is not None:
             return decode(bare, max_pixels)
         if least_side is not None:
-            return decode(data, max_pixels)  # what the short way refuses, the long one judges
+            return decode(data, max_pixels)  # without scaling, the image may be sound
         if _short_of_memory(kind, data, max_pixels):
             raise _no_memory(kind, data) from error
         raise BadImageError(_reason(kind, data, error)) from error
 
 
 def pixels_needed(data: bytes, max_pixels: int = 64_000_000, least_side: int | None = None) -> int:
-    """The pixels that `decode` with the same arguments, and resizing for a model, fill at most, judged from the header.
+    """How many pixels of memory `decode` with the same arguments, and a model's resizing, take at most, by the header.
 
-    0 where the header can't be read or claims more than `max_pixels`: `decode` refuses these before any pixel is made.
+    It is 0 where the header can't be read or claims more than `max_pixels`, because `decode` refuses such images at once.
     """
     _allow(max_pixels)
     try:
@@ -86,7 +86,7 @@ def pixels_needed(data: bytes, max_pixels: int = 64_000_000, least_side: int | N
             kept = whole // PROGRESSIVE_SHARE if image.info.get("progressive") else 0
             _scale_down(image, least_side)
             short, long = sorted(image.size)
-    except Exception:  # noqa: BLE001  the verdict on the bytes is for `decode` to find
+    except Exception:  # noqa: BLE001  `decode` will say what is wrong with the bytes
         bare = bare_png(data)
         return 0 if bare is None else pixels_needed(bare, max_pixels)
     if whole > max_pixels:
@@ -96,12 +96,12 @@ def pixels_needed(data: bytes, max_pixels: int = 64_000_000, least_side: int | N
 
 
 def scaled_size(data: bytes, least_side: int | None) -> tuple[int, int] | None:
-    """Width and height that `decode` with this `least_side` reduces `data` to; None where it decodes every pixel."""
+    """The width and height to which `decode` with this `least_side` scales `data`; None where it decodes every pixel."""
     try:
         with _opened(data) as image:
             covered = _scale_down(image, least_side)
             return None if covered is None else (round(covered[0]), round(covered[1]))
-    except Exception:  # noqa: BLE001  the verdict on the bytes is for `decode` to find
+    except Exception:  # noqa: BLE001  `decode` will say what is wrong with the bytes
         return None
 
 
@@ -110,14 +110,14 @@ def _opened(data: bytes, kind: str | None = None) -> Image.Image:
 
 
 def _allow(max_pixels: int) -> None:
-    # Pillow's limit is one per process; it only ever has to give way to a caller's larger one.
+    # Pillow has one limit for the whole process; it is only ever raised, to the largest limit of any caller.
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels
 
 
 def _scale_down(image: Image.Image, least_side: int | None) -> tuple[float, float] | None:
-    """Have a JPEG decoded smaller; the width and height, in pixels of the smaller one, that the picture covers."""
-    # Only JPEG's decoder can: others pay no heed. Its steps are 1/2, 1/4 and 1/8, each with the short side at hand.
+    """Make Pillow scale a JPEG down; return the width and height, in scaled pixels, that the picture covers, or None."""
+    # Only the decoder of JPEG can scale, by 1/2, 1/4 or 1/8; for other images, `draft` does nothing.
     if least_side is None or min(image.size) < 2 * least_side:
         return None
     drafted = image.draft(None, (least_side, least_side))
@@ -125,7 +125,7 @@ def _scale_down(image: Image.Image, least_side: int | None) -> tuple[float, floa
 
 
 def _aligned(image: Image.Image, covered: tuple[float, float]) -> Image.Image:
-    # The last column and row may lie partly beyond the picture; left in, they would stretch it.
+    # The last column and row may lie partly beyond the picture, which would be stretched if they were kept.
     if covered == image.size:
         return image
     width, height = covered
@@ -135,7 +135,7 @@ def _aligned(image: Image.Image, covered: tuple[float, float]) -> Image.Image:
 def _pixels(
     data: bytes, kind: str, max_pixels: int, least_side: int | None
 ) -> tuple[Image.Image, Image.Transpose | None]:
-    # Not turned here: as it returns, the image as it was loaded is freed.
+    # The image is turned by the caller, once the loaded one is freed.
     with _opened(data, kind) as image:
         width, height = image.size
         if width * height > max_pixels:
@@ -143,19 +143,19 @@ def _pixels(
         covered = _scale_down(image, least_side)
         loaded = _loaded(image, data)
         picture = to_rgb(loaded if covered is None else _aligned(loaded, covered))
-        # Asked for after loading: a PNG may carry its EXIF behind the pixels, a TIFF has been turned by then.
+        # This is read after loading: a PNG may have its EXIF after the pixels, and Pillow turns a TIFF by itself.
         return picture, UPRIGHT.get(_orientation(image))
 
 
 def _loaded(image: Image.Image, data: bytes) -> Image.Image:
-    """With its pixels; a JPEG's only where libjpeg finds no damage in it, of which Pillow says nothing."""
+    """The image with its pixels. Raises BadImageError where libjpeg finds damage in a JPEG, which Pillow doesn't report."""
     is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
     if is_jpeg and image.mode in ("RGB", "L"):
         pixels = turbo_pixels(data, image.size, grey=image.mode == "L")
         if pixels is not None:
             return Image.fromarray(pixels)
     mend(image)
-    with damage_told():
+    with damage_raised():
         image.load()
     if is_jpeg:
         refuse_damage(data)
@@ -165,16 +165,16 @@ def _loaded(image: Image.Image, data: bytes) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # noqa: BLE001  damaged EXIF beside sound pixels: the picture counts
+    except Exception:  # noqa: BLE001  the EXIF is damaged, but the pixels may be sound
         return 1
     return value if isinstance(value, int) else 1
 
 
 def _short_of_memory(kind: str, data: bytes, max_pixels: int) -> bool:
-    """Whether a failed decoding may be for want of memory, which the codecs of WebP and JPEG report as damage."""
+    """Whether decoding may have failed because memory ran out, which the codecs of WebP and JPEG report as damage."""
     pixels = pixels_needed(data, max_pixels)
     if kind == "WebP" and not pixels:
-        pixels = max_pixels  # opening it already takes two canvases, so its size can't be asked for
+        pixels = max_pixels  # opening it already takes two canvases, so there may be no memory to read its size
     try:
         np.empty(pixels * CODEC_BYTES, np.uint8)  # untouched, so it takes address space alone
     except MemoryError:
@@ -184,7 +184,7 @@ def _short_of_memory(kind: str, data: bytes, max_pixels: int) -> bool:
 
 def _no_memory(kind: str, data: bytes) -> TransientError:
     return TransientError(
-        f"Not enough memory to decode a {kind} of {len(data):,} bytes; give the run more memory or fewer threads."
+        f"not enough memory to decode a {kind} of {len(data):,} bytes; give the run more memory or fewer threads"
     )
 
 

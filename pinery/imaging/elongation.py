@@ -1,4 +1,4 @@
-"""The one thing about an image's shape that no model can take: a side so long that resizing would fill the memory."""
+"""Refuses the only shape of image that no model can take: one so elongated that it fills the memory once resized."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ MAX_RESIZED_PIXELS = 64_000_000
 
 
 def refuse_elongated(image: Image.Image, short_side: int) -> None:
-    """Checks that `image` fits into memory once its short side is resized to `short_side` pixels.
+    """Check that `image` fits into memory once its short side is resized to `short_side` pixels.
 
-    Raises:
-        BadImageError: it would have more than 64 million pixels.
+    Raises BadImageError where it would then have more than 64 million pixels.
     """
     short, long = sorted(image.size)
     if long > short and short_side**2 * long / short > MAX_RESIZED_PIXELS:

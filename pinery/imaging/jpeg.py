@@ -1,4 +1,4 @@
-"""What a JPEG's header says of it, read without decoding: what is plain, and what no decoder here takes."""
+"""Reads a JPEG's header without decoding it: whether it is a plain JPEG, and whether it is of a kind that can't be read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 ORIENTATION = 0x0112
-"""EXIF's tag of how an image is to be turned."""
+"""The EXIF tag that says how an image is to be turned."""
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -19,14 +19,14 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns it, by that tag's value."""
+"""The transpositions that turn an image upright, by the value of that tag."""
 FRAMES, TABLES, SCAN = (0xC0, 0xC1, 0xC2), (0xDB, 0xC4, 0xDD, *range(0xE0, 0xF0), 0xFE), 0xDA
-"""JPEG's markers (ITU T.81, table B.1) of the usual frames, of what stands around them, and of a scan."""
+"""JPEG's markers (ITU T.81, table B.1) for the usual frames, for tables and metadata around them, and for a scan."""
 EXIF, XMP, ADOBE = b"Exif", b"http://ns.adobe.com/xap/1.0/\0", b"Adobe"
-"""How segments begin by which the image may be turned, or its colours be no usual ones."""
+"""The beginnings of segments that may turn the image or say that its colours are unusual."""
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 YCBCR = (1, 2, 3)
-"""What JFIF calls the components of a colour image."""
+"""The identifiers of the components of a colour image in JFIF."""
 END = b"\xff\xd9"
 ANY_FRAME = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7)
 FRAME_KINDS = {
@@ -34,21 +34,21 @@ FRAME_KINDS = {
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "a hierarchical JPEG"),
     0xF7: "a JPEG-LS image",
 }
-"""Of frames that Pillow doesn't decode."""
+"""The kinds of JPEG that Pillow doesn't decode, by the marker of their frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainJpeg:
-    """A JPEG in grey or in three colours, 8 bits each, upright."""
+    """An upright JPEG in grey or in three colours, with 8 bits each; height and width are in pixels."""
 
     height: int
     width: int
     components: tuple[int, ...]
-    """Their identifiers: one of a grey image, three of a coloured one."""
+    """The identifiers of its components: one for a grey image, three for a coloured one."""
 
 
 def plain_jpeg(data: bytes) -> PlainJpeg | None:
-    """What the header of `data` says; None where it is no plain JPEG's, or one that nothing short reads."""
+    """What the header of `data` says, or None where `data` isn't a plain JPEG."""
     at, frame = 2, None
     if data[:2] != b"\xff\xd8":
         return None
@@ -68,7 +68,7 @@ def plain_jpeg(data: bytes) -> PlainJpeg | None:
 
 
 def unread_jpeg(data: bytes) -> str | None:
-    """Which kind of JPEG `data` is, where it is one that can't be read here; None where it should have been read."""
+    """The kind of JPEG that `data` is, where that kind can't be read here; None where it can."""
     at = 2
     while at + 10 <= len(data) and data[at] == 0xFF and data[at + 1] != SCAN:
         marker = data[at + 1]
@@ -103,5 +103,5 @@ def _turned(segment: bytes) -> bool:
     try:
         exif.load(segment)
         return exif.get(ORIENTATION) in UPRIGHT
-    except Exception:  # noqa: BLE001  damaged: `decode` knows what to make of it
+    except Exception:  # noqa: BLE001  damaged EXIF is left to `decode`
         return True

@@ -1,4 +1,4 @@
-"""What the bytes of a file say that it is; its name says nothing."""
+"""Finds out what kind of file some bytes are, from the bytes alone and not from the file's name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pinery.errors import BadImageError
 
 FORMATS = {
     **{kind: kind for kind in ("JPEG", "PNG", "GIF", "BMP", "ICO")},
-    # The plugins' own names: importing them here keeps Pillow from loading all its plugins at the first TIFF or WebP.
+    # Importing these plugins here keeps Pillow from loading all its plugins at the first TIFF or WebP.
     "WebP": WebPImagePlugin.WebPImageFile.format,
     "TIFF": TiffImagePlugin.TiffImageFile.format,
     "AVIF": AvifImagePlugin.AvifImageFile.format,
@@ -21,7 +21,7 @@ FORMATS = {
     "PNM": "PPM",
     "HEIC": "HEIF",
 }
-"""The kinds that are decoded, and Pillow's names of them."""
+"""The kinds that are decoded, with Pillow's names for them."""
 SIGNATURES = (
     (re.compile(rb"\xff\xd8"), "JPEG"),
     (re.compile(rb"\x89PNG"), "PNG"),
@@ -43,11 +43,11 @@ UNREAD_KINDS = (
 )
 PALETTE, COLOURS, GREY = (8,), (16, 24, 32), (8, 16)
 TGA_DEPTHS = {(1, 1): PALETTE, (1, 9): PALETTE, (0, 2): COLOURS, (0, 10): COLOURS, (0, 3): GREY, (0, 11): GREY}
-"""Bits per pixel by whether there is a palette, and the type of the image."""
+"""The possible bits per pixel, by whether there is a palette and by the image's type."""
 
 
 def kind_of(data: bytes) -> str:
-    """What `data` is: a key of FORMATS. Raises BadImageError where it is nothing that can be decoded here."""
+    """The kind of image that `data` is, a key of FORMATS. Raises BadImageError where it can't be decoded here."""
     for signature, kind in SIGNATURES:
         if signature.match(data):
             return kind
@@ -67,7 +67,7 @@ def kind_of(data: bytes) -> str:
 
 @functools.cache
 def heic_is_read() -> bool:
-    """Whether the extra `heic` is installed; Pillow opens HEIC from then on."""
+    """Whether the extra `heic` is installed; if so, Pillow opens HEIC from this call on."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
@@ -77,7 +77,7 @@ def heic_is_read() -> bool:
 
 
 def _heif_kind(data: bytes) -> str | None:
-    """AVIF and HEIC share a container, which videos have too; its first box lists what it holds."""
+    """`AVIF` or `HEIC`, which share a container with videos: its first box lists what it holds. None for other files."""
     if data[4:8] != b"ftyp":
         return None
     end = min(int.from_bytes(data[:4], "big"), 256)
@@ -88,7 +88,7 @@ def _heif_kind(data: bytes) -> str | None:
 
 
 def _is_tga(data: bytes) -> bool:
-    """A TGA begins with no word of its own, so each field of its header has to make sense."""
+    """Whether `data` is a TGA: it begins with no signature, so each field of its header has to make sense."""
     if len(data) < 18:
         return False
     _, palette, kind, first, length, entry, _, _, width, height, depth, flags = struct.unpack_from("<3B2HB4H2B", data)

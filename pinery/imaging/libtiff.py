@@ -1,4 +1,4 @@
-"""What libtiff says of a TIFF while Pillow decodes it: taken for the reason, not printed without a file's name."""
+"""Turns the errors that libtiff prints to stderr while Pillow decodes a TIFF into exceptions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 import PIL
 
 CODEC = re.compile(rb"Fax|JPEGLib|.*Decode")
-"""How the parts of libtiff are called whose errors mean damaged pixels, though it goes on."""
+"""The names of the parts of libtiff whose errors mean damaged pixels, even though it goes on decoding."""
 _heard = threading.local()
 
 
 @contextlib.contextmanager
-def damage_told() -> Iterator[None]:
-    """Raises OSError with libtiff's words where it has complained of the pixels that were decoded inside the `with`."""
+def damage_raised() -> Iterator[None]:
+    """Raises OSError with libtiff's words where it reports damage in the pixels that are decoded inside the `with`."""
     _heard.words, _heard.of_pixels = None, False
     try:
         yield
@@ -30,7 +30,7 @@ def damage_told() -> Iterator[None]:
 
 
 def _hear(module: bytes | None, words: bytes | None, _: int | None) -> None:
-    """Called by libtiff, in the thread that decodes; what the words are to be filled with is left out."""
+    """Keep the first error; libtiff calls this in the thread that decodes. The values for its format are left out."""
     if getattr(_heard, "words", None) is None:
         told = (words or b"").split(b"%")[0].removesuffix(b" at line ").removesuffix(b" at scanline ").rstrip(b" .,:")
         _heard.words = f"{told.decode('latin-1') or 'damaged data'}, says libtiff"
@@ -41,7 +41,7 @@ _heard_by_libtiff = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, cty
 
 
 def _listen() -> None:
-    """Puts `_hear` in the place of what writes to stderr, in whichever libtiff Pillow has."""
+    """Make `_hear` the error handler, in place of the one that prints, of the libtiff that Pillow uses."""
     package = Path(PIL.__file__).parent
     bundled = [*package.parent.glob("[Pp]illow.libs/libtiff*"), *package.glob(".dylibs/libtiff*")]
     for library in bundled or filter(None, [ctypes.util.find_library("tiff")]):

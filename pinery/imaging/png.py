@@ -1,4 +1,4 @@
-"""PNGs that Pillow refuses for what stands beside their pixels: large texts and profiles, damaged metadata."""
+"""Mends PNGs that Pillow refuses for something beside their pixels: large texts and profiles, or damaged metadata."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 BEGIN = b"\x89PNG\r\n\x1a\n"
 NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-"""Chunks that no picture is without."""
+"""The chunks that an image needs."""
 WANTED = (b"tRNS", b"eXIf")
-"""Chunks that stay where their checksum is right: transparency, and the EXIF that may turn the image."""
+"""The chunks that are kept where their checksum is right: transparency, and the EXIF that may turn the image."""
 
 
 def bare_png(data: bytes) -> bytes | None:
-    """A PNG with nothing but its pixels, their transparency and its EXIF; None where there is nothing to leave out."""
+    """A PNG with only its pixels, transparency and EXIF; None where `data` is no PNG or has nothing else."""
     if not data.startswith(BEGIN):
         return None
     bare = BEGIN + b"".join(_kept(data))

@@ -1,4 +1,4 @@
-"""TIFFs that Pillow misreads, or refuses without a reason."""
+"""Mends TIFFs that Pillow misreads, and says why it refuses others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, TiffImagePlugin
 
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, EXTRA, FORMAT = 258, 259, 262, 277, 284, 338, 339
-"""Tags (TIFF 6.0, part 1)."""
+"""The numbers of tags (TIFF 6.0, part 1)."""
 UNSIGNED, SIGNED = 1, 2
 FORMATS = {1: "integer", 2: "signed integer", 3: "float", 5: "complex integer", 6: "complex"}
 COLOURS = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "LAB", 9: "LAB", 10: "LAB"}
@@ -22,7 +22,7 @@ BIG_ENDIAN_BIGTIFF = b"MM\0+"
 NATIVE = {"I;32B": "I;32N", "I;32BS": "I;32NS", "F;32BF": "F;32NF", "I;16BS": "I;16NS"}
 DEEP_PLANES = {"RGB": "RGB;16N", "RGBA": "RGBA;16N", "CMYK": "CMYK;16N"}
 
-# Pillow's table lacks unsigned 32-bit integers of one byte order, and white as zero for all but a few.
+# Pillow's table lacks unsigned 32-bit integers in one byte order, and all but a few images in which zero is white.
 TABLE = TiffImagePlugin.OPEN_INFO
 TABLE[MM, 1, (UNSIGNED,), 1, (32,), ()] = ("I", "I;32B")
 for order, white, form, fill, bits, extra in list(TABLE):
@@ -31,16 +31,16 @@ for order, white, form, fill, bits, extra in list(TABLE):
 
 
 def mend(image: Image.Image) -> None:
-    """Has an opened TIFF loaded right where Pillow would take its bytes in the wrong order."""
+    """Make Pillow load an opened TIFF right where it would take the bytes in the wrong order."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile) or not image.tile:
         return
     tags, tile = image.tag_v2, image.tile[0]
     if tile.codec_name == "libtiff":
-        # libtiff gives numbers in the machine's own order.
+        # libtiff returns numbers in the machine's own byte order.
         raw, *rest = cast(tuple[Any, ...], tile.args)
         image.tile = [tile._replace(args=(NATIVE.get(raw, raw), *rest))]
     elif tags.get(PLANES) == 2 and bits_of(image) == 16 and image.mode in DEEP_PLANES:
-        # Pillow's own decoder reads planes by single bytes.
+        # Pillow's own decoder takes each value of a plane for a single byte.
         raw = "RGBa;16N" if tags.get(EXTRA) == (1,) else DEEP_PLANES[image.mode]
         whole = (0, 0, int(tags[256]), int(tags[257]))
         image.tile = [ImageFile._Tile("libtiff", whole, 0, (raw, False, tags.offset))]
@@ -48,9 +48,9 @@ def mend(image: Image.Image) -> None:
 
 
 def values_of(image: Image.Image) -> npt.NDArray[Any]:
-    """The values (height, width) of a grey image, in the type that they were stored in.
+    """The values of a grey image in the type in which they are stored: shape (height, width).
 
-    Pillow has unsigned 32-bit integers in signed ones, and signed 8-bit integers in unsigned ones.
+    Pillow itself holds unsigned 32-bit integers as signed ones, and signed 8-bit integers as unsigned ones.
     """
     values = np.asarray(image)
     if is_signed_bytes(image):
@@ -60,17 +60,17 @@ def values_of(image: Image.Image) -> npt.NDArray[Any]:
 
 
 def is_signed_bytes(image: Image.Image) -> bool:
-    """Whether it is a TIFF of signed 8-bit integers."""
+    """Whether the image is a TIFF of signed 8-bit integers."""
     return image.mode == "L" and bits_of(image) == 8 and _first(image, FORMAT, UNSIGNED) == SIGNED
 
 
 def white_is_zero(image: Image.Image) -> bool:
-    """Whether it is a TIFF whose smallest value is white."""
+    """Whether the image is a TIFF whose smallest value is white."""
     return _first(image, PHOTOMETRIC, 1) == 0
 
 
 def bits_of(image: Image.Image) -> int | None:
-    """Of one value in a TIFF; None for other images."""
+    """The bits of one value in a TIFF; None for other images."""
     return _first(image, BITS, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
 
 
@@ -85,7 +85,7 @@ def _number(value: Any, default: int) -> int:
 
 
 def unread_tiff(data: bytes) -> str | None:
-    """Which kind of TIFF `data` is, where it is one that can't be read here; None where it should have been read."""
+    """The kind of TIFF that `data` is, where that kind can't be read here; None where it can."""
     if data.startswith(BIG_ENDIAN_BIGTIFF):
         return "a big-endian BigTIFF"
     try:

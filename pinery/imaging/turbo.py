@@ -1,6 +1,6 @@
-"""JPEGs by libjpeg-turbo, which tells where their data is damaged; Pillow and torchvision don't.
+"""Decodes JPEGs by libjpeg-turbo, which reports damage in their data, as Pillow and torchvision don't.
 
-Pixels are Pillow's to the bit, at less cost.
+The pixels are the same as Pillow's to the bit, and cost less.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import simplejpeg
 from pinery.errors import BadImageError
 
 DAMAGE = "Corrupt JPEG data: "
-"""How libjpeg's warnings of damage begin (jerror.h)."""
+"""The beginning of libjpeg's warnings of damage (jerror.h)."""
 CUT_SHORT = "Premature end of JPEG file"
 ODDITIES = ("Warning: unknown JFIF revision", "Unknown Adobe color transform", "Invalid SOS parameters")
-"""Its warnings that say nothing of the pixels. Only the first warning is told, so that there may be others behind."""
+"""Warnings that say nothing about the pixels. Only the first warning is reported, so it may hide others."""
 UNABLE = re.compile("Insufficient memory|Memory allocation|Unsupported JPEG|Sorry|Could not|Maximum supported|tj")
-"""How its errors begin that are no verdict on the bytes."""
+"""The beginnings of errors that say nothing about the bytes."""
 AMBIGUOUS = 2
-"""Longest side, in pixels, of pictures that libjpeg-turbo may reach by another scale than the one that is meant."""
+"""Up to this long side, in pixels, several scales give the same size, and libjpeg-turbo may choose another one."""
 MARKER = re.compile(rb"\xff+([^\0\xff])", re.DOTALL)
 SCAN_END = re.compile(rb"\xff+([^\0\xff\xd0-\xd7])", re.DOTALL)
 SCAN = 0xDA
@@ -33,15 +33,14 @@ TABLES = (0xC4, 0xCC, 0xDB, 0xDC, 0xDD)
 
 
 def turbo_pixels(data: bytes, size: tuple[int, int], grey: bool = False) -> npt.NDArray[np.uint8] | None:
-    """Pixels (height, width, 3), or with `grey` (height, width), uint8; None where only Pillow can decode the JPEG.
+    """The pixels of a JPEG: (height, width, 3) in RGB, or with `grey` (height, width); uint8.
+
+    None where only Pillow can decode the JPEG. Raises BadImageError where libjpeg says that its data is damaged.
 
     Args:
         data: a JPEG in grey or in colours that become RGB.
-        size: width and height, in pixels, that it comes out at: its own or 1/2, 1/4 or 1/8 of it, rounded up.
-        grey: whether it is a JPEG in grey, to be left so.
-
-    Raises:
-        BadImageError: its data is damaged, as libjpeg says.
+        size: the width and height, in pixels, to decode it to: its own or 1/2, 1/4 or 1/8 of it, rounded up.
+        grey: whether the JPEG is in grey, and is to stay so.
     """
     if max(size) <= AMBIGUOUS:
         return None
@@ -67,10 +66,9 @@ def _decoded(data: bytes, size: tuple[int, int], grey: bool) -> npt.NDArray[np.u
 
 
 def refuse_damage(data: bytes) -> None:
-    """Checks a JPEG, whatever its colours, at a third of what decoding it takes.
+    """Check a JPEG of any colours for damage, in a third of the time that decoding takes.
 
-    Raises:
-        BadImageError: its data is damaged, as libjpeg says.
+    Raises BadImageError where libjpeg says that its data is damaged.
     """
     complaint = _complaint(data)
     if complaint is not None:
@@ -78,9 +76,9 @@ def refuse_damage(data: bytes) -> None:
 
 
 def _complaint(data: bytes) -> str | None:
-    """What libjpeg says of a JPEG's bytes; None where they are sound."""
+    """What libjpeg says of a JPEG's bytes, or None where they are sound."""
     try:
-        # The smallest picture there is: what remains to do is reading the data.
+        # For the smallest possible image, nearly all the work is reading the data.
         simplejpeg.decode_jpeg(data, "GRAY", fastdct=True, fastupsample=True, min_width=1, min_height=1)
     except ValueError as error:
         return str(error)
@@ -103,11 +101,11 @@ def _judge(data: bytes, complaint: str) -> None:
 
 
 def tidied(data: bytes) -> bytes:
-    """A JPEG without what libjpeg warns of and no viewer minds: the same pixels, and damage stays damage.
+    """A JPEG with the same pixels, but without what libjpeg warns of and no viewer minds; damage stays in it.
 
-    What metadata says of colours is kept; other metadata is left out, and so are bytes between the segments before the
-    first scan, and zeros that pad a scan. A marker that doesn't belong there is the end. Zeros in place of a scan's
-    data are read as data: without them it ends too early, and libjpeg says so.
+    Metadata about colours is kept. Other metadata is left out, and so are bytes between the segments before the first
+    scan, and zeros that pad a scan. The JPEG ends at a marker that doesn't belong there. Zeros in place of a scan's data
+    are left out, too; without them the scan ends too early, and libjpeg says so.
     """
     return b"".join(_tidied(data))
 
@@ -116,7 +114,7 @@ def _tidied(data: bytes) -> Iterator[bytes]:
     at, progressive, frames, scans = 2, False, 0, 0
     yield data[:2]
     while found := MARKER.search(data, at):
-        if scans:  # what stands here may be a scan whose beginning is lost
+        if scans:  # these bytes may be a scan whose beginning is lost
             yield data[at : found.start()]
         marker, at = found.group(1)[0], found.end()
         if marker in LENGTHLESS:
@@ -145,7 +143,7 @@ def _tidied(data: bytes) -> Iterator[bytes]:
 
 
 def _of_colours(segment: bytes) -> bytes:
-    """JFIF's and Adobe's segments as libjpeg takes them without a warning; nothing of others."""
+    """A segment of JFIF or Adobe in a form that libjpeg takes without a warning; empty for other segments."""
     if segment[2:7] == b"JFIF\0":
         return segment[:7] + b"\1" + segment[8:]
     if segment[2:7] == b"Adobe" and len(segment) >= 14:

@@ -10,7 +10,7 @@ from pinery.indexes.protocol import Index
 
 
 def open_index(config: Config, name: str, namespace: str, dimension: int) -> Index:
-    """Return the index `name` of the config's kind, for vectors of `dimension` values; nothing is created or reached yet.
+    """Return the index `name` of the config's kind, for vectors of `dimension` values; nothing is reached yet.
 
     Raises ConfigError where that kind can't work with the config's state.
     """

@@ -1,4 +1,4 @@
-"""A bound on the bytes that are fetched before their turn comes."""
+"""A bound on the bytes that are fetched before it is their turn to be embedded."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from concurrent.futures import CancelledError
 
 
 class Backlog:
-    """Lets fetching threads go on as long as what they have fetched, and nobody has taken, is less than `room` bytes.
+    """Lets fetching threads go on as long as fewer than `room` bytes have been fetched and not taken yet.
 
-    What they fetch is taken in turns. What has its turn may always be fetched, or nothing would ever be taken.
+    Items are fetched in numbered turns and taken in the same order. The turn that is taken next may always be fetched,
+    as otherwise nothing would ever be taken.
     """
 
     def __init__(self, room: int) -> None:
@@ -18,26 +19,26 @@ class Backlog:
         self._changed = threading.Condition()
 
     def wait(self, turn: int) -> None:
-        """Waits until there is room for more of a turn. Raises CancelledError once the backlog is closed."""
+        """Wait until there is room to fetch an item of a turn. Raises CancelledError once the backlog is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._held < self._room or turn <= self._turn or not self._open)
             if not self._open:
                 raise CancelledError
 
     def fetched(self, size: int) -> None:
-        """So many bytes were fetched."""
+        """Note that an item of `size` bytes was fetched."""
         with self._changed:
             self._held += size
 
     def taken(self, size: int) -> None:
-        """The next turn, of so many bytes, was taken."""
+        """Note that the next turn, of `size` bytes, was taken."""
         with self._changed:
             self._held -= size
             self._turn += 1
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Lets nothing through from now on, and nobody wait."""
+        """End all waits, now and from now on, with CancelledError."""
         with self._changed:
             self._open = False
             self._changed.notify_all()

@@ -1,19 +1,19 @@
-"""How many images a model is given at once: as many as make it faster, and no more than its memory holds."""
+"""How many images a model is given at once: as many as make it fastest, and no more than fit into its memory."""
 
 from __future__ import annotations
 
 WARM_UPS = 1
-"""Timings of a size that don't count: the first has compilation, allocation and cold caches in it."""
+"""The first timings of a size don't count: they include compilation, allocation and cold caches."""
 SAMPLES = 3
-"""Timings of a size that do. The best of them stands for it: what else the machine does only ever adds to a timing."""
+"""As many timings of a size count. The best one is taken, because other work on the machine only adds to a timing."""
 GAIN = 1.05
-"""How much faster per image twice the size must be to be worth its memory."""
+"""How many times faster per image twice the size must be to be worth its memory."""
 
 
 class BatchSize:
-    """A size that doubles until doubling no longer pays, and then stays; want of memory halves it for good.
+    """A size that doubles until doubling no longer pays, and then stays; where memory runs out, it is halved for good.
 
-    Pure: it is told what was measured. A fixed size only ever gives way to want of memory.
+    It measures nothing itself. A fixed size changes only where memory runs out.
     """
 
     def __init__(self, start: int, limit: int, *, fixed: bool = False) -> None:
@@ -25,7 +25,7 @@ class BatchSize:
         self._seen: list[float] = []
 
     def took(self, images: int, seconds: float) -> None:
-        """A batch of `images` took the model so many seconds; batches of another size than `size` tell nothing."""
+        """Note how many seconds a batch of `images` took the model; batches of another size than `size` are ignored."""
         if self.settled or images != self.size:
             return
         self._seen.append(seconds)
@@ -41,13 +41,13 @@ class BatchSize:
             self.settled = self.size == images
 
     def cap(self, limit: int) -> None:
-        """Never try more than `limit` images."""
+        """Try no more than `limit` images from now on."""
         self._limit = max(1, min(self._limit, limit))
         if self.size > self._limit:
             self._settle(self._limit)
 
     def out_of_memory(self, images: int) -> int:
-        """A batch of `images` didn't fit into memory; return the size to go on with: half of it, or less."""
+        """Note that a batch of `images` didn't fit into memory; return the size to go on with: half of it, or less."""
         self._settle(min(self.size, max(1, images // 2)))
         return self.size
 

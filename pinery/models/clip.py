@@ -1,4 +1,4 @@
-"""Dual encoders through transformers, such as CLIP and SigLIP: images and texts in one space."""
+"""Dual encoders of transformers, such as CLIP and SigLIP: they embed images and texts in one space."""
 
 from __future__ import annotations
 
@@ -25,16 +25,14 @@ from pinery.models.reference import Reference
 from pinery.records import ModelCard
 
 PADDED = ("siglip", "siglip2")
-"""Model types whose texts must be padded to the full length, as in training: they attend to the padding."""
+"""Model types that attend to the padding, so that texts must be padded to the full length, as in training."""
 
 
 def load(reference: Reference, settings: ModelSettings, card: ModelCard | None = None) -> TorchModel:
-    """The dual encoder of a folder or a Hub repo; of a repo the card's commit, else `main`.
+    """The dual encoder in a folder or a Hub repo, at the card's commit or without a card at `main`.
 
-    Raises:
-        ConfigError: no such folder or repo, or what it holds is no dual encoder with all its weights.
-        AccessDeniedError: the repo is gated.
-        TerminalError: the repo is neither in the cache nor to be downloaded.
+    Raises ConfigError where there is no such folder or repo, or it holds no dual encoder with all its weights;
+    AccessDeniedError where the repo is gated; and TerminalError where it can't be downloaded.
     """
     found = locate(reference, settings, card)
     network, _ = load_network(found)
@@ -42,7 +40,7 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
     if not (hasattr(network, "get_image_features") and hasattr(network, "get_text_features")):
         raise ConfigError(
             f"{found.folder} holds a model of type {kind!r}, which embeds no texts beside images; use `hf:` for a model"
-            " of images alone."
+            " of images alone"
         )
     processor, preprocess, finish = load_processor(found)
     encoder = DualEncoder(network)
@@ -53,18 +51,18 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
 
 
 class DualEncoder(nn.Module):
-    """The image tower as `forward`, the text tower as `embed_texts`; vectors as transformers gives them."""
+    """Runs the image tower as `forward` and the text tower as `embed_texts`; vectors are as transformers gives them."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Vectors (images, dimension) of images (images, 3, height, width)."""
+        """The vectors of preprocessed images (images, 3, height, width): shape (images, dimension)."""
         return pooled(self.network.get_image_features(pixel_values=images))
 
     def embed_texts(self, **tokens: Tensor) -> Tensor:
-        """Vectors (texts, dimension) of what the model's tokenizer gives, each (texts, length)."""
+        """The vectors of what the model's tokenizer gives, each (texts, length): shape (texts, dimension)."""
         return pooled(self.network.get_text_features(**tokens))
 
 

@@ -1,4 +1,4 @@
-"""torch.compile: when it pays, and a network that is compiled at its first call or runs as it is."""
+"""torch.compile: when it pays, and a network that is compiled at its first call or, if that fails, runs uncompiled."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import torch
 from torch import Tensor, nn
 
 BREAK_EVEN = {"cpu": 100_000}
-"""Images from which `auto` compiles a convolutional network, by kind of device; elsewhere it was not measured.
+"""From how many images on `auto` compiles a convolutional network, by kind of device; others were not measured.
 
-By `benchmarks/networks.py` squeezenet1_1 gains a tenth, resnet50 nothing, and mobilenet_v3_large gets slower;
-compiling takes 15 to 25 seconds. It pays from 59,000 images on at the earliest; from so many on, having tried in vain
-costs little.
+By `benchmarks/networks.py` squeezenet1_1 gets a tenth faster, resnet50 stays as it is, and mobilenet_v3_large gets
+slower. Compiling takes 15 to 25 seconds, so it pays from 59,000 images on at the earliest. With this many images, an
+attempt in vain costs little.
 """
 FASTER, TURNS = 1.03, 3
-"""What a compiled network must gain for `auto` to keep it, by the best of so many turns."""
+"""How many times faster a compiled network must be for `auto` to keep it, and how many turns are timed."""
 SMALLEST = 16
-"""Images in a batch below which torch chooses other kernels, which would make another graph."""
+"""Smaller batches run uncompiled: torch chooses other kernels for them, which would need another graph."""
 
 
 def worth_compiling(network: nn.Module, compiling: Literal["auto", "on", "off"], device: str, images: int) -> bool:
-    """Whether to compile `network` for so many images on that device, as the setting `model.compile` says."""
+    """Whether to compile `network` for this many images on that device, by the setting `model.compile`."""
     if compiling != "auto":
         return compiling == "on"
     enough = BREAK_EVEN.get(torch.device(device).type)
@@ -33,7 +33,7 @@ def worth_compiling(network: nn.Module, compiling: Literal["auto", "on", "off"],
 
 
 def _is_convolutional(network: nn.Module) -> bool:
-    # In transformers nearly all time goes into matrix products, which compiling leaves as they are.
+    # Transformers spend nearly all their time on matrix products, which compiling doesn't change.
     layers = list(network.modules())
     return 2 * sum(isinstance(layer, nn.Conv2d) for layer in layers) > sum(
         isinstance(layer, (nn.Conv2d, nn.Linear)) for layer in layers
@@ -41,29 +41,32 @@ def _is_convolutional(network: nn.Module) -> bool:
 
 
 class Compiled:
-    """A network that compiles itself once, for batches of every usual size; if that fails, it runs as it is."""
+    """A network that is compiled once, for batches of every usual size; if that fails, it runs uncompiled."""
 
     def __init__(self, network: nn.Module, name: str, usual: int, *, tried: bool = False) -> None:
-        """`usual` is the largest size of batches to expect; much smaller ones aren't worth a graph of their own.
+        """Compile nothing yet.
 
-        With `tried` it goes on compiled only if that is faster on its first usual batch.
+        Args:
+            network: turns images (n, ...) into vectors (n, dimension).
+            name: the model's name, for the warning where compiling fails.
+            usual: the largest size of batches to expect; much smaller ones aren't worth a graph of their own.
+            tried: whether to stay compiled only if that is faster on the first batch of a usual size.
         """
         self._network, self._name, self._untried = network, name, tried
         self._smallest = min(SMALLEST, usual)
-        # Fused kernels round less often; vectors in bf16 would differ by up to 5e-4 from those of the network itself.
+        # Fused kernels round less often; in bf16, vectors would differ by up to 5e-4 from those of the network itself.
         options: dict[str, str | int | bool | Callable[..., object]] = {"emulate_precision_casts": True}
         if all(weight.device.type == "cpu" for weight in network.parameters()):
-            options["cpp_wrapper"] = (
-                True  # called from Python, kernels would hold its lock, and only one thread compute
-            )
+            # Called from Python, kernels would hold its lock, so that only one thread could compute.
+            options["cpp_wrapper"] = True
         compiled = torch.compile(network, options=options)
         self._compiled: Callable[[Tensor], Tensor] | None = compiled
         self._first, self._settled = threading.Lock(), False
 
     def __call__(self, images: Tensor) -> Tensor:
-        """What the network gives for `images`, (n, ...) → (n, dimension). Warns once if it can't be compiled.
+        """The vectors of `images` (n, ...): shape (n, dimension). Warns once if the network can't be compiled.
 
-        Threads may share it: while one has it compiled, the others go on with the network as it is.
+        Threads may share it: while one of them compiles, the others run the network uncompiled.
         """
         if self._compiled is None or len(images) < self._smallest:
             return self._plain(images)
@@ -87,12 +90,12 @@ class Compiled:
     def _guarded(self, images: Tensor) -> Tensor:
         if (compiled := self._compiled) is not None:
             try:
-                if len(images) > 1:  # to the compiler 1 is a constant
+                if len(images) > 1:  # the compiler takes 1 for a constant
                     torch._dynamo.mark_dynamic(images, 0)
                 return compiled(images)
             except (torch.OutOfMemoryError, MemoryError):
                 raise
-            except Exception as error:  # noqa: BLE001  dynamo, inductor and the C++ compiler have dozens of types
+            except Exception as error:  # noqa: BLE001  dynamo, inductor and the C++ compiler raise dozens of types
                 if self._compiled is not None:
                     self._compiled = None
                     _warn(self._name, error)
@@ -112,8 +115,8 @@ class Compiled:
 def _warn(name: str, error: Exception) -> None:
     reason = (str(error).splitlines() or [""])[0][:200]
     warnings.warn(
-        f"{name} is run uncompiled: torch.compile failed ({type(error).__name__}: {reason}). The vectors are the same,"
-        " only slower to come; `model.compile: off` avoids the attempt.",
+        f"{name} is run uncompiled: torch.compile failed ({type(error).__name__}: {reason}); vectors are the same,"
+        " but take longer. `model.compile: off` avoids the attempt",
         RuntimeWarning,
         stacklevel=3,
     )

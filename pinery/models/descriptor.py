@@ -1,4 +1,4 @@
-"""The built-in model: classical retrieval from colour, edges and layout of what stands out from the border. No weights.
+"""The built-in model, which has no weights: classical retrieval by colour, edges and layout of the main object.
 
 Joint soft colour histograms in CIELAB, compressed by a power (the idea of RootSIFT: Arandjelović and Zisserman, CVPR
 2012), weighted by how rare a pixel's colour is along the border (the boundary prior of Wei et al., ECCV 2012), and
@@ -43,25 +43,24 @@ DIMENSION = 2 * LIGHTNESS_BINS * COLOUR_BINS**2 + GRID**2 * DIRECTIONS
 CPU_CHUNK = 4
 """Images at once on a CPU: their intermediates stay in its cache, which is about twice as fast."""
 VERSION = "1"
-"""To be raised with every change that alters a vector."""
+"""Raise it with every change that alters a vector."""
 
 
 def load(_reference: Reference, settings: ModelSettings, _card: ModelCard | None = None) -> Descriptor:
     """The descriptor on the device of the settings.
 
-    Raises:
-        ConfigError: weights, or a precision other than fp32.
+    Raises ConfigError where the settings name weights or another precision than fp32, or this machine lacks the device.
     """
     if settings.weights is not None:
-        raise ConfigError("`descriptor` has no weights; remove `weights`, or name a torchvision: or clip: model.")
+        raise ConfigError("`descriptor` has no weights; remove `weights`, or name a torchvision: or clip: model")
     if settings.precision not in ("auto", "fp32"):
-        raise ConfigError(f"`descriptor` computes in fp32 only, not in {settings.precision}.")
+        raise ConfigError(f"`descriptor` computes in fp32 only, not in {settings.precision}")
     device = resolve_device(settings.device)
     return Descriptor(device, resolve_batch_size(settings, device), resolve_decoder(settings))
 
 
 class Descriptor:
-    """Vectors of 512 numbers, of length 1, all at least 0."""
+    """Gives vectors of 512 values, of length 1, all at least 0."""
 
     card = ModelCard(
         name="descriptor",
@@ -85,19 +84,19 @@ class Descriptor:
         self.card = replace(self.card, decoder=decoder)
 
     def expect(self, images: int) -> None:
-        """Does nothing: no number of images changes how it computes."""
+        """Do nothing: it computes in the same way for any number of images."""
 
     def preprocess(self, image: Image.Image) -> Tensor:
-        """Shape (3, 64, 64), uint8."""
+        """The image resized to a square: shape (3, 64, 64), uint8."""
         small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
         return torch.from_numpy(np.array(small)).permute(2, 0, 1).contiguous()
 
     def prepare_on_device(self, encoded: Sequence[bytes], max_pixels: int) -> list[Tensor | None]:  # noqa: ARG002
-        """Leaves all to the processor."""
+        """Leave all images to the CPU."""
         return [None] * len(encoded)
 
     def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
-        """Shape (images, 512), float32, of images (images, 3, 64, 64) in uint8."""
+        """The vectors of images (images, 3, 64, 64), uint8: shape (images, 512), float32."""
         chunk = CPU_CHUNK if self.device == "cpu" else len(batch)
         with torch.inference_mode():
             images = batch.to(self.device)
@@ -106,12 +105,12 @@ class Descriptor:
         return vectors
 
     def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:  # noqa: ARG002  the protocol's name
-        """Always raises ConfigError: there is no text tower."""
+        """Raises ConfigError in any case: there is no text tower."""
         raise ConfigError("descriptor embeds no texts: it has no text tower; use `image` or a clip: model")
 
 
 def describe(images: Tensor) -> Tensor:
-    """Vectors (n, 512), float32, of length 1, of sRGB images (n, 3, 64, 64) in uint8."""
+    """The vectors of sRGB images (n, 3, 64, 64), uint8: shape (n, 512), float32, each of length 1."""
     lab = _lab(images)
     lightness, red, yellow = lab.flatten(2).unbind(1)
     light = _soft_bins(lightness, LIGHTNESS_BINS, *LIGHTNESS)
@@ -131,7 +130,7 @@ def describe(images: Tensor) -> Tensor:
 
 
 def _lab(images: Tensor) -> Tensor:
-    """CIELAB under D65, (n, 3, 64, 64), of sRGB in uint8."""
+    """sRGB images (n, 3, 64, 64), uint8, in CIELAB under D65: the same shape, float32."""
     srgb = images.float() / 255
     linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     r, g, b = linear.unbind(1)
@@ -145,13 +144,13 @@ def _lab(images: Tensor) -> Tensor:
 
 
 def _soft_bins(values: Tensor, bins: int, low: float, high: float) -> Tensor:
-    """(..., bins): how much of each value belongs to each bin; the two nearest share it linearly."""
+    """How much of each value (...) belongs to each bin: shape (..., bins); the two nearest bins share it linearly."""
     place = ((values - low) / (high - low)).clamp(0, 1) * (bins - 1)
     return (1 - (place[..., None] - torch.arange(bins, device=values.device)).abs()).clamp_min(0)
 
 
 def _soft_directions(angles: Tensor) -> Tensor:
-    """(..., directions) of undirected angles in half turns."""
+    """How much of each undirected angle (...), in half turns, belongs to each direction: shape (..., directions)."""
     place = (angles % 1) * DIRECTIONS
     distance = (place[..., None] - torch.arange(DIRECTIONS, device=angles.device)).abs()
     return (1 - torch.minimum(distance, DIRECTIONS - distance)).clamp_min(0)
@@ -162,7 +161,7 @@ def _outer(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _coordinates(device: torch.device) -> tuple[Tensor, Tensor]:
-    """x and y of each pixel, each (1, pixels), from -1 to 1."""
+    """The x and the y of each pixel, from -1 to 1: each has shape (1, pixels)."""
     axis = torch.linspace(-1, 1, SIDE, device=device)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     return x.reshape(1, -1), y.reshape(1, -1)
@@ -173,13 +172,13 @@ def _bell(squared: Tensor, width: float) -> Tensor:
 
 
 def _colours(light: Tensor, hue: Tensor, weight: Tensor) -> Tensor:
-    """The weighted joint histogram (n, lightness x colour bins), summing to 1."""
+    """The weighted joint histogram, which sums to 1: shape (n, lightness x colour bins)."""
     counts = torch.bmm((light * weight[..., None]).transpose(1, 2), hue).flatten(1)
     return counts / counts.sum(dim=1, keepdim=True).clamp_min(1e-9)
 
 
 def _stands_out(light: Tensor, hue: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """(n, pixels) from 0 to 1: 0 for colours met at the border only, 1 for colours never met there."""
+    """How rare each pixel's colour is along the border, from 0 (found only there) to 1 (never there): (n, pixels)."""
     edge = 1 - 2 * BORDER / SIDE
     border = ((x.abs() > edge) | (y.abs() > edge)).float().expand(len(light), -1)
     here = _colours(light, hue, torch.ones_like(border))
@@ -188,7 +187,7 @@ def _stands_out(light: Tensor, hue: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _object_frame(weight: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates (n, pixels) around the weight's centre, in its standard deviations."""
+    """Coordinates around the weight's centre, in its standard deviations: each has shape (n, pixels)."""
     share = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-9)
     frame = []
     for axis in (x, y):
@@ -198,7 +197,7 @@ def _object_frame(weight: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _edges(lab: Tensor, weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Gradient strength by direction in each cell of the object's grid, (n, cells x directions)."""
+    """The gradient's strength by direction in each cell of the object's grid: shape (n, cells x directions)."""
     padded = torch.nn.functional.pad(lab, (1, 1, 1, 1), mode="replicate")
     across = (padded[..., 2:] - padded[..., :-2]) / 8
     down = (padded[..., 2:, :] - padded[..., :-2, :]) / 8

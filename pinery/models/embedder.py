@@ -1,4 +1,4 @@
-"""Batches of fetched images to vectors, with one model: decoded, stacked, as many at once as suit the model."""
+"""Turns batches of fetched images into vectors with one model: decodes them, stacks them, and runs the model."""
 
 from __future__ import annotations
 
@@ -20,20 +20,17 @@ from pinery.models.preparing import Clock, Decoder, Fetched, Outcome, Prepared, 
 from pinery.models.protocol import Model
 
 BATCH_WITHOUT_MODEL = 32
-"""Items per batch of `auto` as long as no item needed the model."""
+"""Items per batch with `auto`, until an item needs the model."""
 FIRST_SIZE, LARGEST_SIZE = 0.5, 4
-"""Where `auto` begins and ends to look for a batch size, as factors of the model's own."""
+"""Where `auto` begins and ends its search for a batch size, as factors of the model's own batch size."""
 DECODED_TOGETHER = 4
-"""Items that a thread decodes in a row at most: handing one over takes a fiftieth of decoding it."""
+"""How many items a thread decodes in a row at most: to hand one over takes a fiftieth of the time to decode it."""
 BATCH_BYTES = 512 << 20
-"""Of the preprocessed images that `auto` has in memory at most, in all batches together."""
+"""How many bytes of preprocessed images `auto` has in memory at most, in all batches together."""
 
 
 class Embedder:
-    """One model, loaded when an image needs it, and what was learnt of it; threads may share it.
-
-    A processor computes for as many threads as call, anything else for one at a time.
-    """
+    """One model, which is loaded once an image needs it, and the batch size that suits it. Threads may share it."""
 
     def __init__(
         self,
@@ -47,22 +44,22 @@ class Embedder:
         alone: bool,
         decode_threads: int,
     ) -> None:
-        """Loads nothing yet.
+        """Load nothing yet.
 
         Args:
             build: builds the model; called once.
-            dimension: the width that every vector must have.
-            decoder: makes images of bytes.
-            batch: images per batch, or `auto`: as many as make the model faster.
-            expected: how many images the model will see in all, as far as is known; it is told so.
-            at_once: how many threads call.
-            alone: whether the model is for one of them at a time.
-            decode_threads: how many threads decode for them, where they don't themselves.
+            dimension: how many values every vector must have.
+            decoder: decodes and preprocesses images.
+            batch: images per batch; `auto` looks for the size that makes the model fastest.
+            expected: how many images the model will see in all, as far as is known.
+            at_once: how many threads call this embedder.
+            alone: whether only one of them may use the model at a time.
+            decode_threads: how many threads decode for them, where they don't decode themselves.
         """
         self._build, self._dimension, self._decoder = build, dimension, decoder
         self._expected, self._at_once, self._decode_threads = expected, at_once, decode_threads
         self._model: Model | None = None
-        # Until the model is there to say where `auto` begins, batches are of items that didn't need it.
+        # With `auto` the model says which size to begin with; until it is loaded, no item in a batch needs it.
         self._batch = None if batch == "auto" else BatchSize(batch, batch, fixed=True)
         self._loading, self._learning = threading.Lock(), threading.Lock()
         self._turn = threading.Semaphore(1 if alone else at_once)
@@ -74,22 +71,21 @@ class Embedder:
         return BATCH_WITHOUT_MODEL if self._batch is None else self._batch.size
 
     def notes(self) -> list[str]:
-        """What the person who watches should know, such as a batch that didn't fit into memory; told once."""
+        """Notes for the user, such as that a batch didn't fit into memory; each is returned once."""
         return [self._notes.popleft() for _ in range(len(self._notes))]
 
     def __call__(self, batch: list[Fetched], clock: Clock, decoders: Executor | None) -> list[Outcome]:
-        """The outcomes of a batch, in order. `decoders` decode; without them this thread does.
+        """The outcomes of a batch, in order. `decoders` decode the images; without them this thread does.
 
-        Raises:
-            TerminalError: a vector of another width than `dimension`, or no memory for even a single image.
-            TransientError: no memory to decode or preprocess an image.
+        Raises TerminalError where the vectors have another dimension, or there isn't enough memory for a single image;
+        and TransientError where there isn't enough memory to decode or preprocess an image.
         """
         if all(fetched.data is None for fetched in batch):
             return [fetched.outcome for fetched in batch]
         model = self._loaded()
         prepared = self._prepared(batch, model, clock, decoders)
         outcomes, seen = [one.outcome for one in prepared], [one.image is not None for one in prepared]
-        # On a device images must be kept until the vectors are there, and nothing else keep them.
+        # Images on a device must be kept until their vectors are there, but by nothing else than this list.
         images = [one.image for one in prepared if one.image is not None]
         del prepared
         if not images:
@@ -126,7 +122,7 @@ class Embedder:
                     own = model.batch_size
                     self._batch = BatchSize(max(1, int(own * FIRST_SIZE)), own * LARGEST_SIZE)
                 if model.card.decoder == "cuda" and not model.device.startswith("cuda"):
-                    self._notes.append(f"the decoder is cuda and the device {model.device}: the processor decodes")
+                    self._notes.append(f"the decoder is cuda and the device {model.device}: the CPU decodes")
                 self._model = model
             return self._model
 
@@ -147,7 +143,7 @@ class Embedder:
         assert batch is not None
         vectors: list[Vector] = []
         while len(vectors) < len(images):
-            # A batch gathered before the last want of memory may be larger than what fits.
+            # A batch that was gathered before memory ran out may be larger than what fits now.
             chunk = images[len(vectors) : len(vectors) + batch.size]
             began = time.perf_counter()
             found = _embed(model, chunk)
@@ -158,15 +154,15 @@ class Embedder:
                 batch.took(len(chunk), time.perf_counter() - began)
             if found.shape != (len(chunk), self._dimension):
                 expected = (len(chunk), self._dimension)
-                raise TerminalError(f"{model.card.name} gave vectors of shape {found.shape}; expected {expected}.")
+                raise TerminalError(f"{model.card.name} gave vectors of shape {found.shape}; expected {expected}")
             vectors.extend(found.astype(np.float32, copy=False))
         return vectors
 
     def _shrink(self, model: Model, batch: BatchSize, images: int) -> None:
         if images == 1:
-            raise TerminalError(f"Not enough memory on {model.device} to embed a single image with {model.card.name}.")
+            raise TerminalError(f"not enough memory on {model.device} to embed a single image with {model.card.name}")
         with self._learning:
-            if batch.size >= images:  # else another thread has seen to it
+            if batch.size >= images:  # otherwise another thread has already shrunk it
                 size = batch.out_of_memory(images)
                 self._notes.append(
                     f"{images} images at once don't fit into the memory of {model.device}; going on with {size}"
@@ -176,24 +172,24 @@ class Embedder:
 
 
 def _room_for(images: list[torch.Tensor], device: str) -> torch.Tensor:
-    """Memory for a stack of images."""
+    """Memory for a stack of images, each (channels, height, width) or of another shape: (images, ...)."""
     first = images[0]
-    # Pictures are decoded with their channels last, and networks want them so: turned twice, they would take longer.
+    # Images are decoded with their channels last, which is what networks want too, so they stay like that.
     last = first.ndim == 3 and first.stride(0) == 1
     layout = torch.channels_last if last else torch.contiguous_format
-    # From page-locked memory an accelerator copies by itself, while the processor goes on.
+    # From page-locked memory a GPU copies by itself, while the CPU goes on.
     pinned, shape = device.startswith("cuda"), (len(images), *first.shape)
     return torch.empty(shape, dtype=first.dtype, memory_format=layout, pin_memory=pinned)
 
 
 def _embed(model: Model, images: torch.Tensor) -> Vector | None:
-    """Vectors (images, dimension), or None for want of memory."""
+    """The vectors of images, shape (images, dimension), or None where memory ran out."""
     try:
         return model.embed(images)
     except (torch.OutOfMemoryError, MemoryError):
         return None
     except RuntimeError as error:
-        # torch's CPU allocator has no exception type of its own.
+        # torch's CPU allocator raises no exception of a type of its own.
         if "can't allocate memory" in str(error) or "not enough memory" in str(error):
             return None
         raise

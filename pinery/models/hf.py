@@ -1,4 +1,4 @@
-"""Image models of transformers without a text tower, such as DINOv2: what the model itself calls its pooled output."""
+"""Image models of transformers without a text tower, such as DINOv2: the vector is the model's own pooled output."""
 
 from __future__ import annotations
 
@@ -28,15 +28,13 @@ POOLED, CLS = "pooled output", "CLS token"
 
 
 def load(reference: Reference, settings: ModelSettings, card: ModelCard | None = None) -> TorchModel:
-    """The image model of a folder or a Hub repo; of a repo the card's commit, else `main`.
+    """The image model in a folder or a Hub repo, at the card's commit or without a card at `main`.
 
-    Its vector is the model's pooled output, or the CLS token's last state where the model has no pooling or the
-    weights for it are missing (as in classifiers that were trained without); the card's layer says which.
+    Its vector is the model's pooled output. Where the model has no pooling, or lacks the weights for it (as classifiers
+    do that were trained without), it is the last state of the CLS token. The card's layer says which.
 
-    Raises:
-        ConfigError: no such folder or repo, or what it holds is no image model with all its weights.
-        AccessDeniedError: the repo is gated.
-        TerminalError: the repo is neither in the cache nor to be downloaded.
+    Raises ConfigError where there is no such folder or repo, or it holds no image model with all its weights;
+    AccessDeniedError where the repo is gated; and TerminalError where it can't be downloaded.
     """
     found = locate(reference, settings, card)
     network, whole = load_network(found, dispensable="pooler.")
@@ -52,14 +50,14 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
 
 
 class ImageTower(nn.Module):
-    """A transformers image model that gives one vector an image."""
+    """An image model of transformers that gives one vector for each image, from its `layer`: POOLED or CLS."""
 
     def __init__(self, network: Any, layer: str) -> None:
         super().__init__()
         self.network, self.layer = network, layer
 
     def forward(self, images: Tensor) -> Tensor:
-        """Vectors (images, dimension) of images (images, 3, height, width)."""
+        """The vectors of preprocessed images (images, 3, height, width): shape (images, dimension)."""
         output = self.network(pixel_values=images)
         if self.layer == POOLED:
             return pooled(output)
@@ -70,9 +68,9 @@ class ImageTower(nn.Module):
 def _refuse_other_kinds(found: Pretrained, network: Any) -> None:
     kind = network.config.model_type
     if hasattr(network, "get_text_features"):
-        raise ConfigError(f"{found.folder} holds a dual encoder of type {kind!r}; name it as a clip: model.")
+        raise ConfigError(f"{found.folder} holds a dual encoder of type {kind!r}; name it as a clip: model")
     if network.main_input_name != "pixel_values":
-        raise ConfigError(f"{found.folder} holds a model of type {kind!r}, which takes no images.")
+        raise ConfigError(f"{found.folder} holds a model of type {kind!r}, which takes no images")
 
 
 def _layer(found: Pretrained, network: Any, whole: bool, preprocess: Preprocess) -> str:
@@ -84,5 +82,5 @@ def _layer(found: Pretrained, network: Any, whole: bool, preprocess: Preprocess)
         return CLS
     raise ConfigError(
         f"{found.folder} holds a model of type {network.config.model_type!r}, which has neither a pooled output nor a"
-        " CLS token; take a model that has one."
+        " CLS token; take a model that has one"
     )

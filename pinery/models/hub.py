@@ -1,4 +1,4 @@
-"""A model repo of the Hugging Face Hub, or a folder like one: where its files are, and which hold the weights."""
+"""Finds the files of a model repo of the Hugging Face Hub, or of a folder like one, and those that hold its weights."""
 
 from __future__ import annotations
 
@@ -27,12 +27,9 @@ SMALL_FILES = ["*.json", "*.txt", "*.model"]
 def repo_folder(reference: Reference, revision: str) -> Path:
     """The folder of a model repo's files in the Hub's cache, downloaded if need be; its name is the commit.
 
-    Without a `revision` (a commit) it is what `main` is now, or without a network what the cache has of it.
-
-    Raises:
-        ConfigError: there is no such repo or commit, or it is private.
-        AccessDeniedError: the repo is gated.
-        TerminalError: it is neither in the cache nor to be downloaded.
+    Without a `revision` (a commit) it is the commit that `main` names now or, without a network, the one in the cache.
+    Raises ConfigError where there is no such repo or commit, or it is private; AccessDeniedError where the repo is
+    gated; and TerminalError where it is not in the cache and can't be downloaded.
     """
     repo = reference.name
     try:
@@ -50,26 +47,26 @@ def repo_folder(reference: Reference, revision: str) -> Path:
             folder = Path(snapshot_download(repo, revision=folder.name, allow_patterns=wanted))
     except GatedRepoError:
         raise AccessDeniedError(
-            f"The repo {repo} is gated: accept its terms on huggingface.co and set HF_TOKEN."
+            f"the repo {repo} is gated: accept its terms on huggingface.co and set HF_TOKEN"
         ) from None
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         reason = type(error).__name__
-        raise ConfigError(f"huggingface.co has no {repo!r} at {revision or 'main'} for you ({reason}).") from None
+        raise ConfigError(f"huggingface.co has no {repo!r} at {revision or 'main'} for you ({reason})") from None
     except OSError as error:
-        raise TerminalError(_to_fetch(reference, revision)) from error
+        raise TerminalError(_how_to_fetch(reference, revision)) from error
     if not _present(folder):
-        raise TerminalError(_to_fetch(reference, revision))
+        raise TerminalError(_how_to_fetch(reference, revision))
     return folder
 
 
-def _to_fetch(reference: Reference, revision: str) -> str:
+def _how_to_fetch(reference: Reference, revision: str) -> str:
     repo = reference.name
     command = f"hf download {repo}" + (f" --revision {revision}" if revision else "")
     cached = f"models--{repo.replace('/', '--')}"
     return (
-        f"The model {repo} is not (or not wholly) in {constants.HF_HUB_CACHE}, and huggingface.co can't be reached. "
-        f"Run `{command}` on a machine with a network and copy {cached} from its cache into this one, "
-        f"or save https://huggingface.co/{repo} to a folder and use `{reference.family}:<folder>`."
+        f"the model {repo} is not (or not wholly) in {constants.HF_HUB_CACHE}, and huggingface.co can't be reached: "
+        f"run `{command}` on a machine with a network and copy {cached} from its cache into this one, "
+        f"or save https://huggingface.co/{repo} to a folder and use `{reference.family}:<folder>`"
     )
 
 
@@ -80,8 +77,7 @@ def _present(folder: Path) -> bool:
 def weights_files(folder: Path) -> list[Path]:
     """The files that transformers loads a model's weights from: safetensors, else a pickled state dict; maybe sharded.
 
-    Raises:
-        ConfigError: there are none.
+    Raises ConfigError where there are none.
     """
     for whole, index in (SAFETENSORS, PICKLED):
         if (folder / whole).is_file():
@@ -89,11 +85,11 @@ def weights_files(folder: Path) -> list[Path]:
         if (folder / index).is_file():
             names = set(json.loads((folder / index).read_text())["weight_map"].values())
             return [folder / name for name in sorted(names)]
-    raise ConfigError(f"{folder} holds no weights; expected {SAFETENSORS[0]}.")
+    raise ConfigError(f"{folder} holds no weights; expected {SAFETENSORS[0]}")
 
 
 def joint_sha256(files: list[Path]) -> str:
-    """The file's own SHA-256; of several files that of the lines `<sum>  <name>`, as sha256sum prints them."""
+    """The SHA-256 of a single file; for several files, that of the lines `<sum>  <name>`, as sha256sum prints them."""
     sums = [file_sha256(file) for file in files]
     if len(sums) == 1:
         return sums[0]

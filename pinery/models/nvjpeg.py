@@ -1,4 +1,4 @@
-"""JPEGs decoded and preprocessed on a CUDA device, many at once, by nvJPEG through torchvision."""
+"""Decodes and preprocesses many JPEGs at once on a CUDA device, by nvJPEG through torchvision."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from pinery.imaging.turbo import refuse_damage, turbo_pixels
 from pinery.models.cores import cores
 
 Finish = Callable[[Tensor], Tensor]
-"""Preprocesses images of one size, (n, 3, height, width), uint8, where they are: to (n, ...)."""
+"""Preprocesses images of one size (n, 3, height, width), uint8, on their device: to (n, ...)."""
 
 LARGEST_PIXELS = 16_000_000
-"""Of one JPEG; larger ones are left to the processor, which scales them down while it decodes them."""
+"""The most pixels of a JPEG; larger ones are left to the CPU, which scales them down while it decodes them."""
 PIXELS_AT_ONCE = 64_000_000
-"""Of all JPEGs decoded at once: 0.2 GB as bytes, and 0.8 GB as the floats that they are resized in."""
+"""The most pixels of all JPEGs that are decoded at once: 0.2 GB as bytes, 0.8 GB as floats while they are resized."""
 FAILURES = 16
-"""Calls that may fail in a batch; what is then left of it is left to the processor."""
+"""How many calls may fail in a batch before the rest of it is left to the CPU."""
 
 
 class DeviceJpegs:
-    """Decodes for one model; threads that share it take turns."""
+    """Decodes JPEGs for one model; threads that share it take turns."""
 
     def __init__(self, device: str, finish: Finish, resize_side: int) -> None:
-        """Touches no device yet.
+        """Use no device yet.
 
         Args:
-            device: `cuda` or `cuda:<number>`; on `cpu` the same is done by libjpeg-turbo.
+            device: `cuda` or `cuda:<number>`; with `cpu`, libjpeg-turbo does the same.
             finish: preprocesses what was decoded.
-            resize_side: the side in pixels that it resizes an image's shorter one to, at most.
+            resize_side: the length in pixels that `finish` resizes an image's short side to, at most.
         """
         self._device, self._finish, self._side = torch.device(device), finish, resize_side
         self._turn = threading.Lock()
@@ -51,11 +51,11 @@ class DeviceJpegs:
         self._pixels_at_once, self._failures = PIXELS_AT_ONCE, 0
 
     def __call__(self, encoded: Sequence[bytes], max_pixels: int) -> list[Tensor | None]:
-        """Each image as `finish` gives it, on the device; None where it takes another decoder's way.
+        """Each image as `finish` gives it, on the device; None where another decoder has to decode it.
 
-        These are all but plain JPEGs in YCbCr of at most `max_pixels`, those that are damaged inside, and those that
-        the device refuses. Must not be freed while the device computes with it. Warns once, and refuses all, where
-        torchvision can't use this device.
+        It decodes plain JPEGs in YCbCr of at most `max_pixels` pixels that are sound and that the device accepts. The
+        tensors must not be freed while the device computes with them. Where torchvision can't use this device, it warns
+        once and decodes nothing.
         """
         found: list[Tensor | None] = [None] * len(encoded)
         with self._turn, self._own_stream():
@@ -64,7 +64,7 @@ class DeviceJpegs:
             self._failures = 0
             if self._works:
                 chunks = list(_chunks(encoded, min(max_pixels, LARGEST_PIXELS), self._side, self._pixels_at_once))
-                # nvJPEG says nothing of damage, so the processor reads the data while the device decodes it.
+                # nvJPEG doesn't report damage, so the CPU checks the data while the device decodes it.
                 sound = self._judges.map(_is_sound, [encoded[at] for chunk in chunks for at in chunk])
                 for chunk in chunks:
                     for at, image in zip(chunk, self._finished([encoded[at] for at in chunk]), strict=True):
@@ -73,8 +73,8 @@ class DeviceJpegs:
 
     @contextmanager
     def _own_stream(self) -> Iterator[None]:
-        # torchvision has the decoder write at once into memory that what is queued on the caller's stream may still
-        # be reading (https://github.com/pytorch/vision/pull/9606): on this one nothing is, and no one else has it.
+        # torchvision's decoder writes at once into memory that work on the caller's stream may still be reading
+        # (https://github.com/pytorch/vision/pull/9606). On this stream there is no such work, and nobody else uses it.
         if self._device.type != "cuda":
             yield
             return
@@ -85,7 +85,7 @@ class DeviceJpegs:
             self._stream.synchronize()
 
     def _tried(self) -> bool | None:
-        """Whether decoding works here at all; None where memory is too short to tell."""
+        """Whether decoding works here at all; None where memory ran out before that was known."""
         buffer = io.BytesIO()
         Image.new("RGB", (64, 64)).save(buffer, "JPEG")
         try:
@@ -94,11 +94,11 @@ class DeviceJpegs:
             self._preprocessed(self._decoded([buffer.getvalue()]))
         except torch.OutOfMemoryError:
             return None
-        except Exception as error:  # noqa: BLE001  torchvision without nvJPEG, a driver too old, an odd processor
+        except Exception as error:  # noqa: BLE001  torchvision without nvJPEG, a driver too old, an odd image processor
             reason = (str(error).splitlines() or [""])[0][:200]
             warnings.warn(
-                f"JPEGs are decoded by the processor: torchvision can't use {self._device} for it ({reason}). Vectors"
-                " stay close to what they were, they are only slower to come.",
+                f"JPEGs are decoded by the CPU, because torchvision can't use {self._device} for it ({reason}); vectors"
+                " stay close to what they were, but take longer",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -106,7 +106,7 @@ class DeviceJpegs:
         return True
 
     def _finished(self, encoded: list[bytes]) -> list[Tensor | None]:
-        """Halves what fails, as one damaged image or too little memory fails a whole call."""
+        """The images, preprocessed; where a call fails for one bad image or too little memory, its halves are tried."""
         if self._failures >= FAILURES:
             return [None] * len(encoded)
         short = False
@@ -116,7 +116,7 @@ class DeviceJpegs:
             self._failures += 1
             short = isinstance(error, torch.OutOfMemoryError)
         if self._stream is not None:
-            self._stream.synchronize()  # raises where the device itself is out of order
+            self._stream.synchronize()  # raises where the device itself has failed
         if short:
             self._pixels_at_once = max(1, self._pixels_at_once // 2)
             if self._stream is not None:
@@ -143,13 +143,13 @@ class DeviceJpegs:
         return decoded
 
     def _preprocessed(self, pixels: list[Tensor]) -> list[Tensor | None]:
-        """Those of one size together."""
+        """Images (3, height, width), uint8, preprocessed; those of one size together."""
         alike: dict[torch.Size, list[int]] = defaultdict(list)
         for at, image in enumerate(pixels):
             alike[image.shape].append(at)
         found: list[Tensor | None] = [None] * len(pixels)
         for positions in alike.values():
-            # A crop must not keep the rest of its image in memory.
+            # Without the copy, a crop would keep its whole image in memory.
             finished = self._finish(torch.stack([pixels[at] for at in positions])).contiguous()
             for at, image in zip(positions, finished, strict=True):
                 found[at] = image
@@ -176,7 +176,7 @@ def _by_processor(data: bytes) -> Tensor:
 
 
 def _chunks(encoded: Sequence[bytes], max_pixels: int, side: int, at_once: int) -> Iterator[list[int]]:
-    """Positions of the images to decode, together at most `at_once` pixels, or one image."""
+    """The positions of the images to decode, in chunks of at most `at_once` pixels or of a single image."""
     chunk: list[int] = []
     room = at_once
     for at, data in enumerate(encoded):
@@ -192,9 +192,9 @@ def _chunks(encoded: Sequence[bytes], max_pixels: int, side: int, at_once: int) 
 
 
 def _pixels(data: bytes, max_pixels: int, side: int) -> int:
-    """Of a JPEG for the device, as it is or resized, whichever are more; 0 of another image."""
+    """The pixels of a JPEG for the device, before or after resizing, whichever are more; 0 for any other image."""
     header = plain_jpeg(data)
-    # A JPEG cut short is no error to every decoder.
+    # Some decoders don't notice that a JPEG is cut short.
     if header is None or header.components != YCBCR or not data.endswith(END):
         return 0
     short, long = sorted((header.height, header.width))

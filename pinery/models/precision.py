@@ -1,4 +1,4 @@
-"""What precision `auto` means here: the lower one where it is faster, and vectors stay what they are in fp32."""
+"""Decides the precision `auto`: a lower one than fp32 where that is faster and vectors stay close to those in fp32."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from pinery.models.device import lower_precision
 from pinery.models.network import TorchModel
 
 IMAGES = 32
-"""The probe looks at no more than these."""
+"""How many images the probe looks at, at most."""
 CLOSE = 0.999
-"""The cosine to its fp32 vector that each image must keep."""
+"""The least cosine of an image's vector to its vector in fp32."""
 FASTER = 1.1
-"""Speed over fp32's that makes it worth it; less is within the noise of the measurement."""
+"""How many times faster than fp32 it must be; less is within the noise of the measurement."""
 CPU_BATCH = 8
 LEAST_TURNS, MOST_TURNS, SECONDS = 3, 12, 3.0
-"""Turns of each precision; beyond the least as many as the seconds allow."""
+"""Each precision is timed at least and at most so many times, and no more once the seconds have passed."""
 
 
 def settle_precision(model: TorchModel, images: Iterable[Image.Image]) -> TorchModel:
-    """`model`, given in fp32, or a copy in bf16 or fp16 if that is faster and close; its card has the probe's figures.
+    """`model`, which is in fp32, or a copy in bf16 or fp16 where that is faster and its vectors are close.
 
-    Without an image to judge by, or a lower precision that the device is fast in, it stays in fp32, without figures.
+    The card of the model that is returned has the probe's figures. Where there is no image to judge by, or the device
+    has no fast lower precision, the model stays in fp32 and its card has no figures.
     """
     precision = lower_precision(model.device)
     batch = _sample(model, images) if precision else None
@@ -40,7 +41,7 @@ def settle_precision(model: TorchModel, images: Iterable[Image.Image]) -> TorchM
         trial = model.in_precision(precision)
         cosine = _lowest_cosine(model.embed(batch), trial.embed(batch))
         speed, trial_speed = _speeds(model, trial, batch)
-    except (RuntimeError, MemoryError):  # an operation that doesn't exist in it, or no memory for both
+    except (RuntimeError, MemoryError):  # an operation that this precision lacks, or no memory for both models
         return model
     chosen = trial if cosine >= CLOSE and trial_speed >= FASTER * speed else model
     figures = {"precision_cosine": round(cosine, 6), "precision_images": float(len(batch))}
@@ -69,8 +70,8 @@ def _lowest_cosine(exact: npt.NDArray[np.float32], other: npt.NDArray[np.float32
 
 
 def _speeds(first: TorchModel, second: TorchModel, batch: Tensor) -> tuple[float, float]:
-    """Images per second of both, the best of their turns: what else the machine does only ever takes time."""
-    # A processor is busy with a few images, an accelerator only with a whole batch.
+    """Images per second of both models on preprocessed images (images, ...), by their best turns."""
+    # A few images keep a CPU busy, while a GPU needs a whole batch.
     size = min(CPU_BATCH, len(batch)) if first.device == "cpu" else first.batch_size
     images = batch[torch.arange(size) % len(batch)]
     best = [float("inf"), float("inf")]

@@ -1,4 +1,4 @@
-"""What happens to one item before the model sees it: fetched, hashed, looked up; then decoded and preprocessed."""
+"""What happens to an item before the model sees it: it is fetched, hashed, looked up, decoded and preprocessed."""
 
 from __future__ import annotations
 
@@ -21,51 +21,53 @@ from pinery.imaging.scaling import least_side
 from pinery.models.protocol import Model
 
 Vector = npt.NDArray[np.float32]
+"""One vector has the shape (dimension,)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one item. Exactly one of `values`, `error` and `moved` is set."""
+    """What became of one item. In the end exactly one of `values`, `error` and `moved` is set."""
 
     position: int
-    """Index into the work list."""
+    """The item's index in the work list."""
     sha256: str | None = None
-    """Of the image's bytes; None where no bytes were had."""
+    """The hash of the image's bytes in hex; None where no bytes were read."""
     values: Vector | None = None
-    """Shape (dimension,), float32."""
+    """The vector: shape (dimension,), float32."""
     error: str | None = None
-    """The quarantine reason."""
+    """The reason why the item is quarantined."""
     moved: bool = False
+    """Whether the item vanished or changed since it was listed."""
     reused: bool = False
-    """Whether `values` is an already checkpointed vector of the same bytes."""
+    """Whether `values` comes from the checkpoint, because the same bytes had been embedded before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An outcome, and where it is still without a vector, the bytes that the model has to see."""
+    """An item's outcome so far, and the image's bytes where the model has to see them."""
 
     outcome: Outcome
     data: bytes | None = None
 
     @property
     def size(self) -> int:
-        """Of the data, in bytes."""
+        """The length of the data in bytes."""
         return len(self.data or b"")
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An outcome, and where it is still without a vector, the image as the model takes it."""
+    """An item's outcome so far, and the preprocessed image where the model has to see it."""
 
     outcome: Outcome
     image: torch.Tensor | None = None
 
 
 class Clock:
-    """Adds up seconds by name, from any thread, as the mean over the threads that do the same."""
+    """Adds up the seconds that threads spend on each kind of work, as the mean over the threads that do it."""
 
     def __init__(self, timings: dict[str, float], threads: Mapping[str, int]) -> None:
-        """`threads` are the names, and how many threads are at each of them."""
+        """Add to `timings`; `threads` says for each kind of work how many threads usually do it."""
         self._timings, self._threads = timings, threads
         self._lock = threading.Lock()
         for name in threads:
@@ -73,7 +75,7 @@ class Clock:
 
     @contextmanager
     def measure(self, name: str, threads: int | None = None) -> Iterator[None]:
-        """Add the seconds spent inside the `with`, where other than the usual `threads` are at it."""
+        """Add the seconds spent inside the `with`; `threads` do this work, or by default the usual number."""
         start = time.perf_counter()
         try:
             yield
@@ -85,16 +87,16 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """Fetches the positions of one work list; may be called from many threads."""
+    """Fetches the items of one work list by their positions. Threads may share it."""
 
     fetch: Callable[[int], bytes]
     known: Callable[[str], Vector | None]
     clock: Clock
 
     def __call__(self, position: int) -> Fetched:
-        """The bytes at `position`, or its outcome where there are none or their vector is known.
+        """The bytes of the item at `position`, or its outcome where it has none or its vector is known.
 
-        Raises TransientError for want of memory, and whatever `fetch` and `known` raise that is no verdict on the item.
+        Raises TransientError where memory runs out, and whatever `fetch` and `known` raise that is not about the item.
         """
         try:
             with self.clock.measure("fetch"):
@@ -114,14 +116,14 @@ class Fetcher:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """Decodes and preprocesses for a model, within what memory the process has for it; many threads may share it."""
+    """Decodes and preprocesses images for a model, within a budget of memory. Threads may share it."""
 
     budget: PixelBudget
     max_pixels: int
-    """Of one image, judged before it is decoded."""
+    """The most pixels that an image may have, checked before it is decoded."""
 
     def __call__(self, fetched: Fetched, model: Model, clock: Clock) -> Prepared:
-        """What the model has to see of `fetched`, if anything. Raises TransientError for want of memory."""
+        """The preprocessed image where the model has to see it. Raises TransientError where memory runs out."""
         if fetched.data is None:
             return Prepared(fetched.outcome)
         try:
@@ -133,9 +135,9 @@ class Decoder:
             raise _no_memory() from error
 
     def on_device(self, batch: Sequence[Fetched], model: Model) -> list[torch.Tensor | None]:
-        """What the model's device makes of a batch's images where its decoder is `cuda`; None of all others.
+        """The preprocessed images that the model's device makes where the decoder is `cuda`; None for all others.
 
-        Raises TransientError for want of memory.
+        Raises TransientError where memory runs out.
         """
         if model.card.decoder != "cuda":
             return [None] * len(batch)
@@ -154,4 +156,4 @@ class Decoder:
 
 
 def _no_memory() -> TransientError:
-    return TransientError("Not enough memory to prepare an image; give the run more or fewer threads.")
+    return TransientError("not enough memory to prepare an image; give the run more memory or fewer threads")

@@ -1,4 +1,4 @@
-"""What `auto` means for a corpus: the precision and the decoder that its vectors can't tell from the exact ones."""
+"""Decides what `auto` means for a corpus: the fastest precision and decoder that keep its vectors close to exact."""
 
 from __future__ import annotations
 
@@ -26,47 +26,48 @@ from pinery.models.precision import settle_precision
 from pinery.models.protocol import Model
 
 LEAST_COSINE = 0.9999
-"""Of a vector through a faster decoder to the same image's through the exact one, for `auto` to take that decoder."""
+"""The least cosine of an image's vector by a faster decoder to the exact one, for `auto` to take that decoder."""
 FASTER = 1.1
-"""Speed of the whole over decoding on the processor that makes decoding on the device worth it."""
+"""How many times faster the whole must be with decoding on the device than with decoding on the CPU."""
 TURNS = 3
+"""How many times each speed is measured, of which the best counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnDevice:
-    """Decoding on the model's device beside decoding on the processor."""
+    """Decoding on the model's device, compared with decoding on the CPU."""
 
     cosine: float
-    """The worst of a vector to the exact one."""
-    there: float
-    """Images per second on the device, with what it leaves to the processor."""
-    here: float
-    """Images per second on the processor."""
-    alone: float
-    """Images per second of the model."""
+    """The lowest cosine of a vector to the exact one."""
+    device_rate: float
+    """Images per second that the device decodes, including those that it leaves to the CPU."""
+    cpu_rate: float
+    """Images per second that the CPU decodes."""
+    model_rate: float
+    """Images per second that the model computes."""
 
     @property
     def good(self) -> bool:
-        """Whether `auto` may take it: as if the device could not compute while it decodes, which some can't."""
-        together = 1 / (1 / self.there + 1 / self.alone)
-        return self.cosine >= LEAST_COSINE and together >= FASTER * min(self.here, self.alone)
+        """Whether `auto` may take it. Some devices can't compute while they decode, so the two times are added."""
+        together = 1 / (1 / self.device_rate + 1 / self.model_rate)
+        return self.cosine >= LEAST_COSINE and together >= FASTER * min(self.cpu_rate, self.model_rate)
 
     @property
     def figures(self) -> dict[str, float]:
-        """For the card."""
+        """The figures for the card."""
         return {
             "cuda_decode_cosine": round(self.cosine, 6),
-            "cuda_decodes_per_second": round(self.there, 1),
-            "cpu_decodes_per_second": round(self.here, 1),
-            "model_images_per_second": round(self.alone, 1),
+            "cuda_decodes_per_second": round(self.device_rate, 1),
+            "cpu_decodes_per_second": round(self.cpu_rate, 1),
+            "model_images_per_second": round(self.model_rate, 1),
         }
 
 
 def settle(model: Model, settings: ModelSettings, samples: Callable[[], Sequence[bytes]], max_pixels: int) -> Model:
-    """`model`, or a copy, with what the settings leave to `auto` decided on encoded images of the corpus.
+    """`model`, or a copy of it, with the settings that are `auto` decided on encoded images of the corpus.
 
-    `samples` gives these images, and is asked only if they are needed. The card has what was decided and the figures
-    that it was decided by; without images nothing changes.
+    `samples` returns these images, of at most `max_pixels` pixels each, and is called only if they are needed. The card
+    of the model that is returned says what was decided, and by which figures; without images nothing changes.
     """
     images = functools.cache(samples)
     if settings.precision == "auto" and isinstance(model, TorchModel):
@@ -74,17 +75,17 @@ def settle(model: Model, settings: ModelSettings, samples: Callable[[], Sequence
     if settings.decode == "auto" and images():
         decoder, cosine = choose_decoder(model, images(), max_pixels)
         figures = {"decode_cosine": round(cosine, 6)} if decoder != "exact" or cosine < 1 else {}
-        there = compare_on_device(model, images(), max_pixels, _decode_threads(settings))
-        if cosine >= LEAST_COSINE and there and there.good:
+        on_device = compare_on_device(model, images(), max_pixels, _decode_threads(settings))
+        if cosine >= LEAST_COSINE and on_device and on_device.good:
             decoder = "cuda"
-        figures |= there.figures if there else {}
+        figures |= on_device.figures if on_device else {}
         if figures:
             model.card = replace(model.card, decoder=decoder, probe={**model.card.probe, **figures})
     return model
 
 
 def _decode_threads(settings: ModelSettings) -> int:
-    """Of a process that has one of this machine's devices."""
+    """How many threads decode in a process that has one of this machine's devices."""
     devices = torch.cuda.device_count() if settings.device in ("auto", "cuda") else 1
     return max(1, cores() // max(1, devices))
 
@@ -96,15 +97,15 @@ def _pictures(samples: Sequence[bytes], max_pixels: int) -> Iterator[Image.Image
 
 
 def choose_decoder(model: Model, samples: Sequence[bytes], max_pixels: int) -> tuple[str, float]:
-    """What `decode: auto` is for this model and images like these, and the worst cosine to `exact` that was measured.
+    """What `decode: auto` means for this model and images like these, and the lowest cosine to `exact` among them.
 
-    `exact` with a cosine of 1 where no sample is decoded otherwise by a faster decoder; samples that are no images, or
-    give vectors without a direction, are passed over.
+    That is `exact`, with a cosine of 1, where a faster decoder decodes all samples in the same way. Samples that are no
+    images, or whose vectors have no direction, are passed over.
 
     Args:
         model: its vectors decide, whatever its card says of the decoder.
         samples: encoded images, as the source has them.
-        max_pixels: larger ones are passed over.
+        max_pixels: images with more pixels are passed over.
     """
     side = least_side("scaled", model.resize_side)
     cosines = [cosine for data in samples if (cosine := _cosine(model, data, max_pixels, side)) is not None]
@@ -113,9 +114,9 @@ def choose_decoder(model: Model, samples: Sequence[bytes], max_pixels: int) -> t
 
 
 def compare_on_device(model: Model, samples: Sequence[bytes], max_pixels: int, threads: int) -> OnDevice | None:
-    """What decoding on the model's device does to vectors, and how fast it is; None where it takes none of the samples.
+    """What decoding on the model's device does to vectors, and how fast it is; None where it decodes no sample.
 
-    `threads` is how many would decode on the processor; other arguments as of `choose_decoder`.
+    `threads` is how many threads would decode on the CPU; the other arguments are those of `choose_decoder`.
     """
     side = least_side("scaled", model.resize_side)
 
@@ -129,7 +130,7 @@ def compare_on_device(model: Model, samples: Sequence[bytes], max_pixels: int, t
     images = model.prepare_on_device(samples, max_pixels)
     taken = [(data, image) for data, image in zip(samples, images, strict=True) if image is not None]
     cosines = [cosine for data, image in taken if (cosine := _to_exact(model, data, max_pixels, image)) is not None]
-    # Nothing is decoded again where the device took nothing, as on every processor.
+    # Where the device decoded nothing, as a CPU does, there is nothing to compare.
     usable = [data for data in samples if prepare(data) is not None] if cosines else []
     if not usable:
         return None
@@ -143,18 +144,19 @@ def compare_on_device(model: Model, samples: Sequence[bytes], max_pixels: int, t
                 left = [data for data, image in zip(encoded, there, strict=True) if image is None]
                 return [image for image in (*there, *pool.map(prepare, left)) if image is not None]
 
-            here = _per_second(lambda: list(pool.map(prepare, encoded)), len(encoded))
-            there = _per_second(on_device, len(encoded))
+            cpu_rate = _per_second(lambda: list(pool.map(prepare, encoded)), len(encoded))
+            device_rate = _per_second(on_device, len(encoded))
             ready = on_device()
     finally:
-        torch.set_num_threads(own)  # threads to come take over what was set last
+        torch.set_num_threads(own)  # new threads inherit what was set last
     stacked = torch.stack([image.to(model.device) for image in ready])
-    return OnDevice(min(cosines), there, here, _per_second(lambda: model.embed(stacked), len(stacked)))
+    model_rate = _per_second(lambda: model.embed(stacked), len(stacked))
+    return OnDevice(min(cosines), device_rate, cpu_rate, model_rate)
 
 
 def _per_second(work: Callable[[], object], images: int) -> float:
     best = float("inf")
-    for _ in range(1 + TURNS):  # the first one allocates
+    for _ in range(1 + TURNS):  # the first turn also allocates memory
         began = time.perf_counter()
         work()
         best = min(best, time.perf_counter() - began)
@@ -162,7 +164,7 @@ def _per_second(work: Callable[[], object], images: int) -> float:
 
 
 def _cosine(model: Model, data: bytes, max_pixels: int, side: int | None) -> float | None:
-    """None where the faster decoder does nothing else with this image, or there is nothing to compare."""
+    """The cosine of an image's vector by a faster decoder to the exact one; None where both decode it alike."""
     try:
         other = decode_quickly(data, model.centre_crop, side, max_pixels)
         if other is None and scaled_size(data, side):
@@ -173,7 +175,10 @@ def _cosine(model: Model, data: bytes, max_pixels: int, side: int | None) -> flo
 
 
 def _to_exact(model: Model, data: bytes, max_pixels: int, other: torch.Tensor) -> float | None:
-    """The cosine of the vector of `other`, made of `data`, to the exact one; None where there is nothing to compare."""
+    """The cosine to the exact vector of `data` of the vector of `other`, the same image decoded in another way.
+
+    None where `data` is no image, or a vector has no direction.
+    """
     try:
         exact, scaled = (_embedded(model, image) for image in (model.preprocess(decode(data, max_pixels)), other))
     except BadImageError:
@@ -183,6 +188,6 @@ def _to_exact(model: Model, data: bytes, max_pixels: int, other: torch.Tensor) -
 
 
 def _embedded(model: Model, image: torch.Tensor) -> npt.NDArray[np.float64]:
-    # One at a time, and in float64: a batch's own rounding must not be taken for the decoder's.
+    # One image at a time, and in float64, so that the rounding within a batch isn't taken for the decoder's effect.
     vector: npt.NDArray[np.float64] = model.embed(image.unsqueeze(0))[0].astype(np.float64)
     return vector

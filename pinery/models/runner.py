@@ -1,4 +1,4 @@
-"""The batch runner: bytes in, vectors out, fetching ahead of decoding and the model. One bad item costs one row."""
+"""The batch runner: bytes in, vectors out. It fetches ahead of decoding and the model; one bad item costs one row."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from pinery.models.preparing import Clock, Decoder, Fetched, Fetcher, Outcome, V
 from pinery.models.protocol import Model
 
 MOST_STREAMS = 16
-"""Of one process; with more, they would wait for Python's lock. From there on each gets several cores."""
+"""Streams of one process at most: more of them would wait for Python's lock. Beyond that each gets several cores."""
 STREAMS_OF_ACCELERATORS = 3
-"""One batch is computed, one decoded, and one is the next."""
+"""One batch is being computed, one decoded, and one is next."""
 BYTES_AHEAD = 256 << 20
-"""Of encoded images fetched before their turn; those in batches may be as many again."""
+"""Bytes of encoded images that are fetched before their turn; those in batches may be as many again."""
 MOST_TOGETHER = 8
-"""Items that a thread fetches in a row."""
+"""How many items a thread fetches in a row at most."""
 
 
 class Runner:
-    """Embeds images with one model; the model and what was learnt of it live as long as the runner.
+    """Embeds images with one model; the model and the batch size found for it live as long as the runner.
 
-    Streams are threads that take whole batches. On a processor each decodes its batch and computes it on a core of its
-    own: cores that compute one batch together stand still as soon as something else takes one of them. Accelerators
-    compute for one stream, while threads decode for the others.
+    Streams are threads that take whole batches. On a CPU each stream decodes its batch and computes it on a core of its
+    own, because cores that share a batch all stand still as soon as something else takes one of them. A GPU computes
+    for one stream at a time, while other threads decode for the others.
     """
 
     def __init__(
@@ -48,18 +48,18 @@ class Runner:
         expected: int = 0,
         pixels: int = PIXELS_AT_ONCE,
     ) -> None:
-        """Loads nothing yet.
+        """Load nothing yet.
 
         Args:
             build: builds the model; called once, and only when an item needs it.
-            dimension: the width that every vector must have.
-            device: where the model will compute.
+            dimension: how many values every vector must have.
+            device: the device that the model will compute on.
             fetch_threads: how many threads fetch.
             decode_threads: how many images are decoded and preprocessed at once, at most.
-            max_pixels: of one image, judged before it is decoded.
-            batch: images per batch, or `auto`: as many as make the model faster.
-            expected: how many images the model will see in all, as far as is known; it is told so.
-            pixels: of all images between decoding and preprocessing; a larger one is let in alone.
+            max_pixels: the most pixels that an image may have, checked before it is decoded.
+            batch: images per batch; `auto` looks for the size that makes the model fastest.
+            expected: how many images the model will see in all, as far as is known.
+            pixels: the most pixels of all images that are decoded or preprocessed at once; a larger image goes alone.
         """
         self._fetch_threads, self._decode_threads = fetch_threads, decode_threads
         self._cores = torch.get_num_threads()
@@ -84,7 +84,7 @@ class Runner:
 
     @property
     def in_flight(self) -> int:
-        """Batches taken at once: one in each stream and one waiting for it."""
+        """How many batches are taken at once: one in each stream, and one that waits for it."""
         return 2 * self._streams
 
     def embed(
@@ -99,19 +99,20 @@ class Runner:
     ) -> Iterator[list[Outcome]]:
         """The outcomes of the positions 0 to `count` - 1, in order, one list per batch.
 
-        Args:
-            fetch: the encoded bytes of a position; called from several threads. BadImageError makes an error row,
-                MovedError a moved one, anything else ends this generator.
-            known: the checkpointed vector of these bytes (their SHA-256 in hex), or None; called from several threads.
-            note: told what the person who watches should know, such as a batch that didn't fit into memory.
-            stop: asked before each batch.
-            timings: gets seconds added under `fetch`, `decode` and `infer`: how long a thread of those that do it was
-                at it, as the mean of them.
+        Raises StoppedError where `stop` returns true; TerminalError where the vectors have another dimension, or there
+        isn't enough memory for a single image; and TransientError where there isn't enough memory to decode or
+        preprocess an image.
 
-        Raises:
-            StoppedError: `stop` said so.
-            TerminalError: a vector of another width than `dimension`, or no memory for even a single image.
-            TransientError: no memory to decode or preprocess an image.
+        Args:
+            count: how many items there are.
+            fetch: returns the encoded bytes of a position; called from several threads. Where it raises BadImageError,
+                the item gets an error, where MovedError, it has moved; any other error ends this generator.
+            known: returns the checkpointed vector (dimension,), float32, for the SHA-256 in hex of an item's bytes, or
+                None; called from several threads.
+            note: called with notes for the user, such as that a batch didn't fit into memory.
+            stop: called before each batch; the run stops where it returns true.
+            timings: gets seconds added under `fetch`, `decode` and `infer`: how long each thread that does this work
+                was busy with it, as the mean over these threads.
         """
         own, streams = self._own_decoders, self._streams
         clock = Clock(
@@ -125,7 +126,7 @@ class Runner:
         computing: deque[Future[list[Outcome]]] = deque()
         done = 0
         with ExitStack() as stack:
-            stack.callback(torch.set_num_threads, self._cores)  # threads to come take over what was set last
+            stack.callback(torch.set_num_threads, self._cores)  # new threads inherit what was set last
             decoders = stack.enter_context(_pool("decode", self._decode_threads, 1)) if own else None
             computers = stack.enter_context(_pool("stream", streams, max(1, self._cores // streams)))
             fetchers = stack.enter_context(_pool("fetch", self._fetch_threads, 1))
@@ -134,7 +135,7 @@ class Runner:
             batches = self._batches(Fetcher(fetch, known, clock), count, fetchers, backlog)
             while done < count:
                 if stop():
-                    raise StoppedError(f"Stopped after {done:,} of the {count:,} images of this part.")
+                    raise StoppedError(f"stopped after {done:,} of the {count:,} images of this part")
                 while len(computing) < self.in_flight and (batch := next(batches, None)) is not None:
                     computing.append(computers.submit(self._embedder, batch, clock, decoders))
                 outcomes = computing.popleft().result()
@@ -175,15 +176,15 @@ class Runner:
             yield batch
 
     def _together(self, wanted: int, largest: int) -> int:
-        """How many items a thread fetches in a row: several small ones, as handing one over costs what reading does."""
-        # Of those of a turn all are fetched, whatever room there is: they must be few bytes.
+        """How many items a thread fetches in a row: several if they are small, because a hand-over costs time too."""
+        # All items of a turn are fetched, whatever room there is, so they must have few bytes.
         fitting = BYTES_AHEAD // (4 * self._fetch_threads * largest) if largest else 1
         return max(1, min(MOST_TOGETHER, wanted // (2 * self._fetch_threads), fitting))
 
 
 @contextmanager
 def _pool(name: str, threads: int, cores: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that compute on so many cores each; at the end what waits is dropped, and what runs ends."""
+    """Threads that compute on `cores` cores each; at the end, waiting work is dropped and running work is finished."""
     pool = ThreadPoolExecutor(threads, name, torch.set_num_threads, (cores,))
     try:
         yield pool

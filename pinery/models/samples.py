@@ -1,4 +1,4 @@
-"""The images of a corpus that decide what a model reference leaves to `auto`."""
+"""The images of a corpus by which `auto` settings of a model are decided."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pinery.imaging.decode import pixels_needed
 
 SAMPLES, SAMPLE_BYTES = 32, 64 << 20
-"""Images, and their bytes, at most."""
+"""How many images are taken at most, and from how many bytes on no more are."""
 
 
 def take_samples(images: Iterable[bytes], max_pixels: int) -> list[bytes]:
-    """The first of these encoded images that can be decoded, as many as are needed."""
+    """The first of these encoded images that have at most `max_pixels` pixels, as many as `auto` looks at."""
     found: list[bytes] = []
     for data in images:
         if pixels_needed(data, max_pixels):

@@ -1,4 +1,4 @@
-"""Every classification model of torchvision: its logits, or with `#features` what its last layer sees."""
+"""Every classification model of torchvision: its logits, or with `#features` the input of its last layer."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from pinery.records import ModelCard
 AUXILIARY = re.compile(r"aux\d?\.|AuxLogits\.")
 OLD_DENSENET_KEY = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")
 NAMED_KEYS = 3
+"""How many of the keys that don't fit an error names."""
 
 
 def names() -> list[str]:
@@ -33,17 +34,16 @@ def names() -> list[str]:
 
 
 def refuse_unknown(reference: Reference) -> None:
-    """Raise ConfigError for a model or weights that torchvision doesn't have."""
+    """Raise ConfigError where torchvision doesn't have the model or its weights."""
     _entry(reference, None)
 
 
 def load(reference: Reference, settings: ModelSettings, card: ModelCard | None = None) -> TorchModel:
     """The model with its weights, on the device of the settings.
 
-    Raises:
-        ConfigError: an unknown name or weights entry, or a weights file that is not the expected one.
-        TerminalError: torchvision's weights are neither in the cache nor to be downloaded.
-        AccessDeniedError, TransientError: from fetching an own weights file.
+    Raises ConfigError where the name or the weights entry is unknown, or the weights are not the expected ones;
+    TerminalError where torchvision's weights can't be downloaded; and whatever `fetch_weights` raises for a weights
+    file of the user's own.
     """
     entry = _entry(reference, card)
     if settings.weights is None:
@@ -51,9 +51,9 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
         sha256 = file_sha256(path)
         _check_prefix(path, sha256, entry.url)
         if settings.sha256 not in (None, sha256):
-            raise ConfigError(f"The weights of {name} have SHA-256 {sha256}, but {settings.sha256} is expected.")
+            raise ConfigError(f"the weights of {name} have SHA-256 {sha256}, but {settings.sha256} is expected")
     else:
-        # Whose weights they are says the sum; the entry is in the card by its preprocessing.
+        # The sum says which weights these are; the entry stands in the card by its preprocessing.
         sha256, name = settings.sha256 or "", f"torchvision:{reference.name}"
         path = fetch_weights(settings.weights, sha256)
     network, head = _build(reference.name, read_state_dict(path), path)
@@ -71,7 +71,7 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
         dimension=_width(network.get_submodule(head), features),
     )
     if features:
-        # What follows the last layer leaves its input as it is, but for averaging the map of SqueezeNet's convolution.
+        # Nothing after the last layer changes its input, except that SqueezeNet averages the map of its convolution.
         network.set_submodule(head, nn.Identity())
     pixels, side = Pixels(transforms), max(transforms.resize_size)
     return TorchModel(
@@ -87,7 +87,7 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
 
 
 def _entry(reference: Reference, card: ModelCard | None) -> Any:
-    """The weights entry: as named, else the card's, else torchvision's default."""
+    """The weights entry that the reference names, else the card's, else torchvision's default."""
     if reference.name not in (known := names()):
         nearest = difflib.get_close_matches(reference.name, known, n=1, cutoff=0)[0]
         raise ConfigError(f"torchvision has no classification model {reference.name!r}; did you mean {nearest!r}?")
@@ -96,7 +96,7 @@ def _entry(reference: Reference, card: ModelCard | None) -> Any:
     wanted = reference.weights or (stored.group(1) if stored else "DEFAULT")
     match = {name.upper(): entry for name, entry in entries.__members__.items()}.get(wanted.upper())
     if match is None:
-        raise ConfigError(f"{reference.name} has no weights {wanted!r}; it has {', '.join(entries.__members__)}.")
+        raise ConfigError(f"{reference.name} has no weights {wanted!r}; it has {', '.join(entries.__members__)}")
     return match
 
 
@@ -111,8 +111,8 @@ def _cached(entry: Any) -> Path:
     except (OSError, RuntimeError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise TerminalError(
-            f"The weights {path} are missing and could not be downloaded ({reason}). Fetch {entry.url} on a machine "
-            f"with a network and put it there, or name your own copy with `weights` and `sha256`."
+            f"the weights {path} are missing and could not be downloaded ({reason}): fetch {entry.url} on a machine "
+            f"with a network and put it there, or name your own copy with `weights` and `sha256`"
         ) from error
     return path
 
@@ -120,7 +120,7 @@ def _cached(entry: Any) -> Path:
 def _check_prefix(path: Path, sha256: str, url: str) -> None:
     prefix = HASH_REGEX.search(path.name)
     if prefix and not sha256.startswith(prefix.group(1)):
-        raise TerminalError(f"{path} is damaged: its SHA-256 is {sha256}. Remove it, or fetch it anew from {url}.")
+        raise TerminalError(f"{path} is damaged: its SHA-256 is {sha256}; remove it, or fetch it anew from {url}")
 
 
 def _build(name: str, state: dict[str, Tensor], path: Path) -> tuple[nn.Module, str]:
@@ -136,12 +136,12 @@ def _build(name: str, state: dict[str, Tensor], path: Path) -> tuple[nn.Module, 
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ConfigError(f"{path} does not fit {name}: {_misfits(network, state) or error}.") from None
+        raise ConfigError(f"{path} does not fit {name}: {_misfits(network, state) or error}") from None
     return network, head
 
 
 def _options(name: str, state: dict[str, Tensor]) -> dict[str, Any]:
-    # These two are built differently around trained weights, and torchvision does so only for its own.
+    # These two are built differently for trained weights, which torchvision does only for weights of its own.
     if name not in ("googlenet", "inception_v3"):
         return {}
     return {
@@ -152,12 +152,12 @@ def _options(name: str, state: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def _head(network: nn.Module) -> str:
-    """The last linear layer, or in a network without any the last convolution."""
+    """The name of the last linear layer or, in a network without any, of the last convolution."""
     for kind in (nn.Linear, nn.Conv2d):
         found: list[str] = [name for name, layer in network.named_modules() if isinstance(layer, kind)]
         if found:
             return found[-1]
-    raise TerminalError(f"{type(network).__name__} has neither a linear layer nor a convolution.")
+    raise TerminalError(f"{type(network).__name__} has neither a linear layer nor a convolution")
 
 
 def _width(head: nn.Module, features: bool) -> int:

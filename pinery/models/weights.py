@@ -1,4 +1,4 @@
-"""Weights files: from a path, S3 or HTTPS to a checked local file, and from there to a state dict."""
+"""Weights files: fetched from a path, S3 or HTTPS, checked by their SHA-256, and read as a state dict."""
 
 from __future__ import annotations
 
@@ -11,23 +11,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import safetensors.torch
 import torch
 
 from pinery import s3
 from pinery.addresses import without_secrets
 from pinery.config import cache_root
+from pinery.download import CHUNK, http_chunks
 from pinery.errors import AccessDeniedError, ConfigError, TerminalError, TransientError
 from pinery.s3 import Fault, Meaning
 from pinery.settings import S3Access
 from pinery.variables import resolved
 
-CHUNK = 1 << 20
-
 
 def cache_folder() -> Path:
-    """Where fetched weights are kept: `weights` in Pinery's cache folder."""
+    """The folder that fetched weights are kept in: `weights` in Pinery's cache folder."""
     return cache_root() / "weights"
 
 
@@ -40,19 +38,17 @@ def file_sha256(path: Path) -> str:
 def fetch_weights(address: str, sha256: str) -> Path:
     """A local file with the bytes at `address` (a path, s3://, https:// or $VARIABLE), whose SHA-256 is `sha256`.
 
-    What was fetched once is taken from the cache, whatever the address.
-
-    Raises:
-        ConfigError: nothing is there, its SHA-256 is another, or the environment lacks the variable.
-        AccessDeniedError: the credentials are missing or refused.
-        TransientError: the address didn't answer properly.
+    A file that was fetched once is taken from the cache, whatever the address. Raises ConfigError where nothing is
+    there, its SHA-256 is another, or the environment lacks the variable; AccessDeniedError where credentials are
+    missing or refused; TransientError where the address doesn't answer properly; and TerminalError where the cache
+    folder can't take the file.
     """
     address = resolved(address)
     shown = without_secrets(address)
     if "://" not in address:
         path = Path(address).expanduser()
         if not path.is_file():
-            raise ConfigError(f"The weights file {shown} does not exist.")
+            raise ConfigError(f"the weights file {shown} does not exist")
         _check(shown, file_sha256(path), sha256)
         return path
     cached = cache_folder() / sha256
@@ -60,29 +56,28 @@ def fetch_weights(address: str, sha256: str) -> Path:
         return cached
     scheme = urlsplit(address).scheme
     if scheme not in ("s3", "https", "http"):
-        raise ConfigError(f"Weights can't be fetched from {shown}; use a path, s3:// or https://.")
-    chunks = _s3_chunks(address, shown) if scheme == "s3" else _http_chunks(address, shown)
+        raise ConfigError(f"weights can't be fetched from {shown}; use a path, s3:// or https://")
+    chunks = _s3_chunks(address, shown) if scheme == "s3" else http_chunks(address)
     _save(chunks, cached, shown, sha256)
     return cached
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a weights file on the CPU: a state dict, `{"state_dict": ...}` or safetensors. Runs no code of it.
+    """The tensors of a weights file, by name and on the CPU. Runs no code from the file.
 
-    Raises:
-        ConfigError: the file is none of these.
+    The file is a state dict, `{"state_dict": ...}` or safetensors. Raises ConfigError where it is none of these.
     """
     try:
         if _is_safetensors(path):
             return safetensors.torch.load_file(path)
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch names a dozen types here, some of them its own
+    except Exception as error:  # torch raises a dozen types here, some of them its own
         reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"{path} can't be read as weights ({type(error).__name__}: {reason}).") from error
+        raise ConfigError(f"{path} can't be read as weights ({type(error).__name__}: {reason})") from error
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not loaded or not all(isinstance(t, torch.Tensor) for t in loaded.values()):
-        raise ConfigError(f"{path} holds no state dict; save `model.state_dict()` or {{'state_dict': ...}}.")
+        raise ConfigError(f"{path} holds no state dict; save `model.state_dict()` or {{'state_dict': ...}}")
     return loaded
 
 
@@ -101,7 +96,7 @@ def _is_safetensors(path: Path) -> bool:
 
 def _check(shown: str, found: str, expected: str) -> None:
     if found != expected:
-        raise ConfigError(f"The weights at {shown} have SHA-256 {found}, but the settings expect {expected}.")
+        raise ConfigError(f"the weights at {shown} have SHA-256 {found}, but the settings expect {expected}")
 
 
 def _save(chunks: Iterator[bytes], target: Path, shown: str, sha256: str) -> None:
@@ -116,22 +111,9 @@ def _save(chunks: Iterator[bytes], target: Path, shown: str, sha256: str) -> Non
         _check(shown, digest.hexdigest(), sha256)
         Path(name).replace(target)
     except OSError as error:
-        raise TerminalError(f"{shown} can't be kept in {target.parent}: {error}.") from error
+        raise TerminalError(f"{shown} can't be kept in {target.parent}: {error}") from error
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def _http_chunks(address: str, shown: str) -> Iterator[bytes]:
-    try:
-        with httpx.stream("GET", address, follow_redirects=True, timeout=30) as response:
-            if response.status_code != httpx.codes.OK:
-                status = response.status_code
-                raise _refused(shown, Meaning(s3.fault_of(status), status, str(status)))
-            yield from response.iter_bytes(CHUNK)
-    except httpx.InvalidURL:
-        raise ConfigError(f"{shown} is no valid address.") from None
-    except httpx.HTTPError as error:  # its own text may hold the whole address
-        raise TransientError(f"{shown} did not deliver the weights ({type(error).__name__}); try again.") from None
 
 
 def _s3_chunks(address: str, shown: str) -> Iterator[bytes]:
@@ -148,13 +130,13 @@ def _refused(shown: str, meaning: Meaning) -> Exception:
     fault, status, name = meaning
     match fault:
         case Fault.NO_CREDENTIALS:
-            return AccessDeniedError(f"No AWS credentials for {shown} ({name}); set them as boto3 expects.")
+            return AccessDeniedError(f"No AWS credentials for {shown} ({name}); set them as boto3 expects")
         case Fault.DENIED | Fault.BAD_CREDENTIALS:
-            return AccessDeniedError(f"Access to {shown} is denied ({name}).")
+            return AccessDeniedError(f"Access to {shown} is denied ({name})")
         case Fault.MISSING | Fault.NO_BUCKET:
-            return ConfigError(f"There are no weights at {shown} ({name}).")
+            return ConfigError(f"There are no weights at {shown} ({name})")
         case Fault.PASSING | Fault.UNSUPPORTED:
-            return TransientError(f"{shown} answered {name}; try again.")
+            return TransientError(f"{shown} answered {name}; try again")
     if 400 <= status < 500 or fault is Fault.BAD_NAME:
-        return ConfigError(f"{shown} refuses the request ({name}).")
-    return TransientError(f"{shown} did not deliver the weights ({name}); try again.")
+        return ConfigError(f"{shown} refuses the request ({name})")
+    return TransientError(f"{shown} did not deliver the weights ({name}); try again")

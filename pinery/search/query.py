@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import httpx
 import pyarrow as pa
 from PIL import Image
 
@@ -16,8 +15,10 @@ from pinery.addresses import without_secrets
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.stored import current_listing
 from pinery.corpus.target import Target
+from pinery.download import http_chunks
 from pinery.duckdb_files import scan
 from pinery.errors import (
+    AccessDeniedError,
     BadImageError,
     ConfigError,
     IndexMismatchError,
@@ -33,19 +34,20 @@ from pinery.records import Match
 from pinery.search.grid import Tile, check_grid, draw_grid
 from pinery.sources.ids import possible_ids
 
-FETCH_SECONDS = 30.0
-
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is searched for: exactly one of `image` (a path or URL), `text` and `id`."""
+    """What to search for: exactly one of `image` (a path or URL), `text` and `id` is given."""
 
     image: str | None = None
     text: str | None = None
     id: str | None = None
     top_k: int = 10
+    """How many matches to find at most."""
     filter: Mapping[str, Any] | None = None
+    """A filter on the metadata, in Pinecone's filter language."""
     grid: str | None = None
+    """The path of a picture of the matches to draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Answer:
         return {"matches": [asdict(match) for match in self.matches], "grid": str(self.grid) if self.grid else None}
 
     def to_pandas(self) -> Any:
-        """A DataFrame with a row a match: id, score, uri, and a column for each metadata key."""
+        """A DataFrame with a row for each match: id, score, uri, and a column for each metadata key."""
         import pandas as pd
 
         rows = [{"id": m.id, "score": m.score, "uri": m.uri, **m.metadata} for m in self.matches]
@@ -70,8 +72,8 @@ class Answer:
 def search(corpus: Corpus, query: Query) -> Answer:
     """Answer a query from the live index of a corpus.
 
-    Raises ConfigError for a query that can't be answered (no run yet, an unknown id, an unreadable image, no text
-    tower, a picture that can't be written), IndexMismatchError where the index holds another model's vectors.
+    Raises ConfigError where the query can't be answered (no run yet, an unknown id, an unreadable image, no text tower,
+    a picture that can't be written), and IndexMismatchError where the index holds another model's vectors.
     """
     given = [name for name in ("image", "text", "id") if getattr(query, name) is not None]
     if len(given) != 1:
@@ -91,16 +93,16 @@ def search(corpus: Corpus, query: Query) -> Answer:
 
 
 def _held_id(corpus: Corpus, index: Index, name: str) -> str:
-    """The id in the index that an id, or an item's plain name, means; `name` itself where there is none."""
+    """The id that the index holds for `name`, an id or an item's key; `name` itself where it holds none."""
     possible = possible_ids(name, corpus.config.source.ids)
     held = index.fetch(possible)
     return next((id for id in possible if id in held), name)
 
 
 def searched_target(corpus: Corpus) -> Target:
-    """The live target; while none is live, the one that the config names, as far as limited runs have filled it.
+    """The live target or, as long as none is live, the config's own, as far as limited runs have filled it.
 
-    Raises ConfigError before the first run, IndexMismatchError for another model's.
+    Raises ConfigError before the first run, and IndexMismatchError where the live index holds another model's vectors.
     """
     entry = corpus.alias()[0].live
     if entry is None:
@@ -110,12 +112,12 @@ def searched_target(corpus: Corpus) -> Target:
     if entry.kind != corpus.config.index.kind:
         raise IndexMismatchError(
             f"the live index of corpus {corpus.config.corpus} is {entry.kind}:{entry.name}; the config's index.kind is"
-            f" {corpus.config.index.kind}. Search with index.kind {entry.kind}"
+            f" {corpus.config.index.kind}: search with index.kind {entry.kind}"
         )
     if entry.card.key != corpus.card.key:
         raise IndexMismatchError(
-            f"the live index {entry.name} holds vectors of {entry.card.name}; the config's model is {corpus.card.name}."
-            " Search with the config that filled it"
+            f"the live index {entry.name} holds vectors of {entry.card.name}; the config's model is {corpus.card.name}:"
+            " search with the config that filled it"
         )
     target = corpus.target if entry == corpus.target.entry else corpus.open_target(entry)
     found = ask(target.index.describe, f"index {entry.name}")
@@ -128,17 +130,17 @@ def searched_target(corpus: Corpus) -> Target:
 
 
 class Uris:
-    """Looks items of the current listing up by id."""
+    """Looks up items of the current listing by id."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._listing = current_listing(corpus)
 
     def of(self, ids: list[str]) -> dict[str, str]:
-        """The uri of each id that is listed."""
+        """The uris of those ids that are listed, by id."""
         return {row[0]: row[1] for row in self._rows(ids)}
 
     def item(self, item_id: str) -> tuple[str, str] | None:
-        """The uri and version of one id, or None."""
+        """The uri and version of one id, or None where it isn't listed."""
         rows = self._rows([item_id])
         return (rows[0][1], rows[0][2]) if rows else None
 
@@ -150,6 +152,7 @@ class Uris:
 
 
 def _vector(target: Target, query: Query) -> tuple[list[float], Image.Image | None]:
+    """The vector to search for, of the model's dimension, and the picture of a query by image."""
     index, limits = target.index, target.config.run
     if query.id is not None:
         wanted = query.id
@@ -161,7 +164,7 @@ def _vector(target: Target, query: Query) -> tuple[list[float], Image.Image | No
         return [float(x) for x in target.model().embed_text([query.text])[0]], None
     data = read_file(query.image or "", limits.max_bytes)
     model = target.model()
-    # As near to the corpus' own vectors as the ways of its decoder are to each other.
+    # With the corpus' own decoder, the vector is as near to its vectors as they are to each other.
     side = least_side(model.card.decoder, model.resize_side)
     try:
         picture = decode(data, limits.max_pixels, side)
@@ -172,7 +175,7 @@ def _vector(target: Target, query: Query) -> tuple[list[float], Image.Image | No
 
 
 def read_file(where: str, max_bytes: int) -> bytes:
-    """The bytes at a path or http(s) URL. Raises ConfigError where there is nothing, or more than `max_bytes`."""
+    """The bytes at a path or http(s) URL. Raises ConfigError where they can't be read or are more than `max_bytes`."""
     try:
         if where.startswith(("http://", "https://")):
             return _download(where, max_bytes)
@@ -182,22 +185,16 @@ def read_file(where: str, max_bytes: int) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"can't read the image {where}: {error.strerror}") from error
+    except (AccessDeniedError, TransientError) as error:
+        raise ConfigError(f"can't fetch the image: {error}") from None
 
 
 def _download(url: str, max_bytes: int) -> bytes:
     data = bytearray()
-    try:
-        with httpx.stream("GET", url, follow_redirects=True, timeout=FETCH_SECONDS) as answer:
-            answer.raise_for_status()
-            for chunk in answer.iter_bytes():
-                data += chunk
-                if len(data) > max_bytes:
-                    raise ConfigError(f"{url} is larger than run.max_bytes ({max_bytes:,})")
-    except httpx.HTTPStatusError as error:
-        # Not `from error`, whose own text has the whole address, with what gives access to it.
-        raise ConfigError(f"can't fetch {url}: the server answered {error.response.status_code}") from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ConfigError(f"can't fetch {url}: {error}") from None
+    for chunk in http_chunks(url):
+        data += chunk
+        if len(data) > max_bytes:
+            raise ConfigError(f"{url} is larger than run.max_bytes ({max_bytes:,})")
     return bytes(data)
 
 

@@ -260,7 +260,7 @@ def test_want_of_memory_is_no_verdict_on_the_bytes(kind, mode, options):
     command = [sys.executable, "-c", SHORT_OF_MEMORY, kind, mode, repr(options)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert f"Not enough memory to decode a {'WebP' if kind == 'WEBP' else kind}" in run.stdout
+    assert f"not enough memory to decode a {'WebP' if kind == 'WEBP' else kind}" in run.stdout
 
 
 def test_pixels_needed_is_told_from_the_header():

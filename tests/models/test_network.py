@@ -76,5 +76,5 @@ def test_weights_and_images_are_laid_out_channels_last(settings):
 
 
 def test_a_device_that_is_not_there_is_named(settings):
-    with pytest.raises(ConfigError, match="Device 'cuda:99' is not there"):
+    with pytest.raises(ConfigError, match="device 'cuda:99' is not there"):
         registry.load(settings.model_copy(update={"device": "cuda:99"}))

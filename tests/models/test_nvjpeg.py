@@ -146,7 +146,7 @@ def test_a_device_that_is_no_good_for_it_is_told_once_and_takes_nothing() -> Non
         warnings.simplefilter("always", RuntimeWarning)
         assert [one(PHOTOGRAPHS, LIMIT) for _ in range(2)] == [[None] * len(PHOTOGRAPHS)] * 2
     (warning,) = [warning for warning in told if warning.category is RuntimeWarning]
-    assert "decoded by the processor: " in str(warning.message)
+    assert "decoded by the CPU, because " in str(warning.message)
     assert "can't take images of this device" in str(warning.message)
 
 

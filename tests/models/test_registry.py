@@ -84,7 +84,7 @@ def test_a_stored_card_must_be_met():
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"device": "gpu"}, "Unknown device 'gpu'"),
+        ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"device": "cuda:99"}, "is not there"),
         ({"precision": "bf16"}, "fp32 only"),
         ({"weights": "/a/file", "sha256": "0" * 64}, "has no weights"),

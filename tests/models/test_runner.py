@@ -294,7 +294,7 @@ def test_what_the_device_decodes_itself_comes_in_its_place_and_once(device):
     assert outcomes[5].error == "broken"
     assert sorted(model.left) == list(range(0, 30, 3))
     assert sum(model.taken) == 30
-    assert notes == ["the decoder is cuda and the device cpu: the processor decodes"]
+    assert notes == ["the decoder is cuda and the device cpu: the CPU decodes"]
 
 
 def test_only_the_decoder_cuda_asks_the_device():

@@ -74,7 +74,7 @@ def test_http_is_fetched_once(site):
     ("path", "error", "reason"),
     [
         ("403", AccessDeniedError, "denied"),
-        ("404", ConfigError, "no weights at"),
+        ("404", ConfigError, "nothing at"),
         ("429", TransientError, "answered 429"),
         ("503", TransientError, "answered 503"),
         ("cut", TransientError, "did not deliver"),
