@@ -21,8 +21,8 @@ from pinery.checkpoint.listings import write_listing
 from pinery.checkpoint.parquet import TableWriter, vector_row_group
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
-from pinery.corpus.held import HeldTarget
-from pinery.corpus.run import open_run
+from pinery.corpus.open_run import open_run
+from pinery.corpus.run import HeldTarget
 from pinery.corpus.stored import current_listing
 from pinery.records import LISTING_SCHEMA, PART_SCHEMA
 from pinery.steps.compare import compare

@@ -14,7 +14,7 @@ from flows.progress import current_progress
 from flows.secret_blocks import provide_secrets
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
-from pinery.corpus.run import open_run
+from pinery.corpus.open_run import open_run
 from pinery.steps.make_plan import PlanOptions
 from pinery.steps.report import Brought, reported
 from tasks.close_run import close_run

@@ -15,8 +15,8 @@ from flows.progress import current_progress
 from flows.secret_blocks import provide_secrets
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
-from pinery.corpus.held import HeldTarget
-from pinery.corpus.run import open_run
+from pinery.corpus.open_run import open_run
+from pinery.corpus.run import HeldTarget
 from pinery.reports import RunReport
 from pinery.steps.list_items import Listing, copy_current_listing
 from pinery.steps.make_plan import PlanOptions, checkpointed_only

@@ -15,8 +15,8 @@ from flows.secret_blocks import provide_secrets
 from flows.upsert import upsert_live_rows
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
-from pinery.corpus.held import HeldTarget
-from pinery.corpus.run import open_run
+from pinery.corpus.open_run import open_run
+from pinery.corpus.run import HeldTarget
 from pinery.corpus.stored import current_listing
 from pinery.errors import DifferentError
 from pinery.steps.compare import Compared, mark_differences, publish_comparison

@@ -1,4 +1,4 @@
-"""Addresses without the secrets that they may hold: a password before the host, a signature in the query."""
+"""Takes the secrets out of addresses: a password before the host, or a signature in the query."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from urllib.parse import parse_qsl
 _ADDRESS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*)://([^\s'\"<>`]+)")
 _CLOSING = re.compile(r"[),.;:!\]}]*$")
 _KEYS = ("s3", "file", "torchvision")
-"""Schemes whose addresses are keys and paths, in which `?` and `#` are characters like any other."""
+"""Schemes whose addresses are keys or paths, in which `?` and `#` are ordinary characters."""
 _SECRET = re.compile(r"pass(word|wd|phrase)?$|pwd$|secret|token|api_?key|access_?key|credential|signature|^sig$", re.I)
 _PARAMETER = re.compile(r"(?<=[?&;])([^\s=&?;'\"]+)=([^\s&;'\"]+)")
 _HARMLESS = {"alt", "dl", "download", "export", "raw", "ref", "rev", "revision", "v", "version", "versionid"}
-"""Parameters of a query that say which file is meant, and not who may have it."""
+"""Parameters of a query that only say which file is meant."""
 HIDDEN = "…"
 
 
 def without_secrets(text: str) -> str:
-    """The text with every address in it cut down to scheme, host and path."""
+    """`text` with every address in it cut down to scheme, host and path."""
     return _PARAMETER.sub(_hidden_parameter, _ADDRESS.sub(_bare, text))
 
 
 def holds_secret(address: str) -> bool:
-    """Whether an address has a password or user before its host, or a query that may be a signature."""
+    """Whether an address has a user or password before its host, or a query that may be a signature."""
     return any(_is_secret(*match.groups()) for match in _ADDRESS.finditer(address))
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what has this name is likely to be a secret: `api_key`, `password`, `X-Amz-Signature`."""
+    """Whether a value of this name is likely to be a secret, such as `api_key`, `password` or `X-Amz-Signature`."""
     return bool(_SECRET.search(name.replace("-", "_")))
 
 
 def shown(value: Any) -> Any:
-    """A value as it may be shown: what stands under the name of a secret is hidden, at any depth."""
+    """A value as it may be shown: values with the name of a secret are hidden, at any depth."""
     if isinstance(value, Mapping):
         return {key: HIDDEN if is_secret_name(str(key)) else shown(one) for key, one in value.items()}
     return [shown(one) for one in value] if isinstance(value, list) else value
 
 
 def secrets_in(value: Any, where: tuple[str, ...] = ()) -> Iterator[str]:
-    """The dotted keys under which a nested mapping has an address that holds a secret."""
+    """The dotted keys of the addresses with a secret in a nested mapping."""
     if isinstance(value, Mapping):
         for key, one in value.items():
             yield from secrets_in(one, (*where, str(key)))
@@ -54,12 +54,12 @@ def secrets_in(value: Any, where: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 class ShowsNoSecrets(logging.Filter):
-    """Takes the secrets out of the addresses in whatever a logger says."""
+    """Takes the secrets out of the addresses in all messages of a logger."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Always true."""
+        """Take the secrets out of a record, and let it pass."""
         record.msg, record.args = without_secrets(record.getMessage()), None
-        if record.exc_info:  # the causes of an error of ours are those of other libraries
+        if record.exc_info:  # the causes of our errors are errors of other libraries, which may show secrets
             record.exc_text = without_secrets(logging.Formatter().formatException(record.exc_info))
         return True
 
@@ -76,13 +76,13 @@ def _bare(match: re.Match[str]) -> str:
 
 
 def _divided(rest: str) -> tuple[str, str]:
-    """What stands before the host and what follows, of an address without its scheme."""
+    """An address without its scheme, divided into the user before the host, and the host with what follows."""
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
     user, at, _ = host.rpartition("@")
     if at:
         return user, rest[len(user) + 1 :]
     if "@" in rest and re.search(r":(?!\d*$)", host) and not host.startswith("["):
-        # A password with a slash in it: what looks like a port is none.
+        # The password has a slash in it, and what looks like a port is a part of it.
         user, _, rest = rest.rpartition("@")
         return user, rest
     return "", rest

@@ -1,4 +1,4 @@
-"""What the C library does with memory that was freed: it keeps it for the next batch, until it is told to let go."""
+"""Makes the C library keep memory that was freed for the next batch, and return it when that is no longer wanted."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import ctypes
 import os
 
 ARENA_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = -8, -3, -1
-"""Of glibc's malloc.h."""
+"""The numbers of settings in glibc's malloc.h."""
 KEPT, LARGEST_KEPT = 256 << 20, 32 << 20
-"""Bytes free at the end of the heap from which on they are given back, and of one block (the most that glibc takes).
+"""How many free bytes at the end of the heap are kept, and how large a single block may be to be kept (in glibc at most
+32 MiB).
 
-Larger blocks always go back at once: keeping them too made a run over large broken images take 1.1 GB more.
+Larger blocks always go back at once: when they were kept too, a run over large broken images took 1.1 GB more.
 """
 OWN = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
-"""How the names of environment variables begin by which a user sets what malloc does."""
+"""The beginnings of the environment variables with which a user configures malloc."""
 
 
 def keep_freed_memory() -> bool:
-    """Have glibc keep what is freed, instead of returning it to the system at every turn; tell whether it will.
+    """Make glibc keep freed memory, instead of returning it to the system at once; return whether it will.
 
-    A network's layers take and free megabytes for each batch; fetched from the system anew, page by page, that memory
-    can take as long as the computing (benchmarks/ceilings.py). Best called before there are threads: those that exist
-    keep heaps of their own. Nothing changes with another C library, or where the environment says what malloc does.
+    A network's layers take and free megabytes for each batch. To get that memory from the system again, page by page,
+    can take as long as the computing (benchmarks/ceilings.py). Call this before there are threads, because those that
+    exist keep heaps of their own. It does nothing with another C library, or where the user has configured malloc.
     """
     library = ctypes.CDLL(None) if os.name == "posix" else None
     if (
@@ -30,13 +31,13 @@ def keep_freed_memory() -> bool:
         or any(name.startswith(OWN) for name in os.environ)
     ):
         return False
-    # A thread's own heap has at most 64 MiB; only the first one grows.
+    # A thread's own heap has at most 64 MiB; only the main heap grows.
     settings = ((ARENA_MAX, 1), (MMAP_THRESHOLD, LARGEST_KEPT), (TRIM_THRESHOLD, KEPT))
     return all(library.mallopt(name, value) for name, value in settings)
 
 
 def give_back_freed_memory() -> None:
-    """Return to the system what is free now: what comes next needs other memory than the batches before it."""
+    """Return free memory to the system, before work that needs memory of another kind than the batches did."""
     library = ctypes.CDLL(None) if os.name == "posix" else None
     if library is not None and hasattr(library, "malloc_trim"):
         library.malloc_trim(0)

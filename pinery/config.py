@@ -1,4 +1,4 @@
-"""The settings of one corpus: pydantic models over YAML; the keys are a contract."""
+"""The settings of one corpus, as pydantic models over YAML. The keys are a contract."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ Processes = Annotated[int, _counted_in("processes")]
 
 
 TAKEN_NAMES = {"state.json", "lance"}
-"""In a state, beside the folders of its corpora, `lance` has the embedded indexes. What else lies there, in `models`,
-`owners` and `exports`, has names that no file of a corpus has."""
+"""The names in a state that no corpus can have; `lance` is the folder of the embedded indexes. The folders `models`,
+`owners` and `exports` need no protection, because their files have names that no file of a corpus has."""
 
 
 class ModelSettings(Settings):
@@ -69,7 +69,8 @@ class ModelSettings(Settings):
         "auto", description="The model computes here: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` takes the best there is."
     )
     compile: Literal["auto", "on", "off"] = Field(
-        "auto", description="torch.compile speeds the network up; `auto` tries it where it may pay."
+        "auto",
+        description="torch.compile speeds networks up; `auto` tries it where it may pay. `descriptor` has no network.",
     )
 
     @field_validator("compile", mode="before")
@@ -104,7 +105,7 @@ class AnyIndexSettings(Settings):
     )
 
     def name_for(self, card: ModelCard) -> str:
-        """The index' name for vectors of that model: the one that is set, or the default name."""
+        """The index' name for vectors of that model: the name that is set, or the default."""
         if self.name:
             return self.name
         room = INDEX_NAME_LENGTH - len(self.prefix) - len(card.key) - 2
@@ -187,11 +188,14 @@ class UpsertSettings(Settings):
     """How hard the index is driven, and how long an outage is waited out."""
 
     max_concurrency: Requests = Field(
-        16, ge=1, le=64, description="At most so many requests to Pinecone are in flight."
+        16,
+        ge=1,
+        le=64,
+        description="At most so many requests to Pinecone are in flight; an index of kind `lance` takes one at a time.",
     )
     outage_patience: Seconds = Field(900, ge=0, description="An outage of the index is waited out for so long.")
     request_timeout: Seconds = Field(
-        60, ge=1, le=600, description="A request to Pinecone is over after this, sent and answered or not."
+        60, ge=1, le=600, description="A request to Pinecone is over after this, whether it was answered or not."
     )
     load: Literal["auto", "upsert", "import"] = Field(
         "auto",
@@ -268,8 +272,8 @@ class Config(Settings):
     def _corpus_is_no_file_of_the_state(cls, value: str) -> str:
         if value.lower() in TAKEN_NAMES:
             raise ValueError(
-                f"{value!r} is what the state calls something of its own; choose another name. A corpus that had this"
-                " name goes on, without embedding anything, once its folder in the state has the new one"
+                f"{value!r} is a name that the state needs itself; choose another name. A corpus that had this name"
+                " goes on, without embedding anything, once its folder in the state has the new name"
             )
         return value
 
@@ -279,7 +283,7 @@ class Config(Settings):
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{value!r} is no valid Unicode, so that no file could be named by it") from None
+            raise ValueError(f"{value!r} is not valid Unicode, so no file can have this name") from None
         if "\0" in value:
             raise ValueError("has a NUL character")
         return value
@@ -307,7 +311,7 @@ class Config(Settings):
 
 
 def _with_fetch_threads(run: Any, source: Any) -> Any:
-    """The settings of a run with `auto` resolved; anything else as it came, for its own validation to judge."""
+    """The settings of a run with `auto` resolved; anything else is left as it is, to be validated later."""
     if not isinstance(run, dict) or run.get("fetch_threads", "auto") != "auto":
         return run
     kind = source.get("kind") if isinstance(source, dict) else getattr(source, "kind", None)
@@ -323,7 +327,7 @@ def absolute(path: str, base: Path) -> str:
 
 
 def cache_root() -> Path:
-    """Where what can be made again is kept: `$PINERY_CACHE`, else `$XDG_CACHE_HOME/pinery`, else `~/.cache/pinery`."""
+    """The cache folder, in `$PINERY_CACHE`, else `$XDG_CACHE_HOME/pinery`, else `~/.cache/pinery`."""
     if own := os.environ.get("PINERY_CACHE"):
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")

@@ -1,4 +1,4 @@
-"""Says what is wrong with a config: each key once, with its value, what it takes and the nearest valid key or value."""
+"""Says what is wrong with a config: for each key once, its value, what it takes and the nearest valid key or value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pinery.config import Config
 from pinery.config_reference import Node, groups_of, takes, unit
 
 NEAR, NEAR_ELSEWHERE = 0.6, 0.75
-"""The least likeness (difflib's ratio) of a slip to the key that was meant, in its own group and in another one."""
+"""How similar (difflib's ratio) a wrong key must be to a key of its own group, or of another one, to mean that one."""
 NOT_KEYS = ("model_type", "model_attributes_type", "dict_type")
 NOT_A_NUMBER = ("int_parsing", "int_type", "int_from_float", "float_parsing", "float_type", "bool_parsing", "bool_type")
 
@@ -28,7 +28,7 @@ def explain(error: ValidationError) -> list[str]:
 
 
 def _known_keys() -> dict[str, list[tuple[str, Node]]]:
-    """Each key by its dotted name, with the kinds that have it (of a source or index, else "") and its schema."""
+    """Each key by its dotted name, with the kinds of source or index that have it (else "") and its schema."""
     schema = Config.model_json_schema()
     known: dict[str, list[tuple[str, Node]]] = {}
     for _, before, group in groups_of(schema):
@@ -39,7 +39,7 @@ def _known_keys() -> dict[str, list[tuple[str, Node]]]:
 
 
 def _dotted(detail: ErrorDetails, known: dict[str, list[tuple[str, Node]]]) -> str:
-    """The key that an error is about; where pydantic goes on to name a kind or a type, that is left out."""
+    """The key that an error is about, without the kind or type that pydantic may add to it."""
     first, *rest = [str(part) for part in detail["loc"]] or [""]
     kinds = {kind for kind, _ in known.get(f"{first}.kind", [])}
     rest = rest[1:] if rest and rest[0] in kinds else rest

@@ -23,11 +23,11 @@ FOLDER_REFERENCES = ("clip:", "hf:")
 
 
 def load_config(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """The config in the YAML file at a path, or an inline mapping or its text, with `dotted.key=value` overrides.
+    """The config in the YAML file at a path, or in a mapping or its text, with `dotted.key=value` overrides.
 
-    Relative paths are relative to the file's folder; in overrides, to the working directory; inline, they are errors.
-    Raises ConfigError naming every wrong key with its value, what is allowed and the nearest valid key; and for a
-    secret in the config, which Prefect would keep with each run.
+    Relative paths are relative to the file's folder; in overrides, to the working directory; in an inline config, they
+    are errors. Raises ConfigError where keys are wrong, with the value, what is allowed and the nearest valid key for
+    each of them, and where the config holds a secret, which Prefect would keep with each run.
     """
     if isinstance(config, str) and (config.lstrip().startswith("{") or "\n" in config.strip()):
         config = _parsed(config, "the inline config")
@@ -65,7 +65,7 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
 
 
 def _problem(error: yaml.YAMLError) -> str:
-    """What is wrong, and where, without the text around it: that may be a secret."""
+    """What is wrong, and where, without the text around it, which may be a secret."""
     mark = getattr(error, "problem_mark", None)
     said = getattr(error, "problem", None) or str(error).splitlines()[0]
     return f"{said} (line {mark.line + 1}, column {mark.column + 1})" if mark else said
@@ -89,7 +89,7 @@ def refuse_secrets(data: Mapping[str, Any], where: str) -> None:
 def _apply(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--set {override!r} is not of the form dotted.key=value")
+        raise ConfigError(f"the override {override!r} is not of the form dotted.key=value")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:

@@ -1,4 +1,4 @@
-"""Writes the reference of the config's keys and the schema that editors check configs by, both from the settings.
+"""Writes the reference of the config's keys, and the schema for editors, both from the settings.
 
 python -m pinery.config_reference [FOLDER]      (default: docs; `make docs` runs it)
 """
@@ -54,7 +54,7 @@ def page() -> str:
 
 
 def groups_of(found: Node) -> Iterator[tuple[str, str, Node]]:
-    """Each group of keys: its heading, what stands before its keys, and its schema; each kind has a group."""
+    """Each group of keys: its heading, the prefix of its keys, and its schema; each kind has a group of its own."""
     yield "The config", "", found
     for name, child in found["properties"].items():
         references = _references(child)
@@ -90,7 +90,7 @@ def _default(node: Node, required: bool) -> str:
 
 
 def takes(node: Node) -> str:
-    """What values a key takes, in words."""
+    """In words, which values a key takes."""
     if "$ref" in node or "oneOf" in node:
         return "keys, see below"
     if "anyOf" in node:
@@ -123,7 +123,7 @@ def _text(node: Node) -> str:
 
 
 def unit(node: Node) -> str:
-    """The unit of a key's number; empty where it has none."""
+    """The unit of a key's number, or an empty string where it has none."""
     return next((str(one["unit"]) for one in [node, *node.get("anyOf", [])] if "unit" in one), "")
 
 

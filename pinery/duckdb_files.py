@@ -1,8 +1,8 @@
-"""The one place where DuckDB gets to know a file: by a path that it can't take for anything else.
+"""The one place where DuckDB is given a path, in a form that it can't take for anything but a path.
 
 DuckDB takes `[`, `?` and `*` in a path for a pattern, a folder `key=value` for a column, a backslash for a slash, and
-what follows a question mark for a query. Nothing turns all of that off, and its own escapes don't cover it. A path with
-any but the plainest characters is therefore shown to it through a symbolic link with a plain name.
+what follows a question mark for a query. No setting turns all of that off, and its escapes don't cover all of it. So it
+gets a path with any but plain characters through a symbolic link with a plain name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _links: dict[Path, Path] = {}
 
 
 def plain(path: Path | str) -> str:
-    """A path of plain characters to the file or folder at `path`, which need not exist; its folder must.
+    """A path of plain characters to the file or folder at `path`; only the folder that holds it need exist.
 
     Raises ConfigError where this machine has no temporary folder with a plain name.
     """
@@ -47,7 +47,7 @@ def scan(
     filename: bool = False,
     row_number: bool = False,
 ) -> duckdb.DuckDBPyRelation:
-    """The rows of Parquet files, with `filename` (as `plain` says it) and `file_row_number` where asked for."""
+    """The rows of Parquet files, on request with the columns `filename` (as `plain` gives it) and `file_row_number`."""
     paths = [files] if isinstance(files, Path | str) else files
     return con.read_parquet(
         [plain(path) for path in paths], filename=filename, file_row_number=row_number, hive_partitioning=False
@@ -62,7 +62,7 @@ def write(
     row_group_rows: int = 122_880,
     row_group_bytes: int | None = None,
 ) -> None:
-    """Write the rows of a query to a Parquet file; a row group ends at so many rows, or about so many bytes."""
+    """Write the rows of a query to a Parquet file; a row group has at most that many rows, or about that many bytes."""
     size = f"ROW_GROUP_SIZE {row_group_rows}"
     if row_group_bytes is not None:
         size += f", ROW_GROUP_SIZE_BYTES {row_group_bytes}"
@@ -71,8 +71,9 @@ def write(
 
 @contextlib.contextmanager
 def scratch_database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An empty database whose tables live in a file in `folder`, and whose joins spill there; it goes in the end."""
-    # Of a database DuckDB follows the links, and then misreads its path after all: there tables spill as joins do.
+    """An empty database with its tables in a file in `folder`, where its joins spill, too; deleted in the end."""
+    # DuckDB resolves the links in a database's path, and would misread it again. So with a path that isn't plain, the
+    # tables are in memory and spill to the folder, as joins do.
     file = folder.resolve() / "plan.duckdb"
     in_file = PLAIN.fullmatch(str(file)) is not None
     file.unlink(missing_ok=True)
@@ -94,7 +95,7 @@ def _link(target: Path) -> Path:
 
 @functools.cache
 def _folder() -> Path:
-    """A temporary folder with a plain name, which goes when the process ends."""
+    """A temporary folder with a plain name, which is deleted when the process ends."""
     for base in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
         if PLAIN.fullmatch(base) and Path(base).is_dir():
             made = Path(tempfile.mkdtemp(prefix="pinery-", dir=base))

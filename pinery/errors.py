@@ -1,4 +1,4 @@
-"""Every error that Pinery raises on purpose; the type decides who retries and how a command exits."""
+"""Every error that Pinery raises on purpose; its type decides who retries and with which code a command exits."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pinery.addresses import without_secrets
 
 
 class PineryError(Exception):
-    """Base of all errors with a message meant for the user: what happened, the value, what to do next.
+    """Base of all errors with a message for the user: what happened, with which value, and what to do next.
 
-    Whatever address is in the message is shown without its password and its query.
+    Addresses in the message are shown without their passwords and queries.
     """
 
     exit_code = 1
     rerun_helps = True
-    """Whether the same command may go on as it stands, once what stood in its way has passed."""
+    """Whether it may help to run the same command again, once the cause has passed."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(without_secrets(one) if isinstance(one, str) else one for one in args))
@@ -42,7 +42,7 @@ class LeaseHeldError(RefusedError):
 
 
 class IndexMismatchError(ConfigError):
-    """The index exists but is not the one to write: other dimension, metric, owner or model."""
+    """The index exists but is not the one to write: it has another dimension, metric, owner or model."""
 
 
 class TerminalError(PineryError):
@@ -56,7 +56,7 @@ class AccessDeniedError(TerminalError):
 
 
 class EmptyListingError(TerminalError):
-    """The source lists no image at all, which no flag lets pass: it is never what a source should be."""
+    """The source lists no image at all, which is never right, so that no option allows it."""
 
     rerun_helps = False
 
@@ -69,7 +69,7 @@ class EmptyListingError(TerminalError):
 
 
 class NothingLiveError(TerminalError):
-    """A run got nothing of what it tried into the index; the same images would fail again."""
+    """A run got none of its images into the index; the same images would fail again."""
 
     rerun_helps = False
 
@@ -79,7 +79,7 @@ class DamagedError(TerminalError):
 
 
 class ItemDeniedError(AccessDeniedError):
-    """Access to one item is denied, or it is archived; that may say nothing of the others."""
+    """Access to one item is denied, or it is archived; others may still be readable."""
 
 
 class NoRoomError(TerminalError):
@@ -95,7 +95,7 @@ class StoppedError(TerminalError):
 
 
 class DifferentError(TerminalError):
-    """An index doesn't hold what it should; `result` has the counts of `pinery verify`."""
+    """An index doesn't hold what it should; `result` has what `verify --json` prints."""
 
     rerun_helps = False
 
@@ -132,7 +132,7 @@ class ConflictError(PineryError):
 
 
 class BadImageError(PineryError):
-    """A verdict on an item's bytes: they can't be embedded. The message is the reason shown to the user."""
+    """An item's bytes can't be embedded. The message is the reason that the user is shown."""
 
 
 class MovedError(PineryError):

@@ -1,4 +1,4 @@
-"""The words of ARCHITECTURE.md as frozen types; every stage speaks in these."""
+"""The terms of ARCHITECTURE.md as frozen types and table schemas, which all stages share."""
 
 from __future__ import annotations
 
@@ -21,20 +21,25 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 _TEXT, _VECTOR = pa.string(), pa.list_(pa.field("element", pa.float32()))
 
 LISTING_SCHEMA = _schema(id=_TEXT, uri=_TEXT, version=_TEXT, bytes=pa.int64(), metadata=_TEXT, error=_TEXT, group=_TEXT)
-"""One row an item, with the fields of `Item`. Listings of earlier versions have no `error`, or no `group`."""
+"""A listing has a row for each item, with the fields of `Item`. Earlier versions wrote no `error`, or no `group`."""
 PART_SCHEMA = _schema(id=_TEXT, version=_TEXT, sha256=_TEXT, values=_VECTOR, error=_TEXT)
+"""A part has a row for each embedded version of an item: the hash of the image's bytes in hex, and its vector, of the
+model's dimension, or the error for which it has none."""
 LEDGER_SCHEMA = _schema(id=_TEXT, version=_TEXT, metadata_hash=_TEXT, deleted=pa.bool_())
+"""A ledger has a row for each write that the index acknowledged: the version and the `metadata_hash` that were sent, or
+nulls and `deleted`. The last row of an id counts."""
 REJECTED_SCHEMA = _schema(id=_TEXT, version=_TEXT, metadata_hash=_TEXT, reason=_TEXT)
+"""The rejected rows: what was sent, and the index's words for why it refused it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """One image of a corpus, as listed.
 
-    `version` changes when the image's bytes change. `bytes` is the encoded size, -1 where the listing doesn't tell.
-    `metadata` is JSON text, already cleaned to what an index takes. `error` says why it can't be, where it can't: such
-    an item is embedded, and counts among the rejected until its metadata is mended. `group` is the part of the corpus
-    that a limit counts by itself, such as a dataset; None where the corpus is one.
+    `version` changes when the image's bytes change. `bytes` is the encoded size, or -1 where the source doesn't say it.
+    `metadata` is JSON text, already cleaned to what an index takes. `error` says why no index takes the metadata: such
+    an item is embedded, and counts as rejected until its metadata is corrected. `group` is the part of the corpus that
+    a limit counts by itself, such as a dataset; it is None where the corpus is one.
     """
 
     id: str
@@ -68,11 +73,11 @@ class ModelCard:
     """Whether vectors are scaled to length 1."""
     dimension: int
     probe: Mapping[str, float] = field(default_factory=dict, compare=False)
-    """What precision `auto` was decided by, such as `precision_cosine`; empty if there was no probe. Not in the key."""
+    """The figures by which `auto` was decided, such as `precision_cosine`; empty without a probe. Not in the key."""
 
     @property
     def key(self) -> str:
-        """The model key: a short hash of the whole card but its probe."""
+        """The model key: a short hash of the whole card except its probe."""
         decisive = {name: value for name, value in asdict(self).items() if name != "probe"}
         canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:MODEL_KEY_LENGTH]
@@ -86,7 +91,7 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which index this is: the owning state root's id and the index's own incarnation."""
+    """Which index this is: the id of the state that owns it, and the index's own incarnation."""
 
     state: str
     incarnation: str
@@ -95,7 +100,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One hit of a query; `score` is the cosine (or the index's own metric), higher is nearer."""
+    """One match of a query; `score` is in the index's metric, such as the cosine, and higher is nearer."""
 
     id: str
     score: float
@@ -105,7 +110,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One vector as an index returns it: `values` in float32 precision, metadata as a mapping."""
+    """One row as an index returns it: `values` has the model's dimension, in float32 precision."""
 
     values: tuple[float, ...]
     metadata: Mapping[str, Any]
@@ -113,17 +118,17 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Rows `start` to `stop` (exclusive) of the Parquet file `path`, all of one part: what one task does."""
+    """The rows `start` to `stop` (exclusive) of the Parquet file `path`, all of one part, which are one task's work."""
 
     part: str
     path: Path
-    """It has the columns id and version, and uri where the rows are to be embedded."""
+    """A file with the columns `id` and `version`, and `uri` where the rows are to be embedded."""
     start: int
     stop: int
 
     @property
     def rows(self) -> int:
-        """How many rows there are to do."""
+        """How many rows this is."""
         return self.stop - self.start
 
     @property
@@ -146,7 +151,7 @@ class PartReport:
     reasons: Mapping[str, int] = field(default_factory=dict)
     """Quarantine reasons and how often each was met."""
     notes: tuple[str, ...] = ()
-    """What was worth telling, such as a batch that didn't fit into memory."""
+    """Notes for the user, such as that a batch didn't fit into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +164,7 @@ class UpsertReport:
 
 
 def metadata_file(rows: Path) -> Path:
-    """The file with the metadata of the rows of a file of work, a row for a row, to be read a piece at a time."""
+    """The file with the metadata of the rows of a file of work, one row for each of its rows, in the same order."""
     return rows.with_suffix(".metadata.parquet")
 
 

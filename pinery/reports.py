@@ -29,7 +29,7 @@ class TargetReport:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """A run of a corpus. What isn't known yet, or never came about, is None; counts are those of the main target."""
+    """A run of a corpus. Fields are None while they aren't known; counts are those of the main target."""
 
     run: str
     corpus: str
@@ -38,7 +38,7 @@ class RunReport:
     precision: str
     decoder: str
     probe: Mapping[str, float]
-    """What precision `auto` was decided by."""
+    """The figures by which `auto` was decided."""
     index: str
     kind: str
     namespace: str
@@ -54,7 +54,7 @@ class RunReport:
     left_out: Mapping[str, int] | None = None
     """What the listing left out, counted by kind."""
     remarks: tuple[str, ...] | None = None
-    """What else was worth telling of the listing."""
+    """Other remarks on the listing, for the user."""
     listed: int | None = None
     new: int | None = None
     changed: int | None = None
@@ -64,14 +64,14 @@ class RunReport:
     # Known at the end, whatever it was.
     finished: str | None = None
     attempted: int | None = None
-    """Items of which a verdict or a vector was published."""
+    """Items for which a vector or an error was published."""
     moved: int | None = None
     seconds: Mapping[str, float] | None = None
     """Wall time of each stage."""
     quarantined: int | None = None
     rejected: int | None = None
     not_indexed: Mapping[str, Mapping[str, int]] | None = None
-    """Why items of the corpus are not in the index: by kind, how many for each reason."""
+    """How many items of the corpus are not in the index, by kind and reason."""
     verified: bool | None = None
 
     # Known where the run failed.
@@ -82,10 +82,10 @@ class RunReport:
     # Known where it is done.
     deleted: int | None = None
     awaited: int | None = None
-    """Items that are not embedded yet as they are listed."""
+    """Items whose listed version is not embedded yet."""
     embedded: int | None = None
     reused: int | None = None
-    """Vectors that were taken by content."""
+    """Vectors that were taken from the checkpoint, because the same bytes had been embedded before."""
     imported: int | None = None
     upserted: int | None = None
     retired: tuple[Mapping[str, str], ...] | None = None
@@ -94,23 +94,23 @@ class RunReport:
     images_per_second: float | None = None
     bottleneck: str | None = None
     reasons: Mapping[str, int] | None = None
-    """Why this run quarantined items, and how often."""
+    """How many items this run quarantined, by reason."""
     notes: tuple[str, ...] | None = None
     held: int | None = None
     targets: tuple[TargetReport, ...] | None = None
     """A row for each target that was brought true, the main one first."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The report with what is known; `limited` is there, be it null, as soon as the plan is."""
+        """The report with what is known; once there is a plan, `limited` is there, even where it is null."""
         planned = self.listing is not None
         data = _plain(asdict(self))
         return {name: value for name, value in data.items() if value is not None or (name == "limited" and planned)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunReport:
-        """The report that was written, maybe by another version: keys that are new to it are left empty.
+        """The report that was written, maybe by another version of Pinery; fields that it lacks stay empty.
 
-        Raises TypeError where `data` is no report.
+        Raises TypeError where `data` is not a report.
         """
         known: dict[str, Any] = {one.name: "" for one in fields(cls) if one.default is MISSING} | {"probe": {}}
         known |= {one.name: data[one.name] for one in fields(cls) if one.name in data}
@@ -121,7 +121,7 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run would take; None where a rate is not known, or the index costs nothing."""
+    """What a run would take and cost; None where a rate is not known, or the index costs nothing."""
 
     embed_seconds: float | None
     write_units: int | None
@@ -179,7 +179,7 @@ class Comparison:
     checked: int
     """Rows whose vector and metadata were fetched and compared."""
     awaited: int
-    """Listed in a version that was not embedded yet: what the index holds of them stays, however old."""
+    """Listed in a version that is not embedded yet; what the index holds for them stays, however old."""
     rounded: int
     """Compared vectors that differ by rounding alone: within 1e-6 relative, but not equal as float32."""
 
@@ -191,7 +191,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What `pinery verify` found, and mended."""
+    """What `pinery verify` found and repaired."""
 
     run: str
     corpus: str
@@ -202,9 +202,9 @@ class VerifyReport:
     full: bool
     counts: Comparison
     differences: str | None
-    """Where the file of the ids that differ lies."""
+    """The path of the file with the ids that differ."""
     repaired: Mapping[str, int] | None
-    """How many rows were `upserted` and `deleted`; None where nothing was to be mended."""
+    """How many rows were `upserted` and `deleted`; None where nothing had to be repaired."""
     seconds: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -215,14 +215,14 @@ class VerifyReport:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VerifyReport:
-        """The report of which `to_dict` gave `data`."""
+        """The report whose `to_dict` returned `data`."""
         counts = Comparison(**{one.name: data[one.name] for one in fields(Comparison)})
         return cls(counts=counts, **{one.name: data[one.name] for one in fields(cls) if one.name != "counts"})
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the state says of a corpus. Before the first run there is no model, and nothing is counted."""
+    """What the state says about a corpus. Before the first run there is no model, and all counts are 0."""
 
     corpus: str
     state: str
@@ -252,7 +252,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A namespace that was taken out of an index, or would be."""
+    """A namespace that was removed from an index, or would be."""
 
     corpus: str
     kind: str
@@ -267,7 +267,7 @@ class Removal:
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The same as JSON gives it back: lists in place of tuples."""
+    """The same data as JSON returns it, with lists in place of tuples."""
     return {key: _plain_value(value) for key, value in data.items()}
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
-from pinery.corpus.held import HeldTarget
+from pinery.corpus.open_run import open_run
 from pinery.corpus.progress import Progress
-from pinery.corpus.run import open_run
+from pinery.corpus.run import HeldTarget
 from pinery.records import Stored
 from pinery.reports import RunReport
 from pinery.steps.bulk_import import resume_import

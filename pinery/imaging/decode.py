@@ -77,7 +77,7 @@ def decode(data: bytes, max_pixels: int = 64_000_000, least_side: int | None = N
 def pixels_needed(data: bytes, max_pixels: int = 64_000_000, least_side: int | None = None) -> int:
     """How many pixels of memory `decode` with the same arguments, and a model's resizing, take at most, by the header.
 
-    It is 0 where the header can't be read or claims more than `max_pixels`, because `decode` refuses such images at once.
+    It is 0 where the header can't be read or claims more than `max_pixels`: `decode` refuses such images at once.
     """
     _allow(max_pixels)
     try:
@@ -96,7 +96,7 @@ def pixels_needed(data: bytes, max_pixels: int = 64_000_000, least_side: int | N
 
 
 def scaled_size(data: bytes, least_side: int | None) -> tuple[int, int] | None:
-    """The width and height to which `decode` with this `least_side` scales `data`; None where it decodes every pixel."""
+    """The width and height to which `decode` with this `least_side` scales `data`, or None where it doesn't scale."""
     try:
         with _opened(data) as image:
             covered = _scale_down(image, least_side)
@@ -116,7 +116,7 @@ def _allow(max_pixels: int) -> None:
 
 
 def _scale_down(image: Image.Image, least_side: int | None) -> tuple[float, float] | None:
-    """Make Pillow scale a JPEG down; return the width and height, in scaled pixels, that the picture covers, or None."""
+    """Make Pillow scale a JPEG down; return the width and height, in scaled pixels, that the picture then covers."""
     # Only the decoder of JPEG can scale, by 1/2, 1/4 or 1/8; for other images, `draft` does nothing.
     if least_side is None or min(image.size) < 2 * least_side:
         return None
@@ -148,7 +148,7 @@ def _pixels(
 
 
 def _loaded(image: Image.Image, data: bytes) -> Image.Image:
-    """The image with its pixels. Raises BadImageError where libjpeg finds damage in a JPEG, which Pillow doesn't report."""
+    """The image with its pixels. Raises BadImageError for damage in a JPEG, which libjpeg finds and Pillow ignores."""
     is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
     if is_jpeg and image.mode in ("RGB", "L"):
         pixels = turbo_pixels(data, image.size, grey=image.mode == "L")

@@ -1,4 +1,4 @@
-"""Reads a JPEG's header without decoding it: whether it is a plain JPEG, and whether it is of a kind that can't be read."""
+"""Reads a JPEG's header without decoding it: whether it is a plain JPEG, or of a kind that can't be read."""
 
 from __future__ import annotations
 

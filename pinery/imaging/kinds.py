@@ -77,7 +77,7 @@ def heic_is_read() -> bool:
 
 
 def _heif_kind(data: bytes) -> str | None:
-    """`AVIF` or `HEIC`, which share a container with videos: its first box lists what it holds. None for other files."""
+    """`AVIF` or `HEIC`, which share a container with videos: its first box says what it holds. None for other files."""
     if data[4:8] != b"ftyp":
         return None
     end = min(int.from_bytes(data[:4], "big"), 256)

@@ -104,8 +104,8 @@ def tidied(data: bytes) -> bytes:
     """A JPEG with the same pixels, but without what libjpeg warns of and no viewer minds; damage stays in it.
 
     Metadata about colours is kept. Other metadata is left out, and so are bytes between the segments before the first
-    scan, and zeros that pad a scan. The JPEG ends at a marker that doesn't belong there. Zeros in place of a scan's data
-    are left out, too; without them the scan ends too early, and libjpeg says so.
+    scan, and zeros that pad a scan. The JPEG ends at a marker that doesn't belong there. Zeros in place of a scan's
+    data are left out, too: then the scan ends too early, and libjpeg says so.
     """
     return b"".join(_tidied(data))
 

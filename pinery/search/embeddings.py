@@ -1,4 +1,4 @@
-"""The embeddings themselves: a corpus' live rows, as Arrow batches or as a DataFrame."""
+"""The embeddings of a corpus: its live rows, as Arrow batches or as a DataFrame."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROW_GROUP_BYTES = 16 << 20
-"""A row group is held in memory as a whole, when it is written and when it is read."""
+"""The size of a row group, which is in memory as a whole when it is written and when it is read."""
+COLUMNS = ["id", "version", "metadata", "values"]
+"""The columns of the embeddings: texts, of which `metadata` is JSON, and in `values` a vector of float32."""
 
 
 class Embeddings:
-    """The live rows of a corpus: every listed item that the checkpoint has a vector of."""
+    """The live rows of a corpus: every listed item for which the checkpoint has a vector."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Batches with `id`, `version`, `metadata` (JSON text) and `values` (float32 lists), a part at a time."""
+        """Batches with COLUMNS, part by part; each row of `values` has the shape (dimension,), float32."""
         with temporary_folder("embeddings") as folder:
             live = folder / "live.parquet"
             start = 0
@@ -39,14 +41,14 @@ class Embeddings:
                 yield from self._joined(part, wanted)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A DataFrame of all live rows, in memory at once; index: id."""
+        """A DataFrame of all live rows with COLUMNS, indexed by `id`; each of `values` has (dimension,) float32."""
         import pandas as pd
 
         frames = [batch.to_pandas() for batch in self.batches()]
-        columns = ["id", "version", "metadata", "values"]
-        return pd.concat(frames).set_index("id") if frames else pd.DataFrame(columns=columns).set_index("id")
+        return pd.concat(frames).set_index("id") if frames else pd.DataFrame(columns=COLUMNS).set_index("id")
 
     def _write_live_rows(self, folder: Path, live: Path) -> list[tuple[str, int]]:
+        """Write id, version and metadata of the live rows to `live`; return the parts in order, with counts of rows."""
         target = self._corpus.target
         with planned(folder, current_listing(self._corpus), target.checkpoint, None) as con:
             rows = "FROM desired WHERE part IS NOT NULL AND error IS NULL"
@@ -55,6 +57,7 @@ class Embeddings:
             return con.sql(f"SELECT part, count(*) {rows} GROUP BY part ORDER BY part").fetchall()
 
     def _joined(self, part: str, wanted: pa.Table) -> Iterator[pa.RecordBatch]:
+        """The rows of a part that are among the `wanted` (part, id, version, metadata), with COLUMNS."""
         for batch in self._corpus.target.checkpoint.batches(part, ["id", "version", "values"]):
             found = pc.index_in(batch["id"], wanted["id"].combine_chunks())
             rows = batch.filter(pc.is_valid(found))
@@ -63,5 +66,5 @@ class Embeddings:
             if pc.any(same).as_py():
                 texts = metadata["metadata"].combine_chunks()
                 columns = [rows["id"], rows["version"], texts, rows["values"]]
-                joined = pa.RecordBatch.from_arrays(columns, names=["id", "version", "metadata", "values"])
+                joined = pa.RecordBatch.from_arrays(columns, names=COLUMNS)
                 yield joined.filter(same)

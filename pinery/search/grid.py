@@ -1,4 +1,4 @@
-"""Search results as one picture: a grid of captioned tiles, the query first."""
+"""Draws search results as one picture: a grid of captioned tiles, with the query first."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from pinery.errors import ConfigError
 
 PICTURE = 200
-"""Edge of a tile's picture in pixels."""
+"""The side in pixels of a tile's picture."""
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-"""What Pillow calls the format of a picture, by the end of its name."""
-CAPTION = 54
-GAP = 16
-EDGE = 4
+"""Pillow's name for the format of a picture, by the suffix of its file."""
+CAPTION, GAP, EDGE = 54, 16, 4
+"""Pixels of height for the caption, between tiles, and of the frame around the query."""
 
 _PAPER, _INK, _FAINT, _MARK, _MISSING = "#ffffff", "#1c1f24", "#6d7480", "#0b63ce", "#e3e6ea"
-# Pillow's own font has little beyond ASCII; all else is drawn with whichever of these is installed.
+# Pillow's own font has little beyond ASCII; other characters are drawn with the first of these that is installed.
 _MORE_FONTS = ("NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf")
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -32,9 +31,9 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One picture of a grid: beneath it the caption, the score at its right, and the note, such as an id.
+    """One picture of a grid, with its caption and score below it, and below these a note, such as an id.
 
-    Without an image the note is the reason, drawn on a grey tile.
+    Without an image, the note says why there is none, and is drawn on a grey tile.
     """
 
     image: Image.Image | None
@@ -44,7 +43,7 @@ class Tile:
 
 
 def check_grid(path: Path) -> None:
-    """Raise ConfigError where a picture can't be written to `path`: another format, or no folder that takes a file."""
+    """Raise ConfigError where a picture can't be written to `path`, for its format, its folder or its permissions."""
     if path.suffix.lower() not in FORMATS:
         known = ", ".join(FORMATS)
         raise ConfigError(f"the picture {path} can't be drawn: its name must end in one of {known}")
@@ -57,7 +56,7 @@ def check_grid(path: Path) -> None:
 
 
 def draw_grid(tiles: Sequence[Tile], path: Path, columns: int = 5, query: Tile | None = None) -> Path:
-    """Draw `tiles` in reading order to a picture at `path` and return the path; `query` goes first, marked.
+    """Draw `tiles` in reading order to a picture at `path`, after `query` with a frame; return the path.
 
     Raises ConfigError where there is nothing to draw, `columns` is less than 1 or `path` can't be written.
     """
@@ -104,7 +103,7 @@ def _draw_reason(draw: ImageDraw.ImageDraw, reason: str, x: int, y: int) -> None
 
 
 def _draw_line(draw: ImageDraw.ImageDraw, text: str, x: int, y: int, width: float, ink: str, size: int) -> None:
-    """One line of at most `width` pixels; a longer one loses its middle, because ids often differ at the end."""
+    """Draw one line of at most `width` pixels; a longer one loses its middle, because ids often differ at the end."""
     text, font = _lettering(_one_line(text), size)
     keep = min(len(text), 100)
     shown = text if keep == len(text) else _without_middle(text, keep)
@@ -115,7 +114,7 @@ def _draw_line(draw: ImageDraw.ImageDraw, text: str, x: int, y: int, width: floa
 
 
 def _fitted(image: Image.Image) -> Image.Image:
-    """The whole image, centred on a square; small ones are enlarged in sharp pixels."""
+    """The whole image, centred on a square; a small one is enlarged with sharp pixels."""
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         layer = upright.convert("RGBA")
@@ -136,7 +135,7 @@ def _one_line(text: str) -> str:
 
 @functools.cache
 def _fonts(size: int) -> tuple[Font, ...]:
-    """Pillow's own font, then what is installed for other scripts."""
+    """Pillow's own font, then those that are installed for other scripts."""
     found: list[Font] = [ImageFont.load_default(size)]
     for name in _MORE_FONTS:
         with contextlib.suppress(OSError):
@@ -155,7 +154,7 @@ def _has(font: Font, text: str) -> bool:
 
 
 def _lettering(text: str, size: int) -> tuple[str, Font]:
-    """`text` and a font that has it; where none is installed, accents are left out, and other letters are boxes."""
+    """`text` and a font that has its letters; where there is none, accents are dropped and other letters are boxes."""
     for font in _fonts(size):
         if _has(font, text):
             return text, font

@@ -218,7 +218,10 @@ def tile(
     metadata: Mapping[str, Any],
     score: float | None = None,
 ) -> Tile:
-    """The tile of one item: its picture, or why there is none, with label, id and score."""
+    """The tile of an item: its picture, or the reason why there is none, with label, id and score.
+
+    `item` is its uri and version in the listing, or None where it isn't listed.
+    """
     label = str(metadata.get("label", ""))
     caption, note = (label, item_id) if label else (item_id, "")
     if item is None:

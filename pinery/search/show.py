@@ -1,4 +1,4 @@
-"""A random sample of a corpus as a picture."""
+"""Draws a random sample of a corpus as a picture."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from pinery.search.query import tile
 
 
 def show(corpus: Corpus, grid: str | None, count: int, seed: int) -> dict[str, Any]:
-    """Draw `count` random items of the current listing; the same seed draws the same ones.
+    """Draw `count` random items of the current listing; the same seed draws the same items.
 
-    Raises ConfigError before the first run, and where the picture can't be written.
+    Returns the picture's path and the items, as `show --json` prints them. Raises ConfigError before the first run, and
+    where the picture can't be written.
     """
     picture = Path(f"show-{corpus.config.corpus}.png" if grid is None else grid)
     check_grid(picture)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pinery.checkpoint.imports import ImportRecord, ImportRecords
 from pinery.checkpoint.parquet import TableWriter
-from pinery.corpus.held import HeldTarget
 from pinery.corpus.outage import retry_through_outage
+from pinery.corpus.run import HeldTarget
 from pinery.corpus.tables import connect
 from pinery.errors import LeaseLostError, StoppedError, TerminalError
 from pinery.indexes.pinecone import PineconeIndex

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pinery.checkpoint.parquet import TableWriter, stream
-from pinery.corpus.held import HeldTarget
 from pinery.corpus.outage import retry_through_outage, settle
+from pinery.corpus.run import HeldTarget
 from pinery.duckdb_files import scan, write
 from pinery.errors import ConfigError, RefusedError
 from pinery.planning.differences import define_differences

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pinery.corpus.held import HeldTarget
 from pinery.corpus.outage import retry_through_outage
+from pinery.corpus.run import HeldTarget
 from pinery.duckdb_files import write
 from pinery.errors import RefusedError
 from pinery.planning.guards import judge_deletes

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pinery.checkpoint.parquet import TableWriter
-from pinery.corpus.held import HeldTarget
+from pinery.corpus.run import HeldTarget
 from pinery.corpus.tables import connect
 from pinery.planning.plan import fold_ledger, last_window
 from pinery.records import LEDGER_SCHEMA

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from pinery.checkpoint.known import KnownBytes
 from pinery.checkpoint.parquet import read_rows
-from pinery.corpus.held import HeldTarget
+from pinery.corpus.run import HeldTarget
 from pinery.errors import (
     AccessDeniedError,
     BadImageError,

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pinery.checkpoint.imports import ImportRecord, ImportRecords
 from pinery.checkpoint.parquet import TableWriter, vector_row_group
-from pinery.corpus.held import HeldTarget
+from pinery.corpus.run import HeldTarget
 from pinery.duckdb_files import scan
 from pinery.indexes.protocol import ROWS_SCHEMA
 from pinery.records import LEDGER_SCHEMA, Work

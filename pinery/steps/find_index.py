@@ -10,8 +10,8 @@ from functools import partial
 from pinery.checkpoint.damage import parsing
 from pinery.checkpoint.root import folder_name
 from pinery.corpus.corpus import Corpus
-from pinery.corpus.held import HeldTarget
 from pinery.corpus.outage import retry_through_outage
+from pinery.corpus.run import HeldTarget
 from pinery.corpus.target import Recorded, Target
 from pinery.errors import ConflictError, IndexMismatchError, TransientError
 from pinery.records import Identity

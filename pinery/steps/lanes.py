@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pinery.checkpoint.known import KnownBytes
 from pinery.config import Config
-from pinery.corpus.held import HeldTarget
+from pinery.corpus.run import HeldTarget
 from pinery.imaging.budget import PIXELS_AT_ONCE
 from pinery.models.cores import cores
 from pinery.records import PartReport

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from pinery.checkpoint.parts import part_name
 from pinery.corpus.corpus import Corpus
-from pinery.corpus.held import HeldTarget
+from pinery.corpus.run import HeldTarget
 from pinery.duckdb_files import write
 from pinery.errors import ConfigError, RefusedError
 from pinery.planning.guards import judge_plan

@@ -11,8 +11,8 @@ import uuid
 from dataclasses import replace
 from functools import partial
 
-from pinery.corpus.held import HeldTarget
 from pinery.corpus.outage import retry_through_outage
+from pinery.corpus.run import HeldTarget
 from pinery.corpus.target import Target
 from pinery.errors import RefusedError, TerminalError
 

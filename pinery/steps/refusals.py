@@ -6,8 +6,8 @@ import threading
 
 import pyarrow as pa
 
-from pinery.corpus.held import HeldTarget
 from pinery.corpus.outage import retry_through_outage
+from pinery.corpus.run import HeldTarget
 from pinery.errors import RequestTooLargeError, RowsRefusedError, TerminalError, TransientError
 from pinery.records import Work
 from pinery.steps.live_rows import live_rows

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from pinery.corpus.corpus import Corpus
-from pinery.corpus.held import HeldTarget
 from pinery.corpus.live import change_alias
+from pinery.corpus.open_run import open_run
 from pinery.corpus.outage import retry_through_outage
 from pinery.corpus.progress import Progress
-from pinery.corpus.run import open_run
+from pinery.corpus.run import HeldTarget
 from pinery.reports import Removal
 from pinery.steps.bulk_import import resume_import
 from pinery.steps.find_index import find_index, release_namespace

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pinery.addresses import without_secrets
-from pinery.corpus.held import HeldTarget
 from pinery.corpus.live import retired
-from pinery.corpus.run import Run
+from pinery.corpus.run import HeldTarget, Run
 from pinery.errors import LeaseLostError, PineryError, RefusedError, StoppedError
 from pinery.planning.plan import PlanCounts
 from pinery.records import PartReport, UpsertReport

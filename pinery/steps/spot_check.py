@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pinery.checkpoint.parts import Checkpoint
-from pinery.corpus.held import HeldTarget
 from pinery.corpus.outage import retry_through_outage, settle
+from pinery.corpus.run import HeldTarget
 from pinery.errors import NothingLiveError, TerminalError
 from pinery.planning.plan import PlanCounts, count_plan, not_indexed
 from pinery.steps.compare import difference_of

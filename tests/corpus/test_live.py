@@ -9,7 +9,7 @@ import pytest
 
 from pinery.checkpoint.alias import Alias, IndexEntry, write_alias
 from pinery.corpus.live import change_alias, go_live, retired
-from pinery.corpus.run import open_run
+from pinery.corpus.open_run import open_run
 from pinery.errors import LeaseLostError, RefusedError
 from tests.filled import opened
 

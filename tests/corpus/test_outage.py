@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from pinery.corpus import outage
+from pinery.corpus.open_run import open_run
 from pinery.corpus.outage import patience, retry_through_outage, settle
 from pinery.corpus.progress import Silent
-from pinery.corpus.run import open_run
 from pinery.errors import LeaseLostError, TerminalError, TransientError
 from tests.corpora import config
 from tests.filled import holding, opened

@@ -77,5 +77,5 @@ def test_a_target_is_of_its_own_model_and_place(made: dict[str, Any]) -> None:
     target = opened(made).target
     assert target.checkpoint.names() == ["part-00000000", "part-00000001", "part-00000002"]
     assert target.model().card == target.card
-    assert (target.index.name, target.index.namespace) == (target.name, "test")
+    assert target.index.name == target.name
     assert target.recorded_at.folder == f"test/indexes/lance/{target.name}/test"

@@ -14,8 +14,8 @@ from flows.upsert import upsert
 from flows.verify import verify
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
+from pinery.corpus.open_run import open_run
 from pinery.corpus.progress import Silent
-from pinery.corpus.run import open_run
 from pinery.errors import DifferentError, RefusedError, TerminalError
 from pinery.records import Stored
 from pinery.steps.find_index import ensure_index, find_index

@@ -13,7 +13,7 @@ from pinery.checkpoint.alias import IndexEntry, write_alias
 from pinery.checkpoint.lease import read_holder
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
-from pinery.corpus.run import open_run
+from pinery.corpus.open_run import open_run
 from pinery.errors import LeaseHeldError, RefusedError, TerminalError
 from tests.corpora import config, paint
 

@@ -21,8 +21,9 @@ import pytest
 
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
+from pinery.corpus.open_run import open_run
 from pinery.corpus.progress import Silent
-from pinery.corpus.run import Run, open_run
+from pinery.corpus.run import Run
 from pinery.errors import AccessDeniedError, ConfigError, RefusedError, StoppedError, TerminalError, TransientError
 from pinery.records import LISTING_SCHEMA, Item, Work
 from pinery.steps.embed_part import Attempts, Embedding, embed_part, open_embedding

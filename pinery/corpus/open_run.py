@@ -1,0 +1,133 @@
+"""Opening a run: its leases are taken first and let go of last, and a run that doesn't move on gives up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from pinery.checkpoint.lease import Holder, Lease
+from pinery.checkpoint.store import is_full
+from pinery.config import PineconeSettings
+from pinery.corpus.corpus import Corpus
+from pinery.corpus.progress import Progress, Silent
+from pinery.corpus.run import HeldTarget, Run
+from pinery.corpus.target import Target
+from pinery.errors import NoRoomError, RefusedError, StoppedError, TerminalError, TransientError
+
+STALL_CHECKS = 20
+STALL_GRACE = 60.0
+STAMP = "%Y%m%dT%H%M%S%fZ"
+
+
+@contextlib.contextmanager
+def open_run(
+    corpus: Corpus, *, kept: bool = False, wait: bool = False, progress: Progress | None = None
+) -> Iterator[Run]:
+    """Take the lease of the config's target and yield the run; let go of everything at the end, whatever the end is.
+
+    With `kept`, the run holds the targets too that are kept true beside the live one. Raises LeaseHeldError while
+    another run holds a lease (unless `wait`), RefusedError where the live index belongs to another model.
+    """
+    run = Run(corpus, progress or Silent())
+    corpus.refuse_another_model()
+    ended = threading.Event()
+    with contextlib.ExitStack() as leases:
+        _hold(run, [corpus.target], wait, leases)
+        run.alias, run.alias_tag = corpus.refuse_another_model()
+        if kept:
+            others = [corpus.open_target(entry) for entry in run.alias.kept if entry != corpus.target.entry]
+            _hold(run, others, wait, leases)
+        leases.callback(ended.set)
+        threading.Thread(target=_watch, args=(run, ended), name="stall", daemon=True).start()
+        try:
+            yield run
+        except BaseException as error:
+            run.stop()
+            if not isinstance(error, TransientError | RefusedError | StoppedError):
+                # Whoever took a lease over has tidied our files away, and that says more than a missing file.
+                for held in run.targets:
+                    held.lease.check()
+            if is_full(error) and not isinstance(error, NoRoomError):
+                raise NoRoomError(
+                    f"there is no room for the files of this run ({error}); make room on the disk of"
+                    f" {run.main.scratch}. What is published is whole"
+                ) from error
+            raise
+
+
+def _hold(run: Run, targets: Sequence[Target], wait: bool, leases: contextlib.ExitStack) -> None:
+    """Take the leases, of which targets with one model share one, and make a scratch folder for each target."""
+    corpus = run.corpus
+    by_model = {held.target.card.key: held.lease for held in run.targets}
+    for target in targets:
+        key = target.card.key
+        folder = f"{corpus.config.corpus}/{key}"
+        if key not in by_model:
+            by_model[key] = leases.enter_context(_lease(run, key, wait))
+            # The lease is ours, so whatever lies in its folder belongs to a run that died.
+            for path in corpus.store.scratch(folder).iterdir():
+                shutil.rmtree(path, ignore_errors=True)
+        scratch = corpus.store.scratch(f"{folder}/{run.name}/{len(run.targets)}")
+        leases.callback(shutil.rmtree, scratch.parent, ignore_errors=True)
+        run.targets.append(HeldTarget(run, target, by_model[key], scratch))
+
+
+def _lease(run: Run, key: str, wait: bool) -> Lease:
+    told: set[str] = set()
+
+    def waiting(holder: Holder) -> None:
+        if holder.run not in told:
+            told.add(holder.run)
+            run.note(_why_wait(holder, lease.silence_of(holder), wait))
+
+    def name_run() -> str:
+        if not run.targets:  # else it has its name already
+            run.name = run_name(datetime.now(UTC), run.corpus.current_listing())
+        return run.name
+
+    place, config = run.corpus.paths.lease(key), run.corpus.config
+    # The embedded index is written by this process itself, so no request to it is ever on a wire.
+    life = config.upsert.request_timeout if isinstance(config.index, PineconeSettings) else 0.0
+    lease = Lease(run.corpus.store, place, name_run, config.run.lease_ttl, wait, waiting, life)
+    return lease
+
+
+def _why_wait(holder: Holder, seconds: float, wait: bool) -> str:
+    if holder.released:
+        return f"run {holder.run} ended with a request unanswered; waiting {seconds:.0f} s until it is over"
+    if wait:
+        return f"waiting for run {holder.run} on {holder.host} (pid {holder.pid}) to end"
+    return (
+        f"run {holder.run} on {holder.host} (pid {holder.pid}) seems to be gone and never let go of its lease;"
+        f" watching that for {seconds:.0f} s before going on"
+    )
+
+
+def run_name(now: datetime, newest_listing: str | None) -> str:
+    """A name that sorts after those of all earlier runs, whatever the clocks of the hosts that they ran on said."""
+    stamp = f"{now:{STAMP}}"
+    newest = (newest_listing or "").rpartition("/")[2].partition("-")[0]
+    if stamp <= newest:
+        stamp = f"{datetime.strptime(newest, STAMP) + timedelta(microseconds=1):{STAMP}}"
+    return f"{stamp}-{uuid.uuid4().hex[:6]}"
+
+
+def _watch(run: Run, ended: threading.Event, exit: Callable[[int], None] = os._exit) -> None:
+    limit = run.corpus.config.run.stall_timeout
+    while not ended.wait(limit / STALL_CHECKS):
+        if run.idle_seconds() > limit:
+            text = (
+                f"no progress for {limit:g} s (run.stall_timeout); the run gave up. Run the same command again to go on"
+            )
+            run.stop(TerminalError(text))
+            if not ended.wait(STALL_GRACE):
+                for held in run.targets:
+                    held.lease.release()
+                sys.stderr.write(f"error: {text}\n")
+                exit(1)
