@@ -6,8 +6,9 @@ import functools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time
+from itertools import repeat
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from pinery.records import Item
 from pinery.source_kinds import SourceBase
 from pinery.sources.columns import MAX_INTEGER
 from pinery.sources.ids import item_id, plain, readable
-from pinery.sources.sidecar import Sidecar
+from pinery.sources.sidecar import Names, Sidecar
 from pinery.sources.sidecar_file import open_sidecar
 
 if TYPE_CHECKING:
@@ -57,43 +58,41 @@ class Describer:
         """The id of the item with `key`."""
         return item_id(key, self._ids)
 
-    def __call__(self, key: str, known: Mapping[str, Any] | None = None, uri: str = "") -> tuple[str, str]:
-        """The id and the metadata JSON of the item with `key`.
+    def items(self, found: Sequence[Found]) -> Iterator[Item]:
+        """Yield the items with their ids and metadata; one whose metadata can't go into an index says why.
 
-        What the key tells goes over what is `known` of the item, and the sidecar goes over both; the `uri` over all.
-        Raises BadMetadataError where the metadata can't go into an index.
+        What the key tells goes over what the source knows of an item, and the sidecar goes over both; the uri over all.
+        Raises ConfigError where two rows of the sidecar name one item, or a name can't be metadata's.
         """
-        id = item_id(key, self._ids)
-        self._items += 1
-        metadata: dict[str, Any] = dict(known or {})
-        if self._parent:
-            metadata |= from_parent(key)
-        if self._pattern is not None:
-            found = from_pattern(key, self._pattern)
-            self._by_pattern += bool(found)
-            metadata |= found
-        if self.sidecar is not None:
-            row = self._row(self.sidecar, key, id)
-            self._by_sidecar += row is not None
-            metadata |= row or {}
-        if self._uri_key is not None:
-            metadata[self._uri_key] = uri
-        return id, clean(metadata, id)
-
-    def items(self, found: Iterable[Found]) -> Iterator[Item]:
-        """Yield the items, described as by a call; one whose metadata can't go into an index says why."""
-        for one in found:
-            error = None
+        rows = repeat(None) if self.sidecar is None else self.sidecar.find(map(self._names, found))
+        for one, row in zip(found, rows, strict=False):
+            id, error = self.id(one.key), None
             try:
-                id, metadata = self(one.key, one.known, one.uri)
+                metadata = clean(self._metadata(one, row), id)
             except BadMetadataError as why:
-                id, metadata, error = self.id(one.key), "{}", str(why)
+                metadata, error = "{}", str(why)
             yield Item(id, one.uri, one.version, one.bytes, metadata, error, one.group)
 
-    def _row(self, sidecar: Sidecar, key: str, id: str) -> dict[str, Any] | None:
-        name = readable(key)
-        others = [plain(name), plain(self._prefix + name)] if self._prefix else [plain(name)]
-        return sidecar.find((name,) if name == id else (name, id), others)
+    def _metadata(self, found: Found, row: dict[str, Any] | None) -> dict[str, Any]:
+        self._items += 1
+        metadata: dict[str, Any] = dict(found.known or {})
+        if self._parent:
+            metadata |= from_parent(found.key)
+        if self._pattern is not None:
+            groups = from_pattern(found.key, self._pattern)
+            self._by_pattern += bool(groups)
+            metadata |= groups
+        if row is not None:
+            self._by_sidecar += 1
+            metadata |= row
+        if self._uri_key is not None:
+            metadata[self._uri_key] = found.uri
+        return metadata
+
+    def _names(self, found: Found) -> Names:
+        name, id = readable(found.key), self.id(found.key)
+        others = (plain(name), plain(self._prefix + name)) if self._prefix else (plain(name),)
+        return Names((name,) if name == id else (name, id), others)
 
     def remarks(self) -> list[str]:
         """What is worth telling of the items since `begin`: a pattern or a sidecar that matches few or none of them."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -20,14 +20,32 @@ from pinery.sources.ids import decoded, plain
 from pinery.sources.sidecar_csv import CsvTable
 from pinery.sources.sidecar_parquet import ParquetTable
 
-_BY_NAME = "SELECT row, fields FROM rows WHERE name = ?"
-_BY_MEANING = "SELECT row, fields FROM meant JOIN rows USING (row) WHERE meant.name = ? AND rank = ?"
-_PLAIN, _DECODED = range(2)
-"""How what a row may mean came about: written plainly, or with its percent-encoded characters decoded."""
+NAMES_AT_ONCE = 200
+"""Items are looked up so many at a time, so that their rows fit into memory, however long."""
+_EXACT, _PLAIN, _DECODED = range(3)
+"""How a row names an item: as it is written, plainly, or with its percent-encoded characters decoded."""
+_BY_NAME = f"SELECT name, {_EXACT}, row, fields FROM rows WHERE name IN (%s)"
+_BY_MEANING = "SELECT meant.name, rank, row, fields FROM meant JOIN rows USING (row) WHERE meant.name IN (%s)"
+
+_Rows = dict[tuple[str, int], list[tuple[int, str]]]
+"""By name and how it is meant: the numbers of the rows and their fields as JSON."""
+
+
+class Names(NamedTuple):
+    """How a sidecar may name one item."""
+
+    written: tuple[str, ...]
+    """Names that a row may have letter by letter, the best first."""
+    others: tuple[str, ...]
+    """Plain names that a row may mean, where none has one of `written`."""
 
 
 class Sidecar:
-    """Metadata by item, from a CSV or Parquet file; kept in a temporary file, so that memory doesn't grow with it."""
+    """Metadata by item, from a CSV or Parquet file.
+
+    Its rows are kept in a temporary SQLite file, so that memory doesn't grow with them, and are looked up by name: the
+    first items of a listing need not wait for the last, as they would for a join of all.
+    """
 
     def __init__(self, path: str | Path, types: Mapping[str, Kind] | None = None, name: str | None = None) -> None:
         """Read all of the file; `name` is what it is called in errors, where that isn't its path.
@@ -53,28 +71,38 @@ class Sidecar:
         [(self.rows,)] = self._db.execute("SELECT count(*) FROM rows")
         self._matched = bytearray(self.rows)
 
-    def get(self, id: str) -> dict[str, Any]:
-        """The metadata of one item; nothing for an id that the file doesn't have."""
-        return self.find([id], []) or {}
+    def find(self, items: Iterable[Names]) -> Iterator[dict[str, Any] | None]:
+        """Yield the metadata of each item by the names of its column, or None where no row names it.
 
-    def find(self, written: Iterable[str], others: Iterable[str]) -> dict[str, Any] | None:
-        """The metadata of the item that is `written` in one of these ways, or else plainly one of `others`; or None.
-
-        Raises ConfigError where two rows name the item.
+        Raises ConfigError where two rows name one item.
         """
-        for name in written:
-            if rows := self._rows(_BY_NAME, name):
-                return self._values(*rows[0])
-        for name in others:
-            if rows := self._plainly(name):
-                if len(rows) > 1:
-                    raise ConfigError(f"{self.name} has two rows for the item {name!r}; remove one of them")
-                return self._values(*rows[0])
-        return None
+        items = iter(items)
+        while some := list(islice(items, NAMES_AT_ONCE)):
+            rows = self._rows(list({name for names in some for name in (*names.written, *names.others)}))
+            for names in some:
+                row = self._row(names, rows)
+                yield None if row is None else self._values(*row)
 
-    def _plainly(self, name: str) -> list[tuple[int, str]]:
-        plainly = self._rows(_BY_NAME, name) + self._rows(_BY_MEANING, name, _PLAIN)
-        return plainly or self._rows(_BY_MEANING, name, _DECODED)
+    def _rows(self, names: list[str]) -> _Rows:
+        found: _Rows = {}
+        marks = ",".join("?" * len(names))
+        for query in (_BY_NAME, _BY_MEANING):
+            for name, rank, *row in self._db.execute(query % marks, names):
+                found.setdefault((name, rank), []).append(tuple(row))
+        return found
+
+    def _row(self, names: Names, rows: _Rows) -> tuple[int, str] | None:
+        for name in names.written:
+            if (name, _EXACT) in rows:
+                return rows[name, _EXACT][0]
+        for name in names.others:
+            plainly = rows.get((name, _EXACT), []) + rows.get((name, _PLAIN), [])
+            found = plainly or rows.get((name, _DECODED), [])
+            if len(found) > 1:
+                raise ConfigError(f"{self.name} has two rows for the item {name!r}; remove one of them")
+            if found:
+                return found[0]
+        return None
 
     def forget_matches(self) -> None:
         """Begin anew to count which rows an item was found for."""
@@ -90,9 +118,6 @@ class Sidecar:
         rows = islice((row for row, matched in enumerate(self._matched) if not matched), count)
         query = "SELECT name FROM rows WHERE row = ?"
         return [name for row in rows for (name,) in self._db.execute(query, (row,))]
-
-    def _rows(self, query: str, *values: Any) -> list[tuple[int, str]]:
-        return self._db.execute(query, values).fetchall()
 
     def _values(self, row: int, text: str) -> dict[str, Any]:
         self._matched[row] = 1

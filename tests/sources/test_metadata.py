@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pinery.errors import ConfigError
 from pinery.source_kinds import FolderSource
+from pinery.sources.lister import Found
 from pinery.sources.metadata import MAX_METADATA_BYTES, Describer, clean, from_parent, from_pattern
 
 
@@ -92,8 +93,11 @@ def test_the_text_is_canonical(metadata: dict[str, Any]) -> None:
 def test_the_sidecar_goes_over_the_key_and_the_key_over_the_known(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("id,label\na/1.jpg,from sidecar\n")
     describe = describer(metadata="parent", sidecar=str(tmp_path / "s.csv"))
-    known = {"label": "known", "more": 1}
-    assert describe("a/1.jpg", known) == ("a/1.jpg", '{"label":"from sidecar","more":1}')
-    assert describe("a/2.jpg", known) == ("a/2.jpg", '{"label":"a","more":1}')
-    assert describe("2.jpg", known) == ("2.jpg", '{"label":"known","more":1}')
-    assert describer()("2.jpg") == ("2.jpg", "{}")
+    found = [Found(key, "", "v1", 1, {"label": "known", "more": 1}) for key in ("a/1.jpg", "a/2.jpg", "2.jpg")]
+    assert [(item.id, item.metadata) for item in describe.items(found)] == [
+        ("a/1.jpg", '{"label":"from sidecar","more":1}'),
+        ("a/2.jpg", '{"label":"a","more":1}'),
+        ("2.jpg", '{"label":"known","more":1}'),
+    ]
+    [bare] = describer().items([Found("2.jpg", "", "v1", 1)])
+    assert (bare.id, bare.metadata) == ("2.jpg", "{}")

@@ -20,8 +20,9 @@ from pyarrow import parquet
 from pinery.config_file import load_config
 from pinery.errors import ConfigError
 from pinery.source_kinds import FolderSource, S3Source
+from pinery.sources.lister import Found
 from pinery.sources.metadata import Describer, clean
-from pinery.sources.sidecar import Sidecar
+from pinery.sources.sidecar import NAMES_AT_ONCE, Names, Sidecar
 from tests.s3_server import S3Server
 
 
@@ -31,29 +32,41 @@ def sidecar(folder: Path, text: str | bytes, types: dict[str, Any] | None = None
     return Sidecar(path, types)
 
 
+def row(sidecar: Sidecar, id: str) -> dict[str, Any]:
+    """The metadata of the item with that name, if there is a row for it."""
+    [found] = sidecar.find([Names((id,), ())])
+    return found or {}
+
+
+def described(describe: Describer, key: str, known: dict[str, Any] | None = None, uri: str = "") -> tuple[str, str]:
+    """The id and the metadata of an item."""
+    [item] = describe.items([Found(key, uri, "v1", 1, known)])
+    return item.id, item.metadata
+
+
 def values(folder: Path, *column: str, types: dict[str, Any] | None = None) -> list[Any]:
     """What the values of one column become."""
     quoted = [value.replace('"', '""') for value in column]
     text = "id,x\n" + "".join(f'{row},"{value}"\n' for row, value in enumerate(quoted))
     found = sidecar(folder, text, types)
-    return [found.get(str(row))["x"] for row in range(len(column))]
+    return [row(found, str(number))["x"] for number in range(len(column))]
 
 
 def test_a_csv_sidecar_is_joined_by_id(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text("id,label,width,when,code\n007,cat,3,2024-01-02,NA\nb.jpg,,,,\n")
     sidecar = Sidecar(path)
-    assert sidecar.get("007") == {"label": "cat", "width": 3, "when": "2024-01-02", "code": "NA"}
-    assert clean(sidecar.get("b.jpg")) == "{}"
-    assert sidecar.get("c.jpg") == {}
+    assert row(sidecar, "007") == {"label": "cat", "width": 3, "when": "2024-01-02", "code": "NA"}
+    assert clean(row(sidecar, "b.jpg")) == "{}"
+    assert row(sidecar, "c.jpg") == {}
 
 
 def test_a_parquet_sidecar_keeps_its_types(tmp_path: Path) -> None:
     table = pa.table({"id": [1, 2], "tags": [["a", "b"], None], "score": [0.5, math.nan], "on": [True, None]})
     parquet.write_table(table, tmp_path / "x.parquet")
     sidecar = Sidecar(tmp_path / "x.parquet")
-    assert clean(sidecar.get("1")) == '{"on":true,"score":0.5,"tags":["a","b"]}'
-    assert clean(sidecar.get("2")) == "{}"
+    assert clean(row(sidecar, "1")) == '{"on":true,"score":0.5,"tags":["a","b"]}'
+    assert clean(row(sidecar, "2")) == "{}"
 
 
 @pytest.mark.parametrize(
@@ -126,8 +139,8 @@ def test_a_column_of_numbers_is_numeric_only_if_each_prints_as_it_is_written(
 
 def test_one_text_after_many_numbers_decides_for_all_of_them(tmp_path: Path) -> None:
     found = sidecar(tmp_path, "id,size\n" + "".join(f"i{n},{n}\n" for n in range(50_000)) + "z,unknown\n")
-    assert found.get("z") == {"size": "unknown"}
-    assert found.get("i7") == {"size": "7"}
+    assert row(found, "z") == {"size": "unknown"}
+    assert row(found, "i7") == {"size": "7"}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +181,7 @@ def test_quoted_line_breaks_in_a_large_file_are_read(tmp_path: Path) -> None:
     assert len(text) > 1 << 20
     found = sidecar(tmp_path, text)
     assert found.rows == 8000
-    assert found.get("7999.jpg")["caption"].startswith("line one\nof 7999, xxx")
+    assert row(found, "7999.jpg")["caption"].startswith("line one\nof 7999, xxx")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +199,7 @@ def test_quoted_line_breaks_in_a_large_file_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_the_ways_that_programs_write_tables_are_read(tmp_path: Path, text: str, name: str) -> None:
-    assert sidecar(tmp_path, text, name=name).get("a.jpg") == {"label": "cat, small", "size": 7}
+    assert row(sidecar(tmp_path, text, name=name), "a.jpg") == {"label": "cat, small", "size": 7}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +242,7 @@ def test_parquet_columns_are_what_their_types_say(tmp_path: Path) -> None:
             "__index_level_0__": [0],
         },
     )
-    assert found.get("a") == {
+    assert row(found, "a") == {
         "zip": "01234", "price": 1.5, "tweet": "9007199254740993", "fine": "12345678901234567890.12",
         "day": "2024-02-29", "prices": ["1.5"], "kind": "cat",
     }  # fmt: skip
@@ -237,7 +250,7 @@ def test_parquet_columns_are_what_their_types_say(tmp_path: Path) -> None:
 
 def test_the_folder_of_a_parquet_file_tells_nothing_of_its_rows(tmp_path: Path) -> None:
     (tmp_path / "label=cats").mkdir()
-    assert written(tmp_path / "label=cats", {"id": ["a"], "x": ["1"]}).get("a") == {"x": "1"}
+    assert row(written(tmp_path / "label=cats", {"id": ["a"], "x": ["1"]}), "a") == {"x": "1"}
 
 
 @pytest.mark.parametrize(
@@ -261,7 +274,7 @@ def joined(folder: Path, rows: list[str], key: str, prefix: str = "", **settings
     text = "id,row\n" + "".join('"{}",r{}\n'.format(row.replace('"', '""'), at) for at, row in enumerate(rows))
     (folder / "s.csv").write_text(text)
     settings = {"kind": "folder", "path": "/images", "sidecar": str(folder / "s.csv")} | settings
-    found = json.loads(Describer(FolderSource.model_validate(settings), prefix)(key)[1]).get("row")
+    found = json.loads(described(Describer(FolderSource.model_validate(settings), prefix), key)[1]).get("row")
     return None if found is None else rows[int(found[1:])]
 
 
@@ -305,6 +318,15 @@ def test_the_name_as_it_is_goes_before_what_it_might_mean(tmp_path: Path) -> Non
     assert joined(tmp_path, ["a/b.jpg", "a\\b.jpg"], "a\\b.jpg") == "a\\b.jpg"
 
 
+def test_rows_are_joined_in_the_order_of_the_items(tmp_path: Path) -> None:
+    count = 2 * NAMES_AT_ONCE + 7
+    found = sidecar(tmp_path, "id,x\n" + "".join(f"./{number}.jpg,{number}\n" for number in range(0, count, 2)))
+    asked = [Names((name,), (name,)) for name in (f"{number}.jpg" for number in reversed(range(count)))]
+    joined = [None if number % 2 else {"x": number} for number in reversed(range(count))]
+    assert list(found.find(asked)) == joined
+    assert found.matched == found.rows
+
+
 def test_two_rows_that_name_one_item_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"two rows for the item 'd\.jpg'"):
         joined(tmp_path, ["./d.jpg", "/d.jpg"], "d.jpg")
@@ -317,13 +339,13 @@ def test_rows_and_patterns_that_match_nothing_are_told(tmp_path: Path) -> None:
     for _ in range(2):  # each listing counts anew
         describe.begin()
         for name in ("a.jpg", "x.jpg"):
-            describe(name)
+            described(describe, name)
         pattern, rows = describe.remarks()
         assert pattern == "the regex in `source.metadata` matches none of the 2 items"
         assert rows.endswith("s.csv: 4 of its 5 rows match no item: 'b.jpg', 'c.jpg', 'd.jpg', …")
     describe.begin()
     for number in range(200):
-        describe(f"{'7-' if number == 0 else ''}x{number}.jpg")
+        described(describe, f"{'7-' if number == 0 else ''}x{number}.jpg")
     pattern, few, _ = describe.remarks()
     assert pattern == "the regex in `source.metadata` matches 1 of the 200 items"
     assert few.endswith("s.csv has rows for none of the 200 items")
@@ -333,7 +355,7 @@ def test_a_sidecar_that_fits_is_not_told_of(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("id,x\na.jpg,1\n")
     describe = Describer(FolderSource(kind="folder", path="/images", sidecar=str(tmp_path / "s.csv")))
     describe.begin()
-    describe("a.jpg")
+    described(describe, "a.jpg")
     assert describe.remarks() == []
 
 
@@ -341,7 +363,7 @@ def test_a_sidecar_that_is_only_a_header_matches_nothing(tmp_path: Path) -> None
     (tmp_path / "s.csv").write_text("id,x\n")
     describe = Describer(FolderSource(kind="folder", path="/images", sidecar=str(tmp_path / "s.csv")))
     describe.begin()
-    assert describe("a.jpg") == ("a.jpg", "{}")
+    assert described(describe, "a.jpg") == ("a.jpg", "{}")
     assert describe.remarks() == [f"sidecar {tmp_path}/s.csv has rows for none of the 1 items"]
 
 
@@ -351,7 +373,7 @@ def test_a_sidecar_may_lie_on_s3(s3_server: S3Server) -> None:
 
     def describe(uri: str) -> tuple[str, str]:
         settings = S3Source(kind="s3", uri=f"s3://{bucket}/photos", endpoint_url=s3_server.endpoint_url, sidecar=uri)
-        return Describer(settings, "photos/")("a.jpg")
+        return described(Describer(settings, "photos/"), "a.jpg")
 
     assert describe(f"s3://{bucket}/meta/labels.csv") == ("a.jpg", '{"label":"cat"}')
     with pytest.raises(ConfigError, match=rf"sidecar s3://{bucket}/meta/none\.csv does not exist"):
@@ -362,4 +384,7 @@ def test_a_sidecar_may_lie_on_s3(s3_server: S3Server) -> None:
 
 def test_the_uri_can_be_metadata() -> None:
     describe = Describer(FolderSource(kind="folder", path="/images", uri_key="uri", ids="md5-path"))
-    assert describe("a.jpg", {"label": "x"}, "file:///images/a.jpg")[1] == '{"label":"x","uri":"file:///images/a.jpg"}'
+    assert (
+        described(describe, "a.jpg", {"label": "x"}, "file:///images/a.jpg")[1]
+        == '{"label":"x","uri":"file:///images/a.jpg"}'
+    )
