@@ -2,76 +2,24 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
-from pinery.corpus.open_run import open_run
-from pinery.corpus.progress import Silent
-from pinery.corpus.run import Run
-from pinery.errors import AccessDeniedError, ConfigError, RefusedError, StoppedError, TerminalError, TransientError
-from pinery.records import LISTING_SCHEMA, Item, Work
-from pinery.steps.embed_part import Attempts, Embedding, embed_part, open_embedding
-from pinery.steps.lanes import worker_devices
-from tests.corpora import config, listed_items, paint
-from tests.processes import wait_until
-from tests.small_models import squeezenet_weights
+from pinery.errors import AccessDeniedError, RefusedError, StoppedError, TerminalError
+from pinery.records import Work
+from pinery.steps.embed_part import embed_part
+from tests.corpora import listed_items, paint
+from tests.steps.embedding import PROCESSES, listed, opened, published, workers
 
-PROCESSES = {"kind": "processes", "workers": 1}
 KINDS = [{"kind": "threads"}, PROCESSES]
-
-
-class Told(Silent):
-    """Counts what the run says is done, and calls back at every batch."""
-
-    def __init__(self) -> None:
-        self.done = 0
-        self.batches = 0
-        self.on_batch = lambda: None
-
-    def advance(self, stage: str, items: int) -> None:
-        self.done += items
-        self.batches += 1
-        self.on_batch()
-
-
-@contextmanager
-def opened(images: Path, state: Path, **changes: Any) -> Iterator[tuple[Run, Embedding, Told]]:
-    """A run that embeds, and what it tells."""
-    told = Told()
-    with ExitStack() as stack:
-        run = stack.enter_context(open_run(Corpus(load_config(config(images, state, **changes))), progress=told))
-        yield run, stack.enter_context(open_embedding(run.main, Attempts(), 1, 100)), told
-
-
-def listed(run: Run, part: str, items: list[Item] | None = None) -> Work:
-    """All of the source, or these items, as the work of one part."""
-    items = listed_items(run.corpus.source) if items is None else items
-    path = run.main.scratch / f"{part}-items.parquet"
-    rows = [{name: getattr(item, name) for name in LISTING_SCHEMA.names} for item in items]
-    pq.write_table(pa.Table.from_pylist(rows, schema=LISTING_SCHEMA), path)
-    return Work(part, path, 0, len(items))
-
-
-def published(run: Run, part: str) -> dict[str, Any]:
-    """The published rows by id."""
-    with run.corpus.target.checkpoint.open(part) as file:
-        return {row["id"]: row for row in pq.read_table(file).to_pylist()}
 
 
 def make(images: Path, state: Path, **changes: Any) -> dict[str, Any]:
@@ -79,10 +27,6 @@ def make(images: Path, state: Path, **changes: Any) -> dict[str, Any]:
         report = embed_part(embedding, listed(run, "part-00000000"))
         assert told.done == report.rows == embedding.attempts.published
         return published(run, "part-00000000")
-
-
-def workers() -> list[psutil.Process]:
-    return [psutil.Process(child.pid) for child in multiprocessing.active_children() if child.pid]
 
 
 def test_a_worker_makes_the_part_that_threads_make(images: Path, tmp_path: Path) -> None:
@@ -158,98 +102,6 @@ def test_a_run_stopped_without_a_reason_says_so(images: Path, tmp_path: Path) ->
         run.stop()
         with pytest.raises(StoppedError, match="asked to stop"):
             embed_part(embedding, listed(run, "part-00000000"))
-
-
-def test_a_worker_killed_amid_a_part_is_named_and_replaced(images: Path, tmp_path: Path) -> None:
-    model = {"name": "descriptor", "batch": 1}
-    with opened(images, tmp_path / "state", runner=PROCESSES, model=model) as (run, embedding, told):
-        work = listed(run, "part-00000007", listed_items(run.corpus.source) * 10)
-        killed = workers()
-        told.on_batch = lambda: told.batches == 1 and os.kill(killed[0].pid, signal.SIGKILL)
-        with pytest.raises(
-            TransientError, match=r"part-00000007 \(device auto\) died with exit code -9 \(SIGKILL\).*run"
-        ):
-            embed_part(embedding, work)
-        assert run.corpus.target.checkpoint.names() == []
-        assert (told.done, embedding.attempts.published) == (0, 0)
-        assert embed_part(embedding, work).rows == 120
-        assert workers() != killed
-        assert run.corpus.target.checkpoint.names() == ["part-00000007"]
-    assert workers() == []
-
-
-def test_a_worker_that_died_idle_costs_nothing(images: Path, tmp_path: Path) -> None:
-    with opened(images, tmp_path / "state", runner=PROCESSES) as (run, embedding, _):
-        [idle] = workers()
-        idle.kill()
-        wait_until(lambda: workers() == [])
-        assert embed_part(embedding, listed(run, "part-00000000")).rows == 12
-
-
-def test_a_worker_that_does_not_answer_is_killed_when_the_run_stops(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pinery.steps.workers.STOP_SECONDS", 0.5)
-    with opened(images, tmp_path / "state", runner=PROCESSES) as (run, embedding, _):
-        [frozen] = workers()
-        frozen.suspend()
-        failures: list[BaseException] = []
-
-        def embed() -> None:
-            try:
-                embed_part(embedding, work)
-            except BaseException as error:  # noqa: BLE001
-                failures.append(error)
-
-        work = listed(run, "part-00000000")
-        thread = threading.Thread(target=embed)
-        thread.start()
-        run.stop()
-        thread.join(30)
-        assert [type(failure) for failure in failures] == [StoppedError]
-        wait_until(lambda: not psutil.pid_exists(frozen.pid))
-
-
-def test_what_fails_in_a_worker_fails_the_part_with_its_own_type(images: Path, tmp_path: Path) -> None:
-    model = squeezenet_weights(tmp_path)
-    options: dict[str, Any] = {"model": model, "runner": PROCESSES}
-    with opened(images, tmp_path / "state", **options):
-        pass  # the card is stored now; what comes next loads the weights in the worker alone
-    Path(model["weights"]).write_bytes(b"other bytes")
-    with opened(images, tmp_path / "state", **options) as (run, embedding, _):
-        before = workers()
-        with pytest.raises(ConfigError, match=r"squeezenet\.pth"):
-            embed_part(embedding, listed(run, "part-00000000"))
-        assert workers() == before, "the worker is as good as before"
-
-
-@pytest.mark.parametrize(
-    ("runner", "device", "gpus", "parts", "expected"),
-    [
-        ({}, "auto", 0, 9, []),
-        ({}, "auto", 1, 9, []),
-        ({}, "auto", 4, 9, ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]),
-        ({}, "auto", 4, 2, ["cuda:0", "cuda:1"]),
-        ({}, "auto", 4, 1, []),
-        ({}, "cuda:1", 4, 9, []),
-        ({}, "cpu", 4, 9, []),
-        ({"workers": 2}, "cpu", 0, 9, ["cpu", "cpu"]),
-        ({"workers": 3}, "auto", 2, 9, ["cuda:0", "cuda:1", "cuda:0"]),
-        ({"kind": "threads"}, "auto", 4, 9, []),
-        ({"kind": "processes"}, "auto", 4, 9, ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]),
-        ({"kind": "processes"}, "auto", 0, 9, ["auto"]),
-        ({"kind": "processes"}, "cpu", 4, 1, ["cpu"]),
-        ({"kind": "processes", "workers": 2}, "auto", 0, 9, ["auto", "auto"]),
-        ({"kind": "processes", "workers": 2}, "cuda:1", 4, 9, ["cuda:1", "cuda:1"]),
-    ],
-    ids=str,
-)
-def test_which_workers_there_are(
-    runner: Any, device: str, gpus: int, parts: int, expected: list[str], tmp_path: Path
-) -> None:
-    model = {"name": "descriptor", "device": device}
-    settings = load_config(config(tmp_path, tmp_path / "state", runner=runner, model=model))
-    assert worker_devices(settings, gpus, parts) == expected
 
 
 def test_a_file_that_may_not_be_read_costs_its_row_and_mends_itself() -> None:

@@ -1,0 +1,26 @@
+"""A worker process: what fails in it comes out as an error of its own type, and it ends with its run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinery.errors import ConfigError
+from pinery.steps.embed_part import embed_part
+from tests.small_models import squeezenet_weights
+from tests.steps.embedding import PROCESSES, listed, opened, workers
+
+
+def test_what_fails_in_a_worker_fails_the_part_with_its_own_type(images: Path, tmp_path: Path) -> None:
+    model = squeezenet_weights(tmp_path)
+    options: dict[str, Any] = {"model": model, "runner": PROCESSES}
+    with opened(images, tmp_path / "state", **options):
+        pass  # the card is stored now; what comes next loads the weights in the worker alone
+    Path(model["weights"]).write_bytes(b"other bytes")
+    with opened(images, tmp_path / "state", **options) as (run, embedding, _):
+        before = workers()
+        with pytest.raises(ConfigError, match=r"squeezenet\.pth"):
+            embed_part(embedding, listed(run, "part-00000000"))
+        assert workers() == before, "the worker is as good as before"
