@@ -16,7 +16,7 @@ from rich.text import Text
 
 from flows.parameters import with_flags
 from pinery.reports import Preview, Removal, RunReport, Status, VerifyReport
-from pinery.sources.selection import told
+from pinery.sources.selection import left_out_line
 
 if TYPE_CHECKING:
     from pinery.search.query import Answer
@@ -234,7 +234,7 @@ def _add_last_run(table: Table, last: RunReport) -> None:
 
 
 def _left_out(table: Table, left_out: Mapping[str, int]) -> None:
-    if line := told(left_out):
+    if line := left_out_line(left_out):
         _add(table, "listing", line)
 
 

@@ -15,7 +15,8 @@ MAX_INTEGER = 2**53
 Kind = Literal["text", "number", "boolean", "list"]
 
 NULLS = {"na", "n/a", "#n/a", "<na>", "nan", "-nan", "none", "null", "\\n"}
-"""What programs write for "no value", in small letters. Among numbers and booleans it is none; a text may mean it."""
+"""Programs write these for "no value", here in small letters. Among numbers and booleans they are no value; a text may
+mean them."""
 TRUE, FALSE = {"true", "True", "TRUE"}, {"false", "False", "FALSE"}
 _YES, _NO = {"true", "yes", "t", "y", "1", "1.0"}, {"false", "no", "f", "n", "0", "0.0"}
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,15})")
@@ -30,7 +31,7 @@ class Column(Protocol):
         """Take a value into account. Raises ValueError where it can't be what the settings want."""
 
     def read(self, value: Any) -> Any:
-        """The value as metadata; None for no value."""
+        """Return the value as metadata, or None for no value."""
 
 
 class Guessed:
@@ -80,7 +81,7 @@ class Guessed:
 
 
 class Typed:
-    """A column that has a type already: kept, but for numbers that an index would change, whose column becomes text."""
+    """A column that has a type already, which is kept; numbers that an index would change make it text."""
 
     def __init__(self) -> None:
         self._inexact = False
@@ -125,7 +126,7 @@ class Wanted:
 
 
 def is_exact_integer(text: str) -> bool:
-    """Whether `text` is what an integer prints as that an index stores as it is."""
+    """Return whether `text` is an integer as Python prints it, and small enough for an index to store it exactly."""
     return _INTEGER.fullmatch(text) is not None and text != "-0" and abs(int(text)) <= MAX_INTEGER
 
 

@@ -31,7 +31,10 @@ _URL_ATTRIBUTES = ("url", "_URL", "_url")
 
 
 def dataset_class(name: str) -> Any:
-    """The class `torchvision.datasets.<name>`. Raises ConfigError where there is none that takes a root folder."""
+    """Return the class `torchvision.datasets.<name>`.
+
+    Raises ConfigError where there is no such class, or it takes no root folder.
+    """
     known = torchvision.datasets.__all__
     found = getattr(torchvision.datasets, name, None) if name in known else None
     if found is None:
@@ -43,7 +46,7 @@ def dataset_class(name: str) -> Any:
 
 
 def load(kind: Any, root: str, split: str, download: bool) -> Any:
-    """A dataset of class `kind` from `root`, where its archive is downloaded and unpacked first if `download` is set.
+    """Return a dataset of class `kind` from the folder `root`; with `download` its archive is fetched first if need be.
 
     Raises ConfigError where there is no such split, no data and `download` is not set, or a package is missing;
     TransientError where the download failed or its checksum was wrong.
@@ -72,7 +75,7 @@ def _load(kind: Any, root: str, arguments: dict[str, Any], download: bool) -> An
             ) from None
     try:
         os.makedirs(root, exist_ok=True)
-        with FileLock(os.path.join(root, f".{kind.__name__}.lock")), _download_manners():
+        with FileLock(os.path.join(root, f".{kind.__name__}.lock")), _quiet_download_with_timeout():
             return kind(**arguments, download=True)
     except PermissionError as error:
         raise ConfigError(f"{kind.__name__} can't be stored in {root} ({error}); correct `source.root`") from None
@@ -83,7 +86,7 @@ def _load(kind: Any, root: str, arguments: dict[str, Any], download: bool) -> An
 
 
 def checksum(dataset: Any) -> str | None:
-    """What torchvision checks the dataset's archive against, or None where it doesn't say."""
+    """Return the checksum that torchvision has for the dataset's archive, or None if it has none."""
     for name in _CHECKSUM_ATTRIBUTES:
         value = getattr(dataset, name, None)
         if isinstance(value, str):
@@ -122,8 +125,8 @@ def _by_hand(kind: Any, root: str) -> str:
 
 
 @contextlib.contextmanager
-def _download_manners() -> Iterator[None]:
-    """Within: no progress bar where stderr is no terminal, and a stalled download ends.
+def _quiet_download_with_timeout() -> Iterator[None]:
+    """Download without a progress bar where stderr is no terminal, and give up a download that stalls.
 
     torchvision offers settings for neither.
     """

@@ -81,7 +81,7 @@ class Folder:
         with Seen(self._past.cache()) as seen:
             versions = Versions(self._how, seen, self._past, self._describe.id, closed.append)
             try:
-                for file in versions.of(walk.files()):
+                for file in versions.give(walk.files()):
                     while closed:
                         yield from self._unreadable(closed.popleft())
                     files += 1
@@ -97,14 +97,14 @@ class Folder:
             )
 
     def _unreadable(self, path: str) -> Iterator[Found]:
-        """What the last listing had at `path`, which may not be read now: that is no reason to think it gone."""
+        """Yield what the last listing had at `path`: that it may not be read now is no reason to think it gone."""
         self.left_out.count(UNREADABLE)
         self._closed = self._closed or path
         for uri, version, size in self._past.below(file_uri(path)):
             yield Found(_path(uri)[len(self._root) :].lstrip(os.sep), uri, version, size)
 
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
-        """The file's bytes; see `Source.fetch`."""
+        """Return the file's bytes; see `Source.fetch`."""
         path = _path(uri)
         try:
             if not is_inside(os.path.realpath(path), self._root):
@@ -147,7 +147,7 @@ class Folder:
 
 
 def file_uri(path: str) -> str:
-    """The `file://` URI of an absolute path, percent-encoded byte by byte."""
+    """Return the `file://` URI of an absolute path, percent-encoded byte by byte."""
     return "file://" + quote(os.fsencode(path))
 
 

@@ -20,7 +20,7 @@ _CUT_MARK = "%~"
 
 
 def item_id(key: str, how: Literal["key", "md5-path"]) -> str:
-    """The id of the item with `key`: 1 to 512 printable ASCII characters, another one for every key.
+    """Return the id of the item with `key`: 1 to 512 printable ASCII characters, another one for every key.
 
     With `key` an id is the key, with non-ASCII and control characters and `%` percent-encoded as UTF-8; over 512
     characters its tail is replaced by a SHA-256. With `md5-path` it is the hex MD5 of the key's UTF-8.
@@ -41,14 +41,14 @@ def item_id(key: str, how: Literal["key", "md5-path"]) -> str:
 
 
 def readable(key: str) -> str:
-    """`key` as valid Unicode: bytes that are no UTF-8 stand percent-encoded."""
+    """Return `key` as valid Unicode: bytes that are no UTF-8 are percent-encoded."""
     if key.isascii():
         return key
     return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in key)
 
 
 def plain(name: str) -> str:
-    """A name as people write it: composed Unicode (NFC), `/` between folders, no `./` and no `/` in front."""
+    """Return a name as people write it: composed Unicode (NFC), `/` between folders, no `./` and no `/` in front."""
     if not name.isascii():
         name = unicodedata.normalize("NFC", name)
     if "\\" in name:
@@ -59,7 +59,7 @@ def plain(name: str) -> str:
 
 
 def decoded(name: str) -> str:
-    """`name` with its percent-encoded characters decoded; as it is where that gives no UTF-8."""
+    """Return `name` with its percent-encoded characters decoded, or as it is if that gives no UTF-8."""
     if "%" not in name:
         return name
     try:
@@ -69,6 +69,6 @@ def decoded(name: str) -> str:
 
 
 def possible_ids(name: str, how: Literal["key", "md5-path"]) -> list[str]:
-    """The ids that may be meant by `name`, an id or a plain name, best first."""
+    """Return the ids that `name`, an id or a plain name, may mean, the best first."""
     keys = [name, plain(name), unicodedata.normalize("NFD", plain(name))]
     return list(dict.fromkeys([name, *(item_id(key, how) for key in keys if key)]))

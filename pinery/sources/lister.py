@@ -32,7 +32,7 @@ class Found:
     group: str | None = None
     """See Item."""
     unread: str = ""
-    """The kind of what can't be read now, such as `archived (GLACIER)`; empty for all else."""
+    """Why it can't be read now, as a kind that is counted, such as `archived (GLACIER)`; empty if it can be."""
 
 
 class Lister:

@@ -35,7 +35,7 @@ class Describer:
     """Gives items their ids and metadata, as the settings of a source say; counts what sidecar and pattern match."""
 
     def __init__(self, settings: SourceBase, prefix: str = "") -> None:
-        """The keys lie below `prefix`, which rows of a sidecar may name too."""
+        """Take what the settings say; keys lie below `prefix`, which rows of a sidecar may name too."""
         self._ids = settings.ids
         self._parent = settings.metadata == "parent"
         self._pattern = re.compile(settings.metadata) if settings.metadata and not self._parent else None
@@ -45,7 +45,7 @@ class Describer:
 
     @functools.cached_property
     def sidecar(self) -> Sidecar | None:
-        """The sidecar, read at first use. Raises as `open_sidecar`."""
+        """The sidecar, which is read at first use, or None. Raises as `open_sidecar`."""
         return open_sidecar(self._settings)
 
     def begin(self) -> None:
@@ -55,7 +55,7 @@ class Describer:
             self.sidecar.forget_matches()
 
     def id(self, key: str) -> str:
-        """The id of the item with `key`."""
+        """Return the id of the item with `key`."""
         return item_id(key, self._ids)
 
     def items(self, found: Sequence[Found]) -> Iterator[Item]:
@@ -95,7 +95,7 @@ class Describer:
         return Names((name,) if name == id else (name, id), others)
 
     def remarks(self) -> list[str]:
-        """What is worth telling of the items since `begin`: a pattern or a sidecar that matches few or none of them."""
+        """Return lines on a pattern or sidecar that matches few items since `begin`, and on rows without an item."""
         told = []
         if self._pattern is not None and self._by_pattern < max(1, FEW * self._items):
             told.append(f"the regex in `source.metadata` matches {self._of_items(self._by_pattern)}")
@@ -115,19 +115,19 @@ class Describer:
 
 
 def from_parent(key: str) -> dict[str, str]:
-    """`label`: the name of the folder that holds the item; nothing for an item at the root."""
+    """Return `label`, the name of the folder that holds the item; nothing for an item at the root."""
     parent = PurePosixPath(key).parent.name
     return {"label": readable(parent)} if parent else {}
 
 
 def from_pattern(key: str, pattern: re.Pattern[str]) -> dict[str, str]:
-    """The named groups of `pattern` that took part in its first match within `key`."""
+    """Return the named groups of `pattern` that took part in its first match within `key`."""
     match = pattern.search(readable(key))
     return {name: value for name, value in match.groupdict().items() if value is not None} if match else {}
 
 
 def clean(metadata: Mapping[str, Any], id: str = "") -> str:
-    """`metadata` as canonical JSON text, sorted by name; nulls and NaN are left out, other lists become lists of text.
+    """Return `metadata` as canonical JSON text, sorted by name, without nulls and NaN, and with lists as lists of text.
 
     Raises BadMetadataError naming the column and the item `id` where a value can't go into an index, or where the JSON
     has more than 40,960 bytes, and ConfigError where a name can't.

@@ -1,4 +1,4 @@
-"""What Pinery asks of a source, whatever its kind, and what a source may ask of the state."""
+"""The interface that every kind of source has, and the one by which a source asks the state what it remembers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ class Source(Protocol):
 
     @property
     def left_out(self) -> Mapping[str, int]:
-        """What the newest listing left out, by kind, such as `.heic`, `hidden` or `excluded`; whole once it ended."""
+        """How many files the newest listing left out, by kind, such as `.heic`, `hidden` or `excluded`.
+
+        The counts are complete once the listing has ended.
+        """
 
     def check(self) -> None:
         """Find out early whether the source can be reached.
@@ -33,10 +36,10 @@ class Source(Protocol):
         """
 
     def remarks(self) -> list[str]:
-        """What is worth telling of the newest listing, a line each: above all what its sidecar and pattern matched."""
+        """Return what a user should know of the newest listing, such as a sidecar that matches little, a line each."""
 
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
-        """The encoded image that was listed under `uri` with `version`.
+        """Return the encoded image that was listed under `uri` with `version`.
 
         Raises MovedError where the item vanished or changed since it was listed, BadImageError where it is larger
         than `max_bytes`, ItemDeniedError where access to this item is denied, which may say nothing of the others,
@@ -45,26 +48,26 @@ class Source(Protocol):
 
 
 class Past(Protocol):
-    """What the state remembers of a corpus' items, for what a source can't tell from them alone."""
+    """What the state remembers of a corpus' items, which a source can't tell from the items alone."""
 
     def cache(self) -> Path | None:
-        """A local folder for what the source remembers between listings, if there is one."""
+        """Return a local folder for what the source remembers between listings, or None if there is none."""
 
     def listed_at(self) -> int:
-        """When the run of the current listing began, in nanoseconds since 1970; 0 where there is no listing."""
+        """Return when the run of the current listing began, in nanoseconds since 1970, or 0 if there is no listing."""
 
     def marked(self) -> Mapping[str, str]:
-        """The versions in the current listing that have a third part, by id."""
+        """Return the versions in the current listing that have a third part, by id."""
 
     def sums(self, items: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
-        """The SHA-256 in hex of those (id, version) whose bytes were had."""
+        """Return the SHA-256 in hex of each of these (id, version) whose bytes were read by some run."""
 
     def below(self, uri: str) -> Iterator[tuple[str, str, int]]:
-        """Uri, version and size of what the current listing has at `uri` or below it, in its order."""
+        """Yield uri, version and size in bytes of each item that the current listing has at `uri` or below it."""
 
 
 class NoPast:
-    """Of a corpus that nothing is remembered of."""
+    """The past of a corpus that nothing is remembered of."""
 
     def cache(self) -> Path | None:
         """See Past."""

@@ -31,7 +31,10 @@ class S3Prefix:
     """
 
     def __init__(self, settings: S3Source, past: Past | None = None, retries: int = RETRIES) -> None:
-        """`retries` is how often the SDK repeats one request. Raises ConfigError where the settings can't work."""
+        """Connect to nothing yet; `retries` is how often the SDK repeats one request.
+
+        Raises ConfigError where the settings can't work.
+        """
         name, _, path = settings.uri.removeprefix("s3://").partition("/")
         self._prefix = path if path.endswith("/") or not path else f"{path}/"
         self._bucket = Bucket(name, settings, "source.uri", retries)
@@ -83,7 +86,7 @@ class S3Prefix:
         return self._select.leaves_out(key)
 
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
-        """The object's bytes; see `Source.fetch`."""
+        """Return the object's bytes; see `Source.fetch`."""
         key = uri.removeprefix(f"s3://{self._bucket.name}/")
         if key == uri:
             raise MovedError(f"{uri} is not in bucket {self._bucket.name!r}")
@@ -98,6 +101,6 @@ class S3Prefix:
 
 
 def _archived(found: ObjectTypeDef) -> str:
-    """The kind of an object that can't be read before it is restored, else an empty text."""
+    """Return the kind of an object that can't be read before it is restored, or an empty text."""
     kind, restored = found.get("StorageClass", ""), found.get("RestoreStatus", {})
     return f"archived ({kind})" if kind in ARCHIVES and "RestoreExpiryDate" not in restored else ""

@@ -1,4 +1,4 @@
-"""What is remembered of files between listings: how each looked, what its bytes were, and the version it was given."""
+"""The memory of files between listings: how each looked, the hash of its bytes, and the version it was given."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def content_hash(file: BinaryIO) -> str:
-    """The SHA-256 in hex of the bytes that are left in `file`."""
+    """Return the SHA-256 in hex of the bytes that are left in `file`."""
     digest = hashlib.sha256()
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
@@ -36,14 +36,14 @@ class Sight(NamedTuple):
     change: str
     """Its ctime and inode."""
     sha256: str | None
-    """Of its bytes in hex, if they were read."""
+    """The SHA-256 of its bytes in hex, or None if they were not read."""
     version: str
 
 
 class Seen:
     """Sights by key and stat, in one SQLite file; to be used as a context manager, from one thread.
 
-    A file that can't be read or written is told and done without: it only saves reading images.
+    If the SQLite file can't be read or written, a warning says so and nothing is remembered: that only costs time.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -61,8 +61,8 @@ class Seen:
                 with contextlib.suppress(sqlite3.Error):
                     self._db = _open(self._file)
 
-    def of(self, keys: Sequence[str]) -> dict[tuple[str, str], Sight]:
-        """How these files were seen last, by key and by the size and mtime that they had."""
+    def look_up(self, keys: Sequence[str]) -> dict[tuple[str, str], Sight]:
+        """Return how these files were seen last, by key and by the size and mtime that they had."""
         if self._db is None:
             return {}
         marks = ",".join("?" * len(keys))
@@ -111,7 +111,7 @@ class Seen:
 
 
 def at_rest(mtime_ns: int) -> bool:
-    """Whether a file last changed long enough ago for its mtime to tell the next change."""
+    """Return whether a file last changed long enough ago for its mtime to tell the next change."""
     return time.time_ns() - mtime_ns >= _REST_NS
 
 

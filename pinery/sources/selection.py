@@ -1,4 +1,4 @@
-"""Which files and objects a source lists, and how many of each kind it left out."""
+"""The choice of files and objects that a source lists, and the counts of those that it leaves out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Selection:
         self._patterns = settings.exclude
 
     def leaves_out(self, key: str) -> str | None:
-        """The kind that the file `key` is left out as, or None where it is listed. Only its own name may be hidden."""
+        """Return the kind that the file `key` is left out as, or None if it is listed; its folders are not judged."""
         name = key[key.rfind("/") + 1 :]
         if name.startswith("."):
             return HIDDEN
@@ -50,13 +50,13 @@ class Selection:
         return None
 
     def leaves_out_folder(self, key: str) -> str | None:
-        """The kind that the folder `key`, with all below it, is left out as, or None."""
+        """Return the kind that the folder `key`, with all below it, is left out as, or None."""
         if key[key.rfind("/") + 1 :].startswith("."):
             return HIDDEN
         return EXCLUDED if self._patterns and self._excluded.match_file(f"{key}/") else None
 
     def undecoded(self, key: str) -> str:
-        """The suffix of a file that this installation can't decode, else an empty text."""
+        """Return the suffix of a file that this installation can't decode, or an empty text."""
         return _suffix(key) if self._undecoded and key.lower().endswith(self._undecoded) else ""
 
     @functools.cached_property
@@ -64,8 +64,8 @@ class Selection:
         return GitIgnoreSpec.from_lines(self._patterns)
 
 
-def told(left_out: Mapping[str, int]) -> str:
-    """One line on what was left out, most of a kind first, and what to do about it; empty where nothing was."""
+def left_out_line(left_out: Mapping[str, int]) -> str:
+    """Return one line on what was left out, the commonest kind first, and what to do; empty if nothing was left out."""
     if not left_out:
         return ""
     most = sorted(left_out.items(), key=lambda one: (-one[1], one[0]))

@@ -1,4 +1,4 @@
-"""A table of metadata beside the images: CSV or Parquet, one row per item, joined by the item's plain name."""
+"""A table of metadata beside the images, in CSV or Parquet, with one row for each item, found by the item's name."""
 
 from __future__ import annotations
 
@@ -110,11 +110,11 @@ class Sidecar:
 
     @property
     def matched(self) -> int:
-        """The rows that an item was found for."""
+        """The number of rows that an item was found for."""
         return self._matched.count(1)
 
     def unmatched(self, count: int) -> list[str]:
-        """The first `count` names that no item was found for."""
+        """Return the names of the first `count` rows that no item was found for."""
         rows = islice((row for row, matched in enumerate(self._matched) if not matched), count)
         query = "SELECT name FROM rows WHERE row = ?"
         return [name for row in rows for (name,) in self._db.execute(query, (row,))]

@@ -1,4 +1,4 @@
-"""A CSV sidecar: which columns it has, and its rows one after the other."""
+"""A CSV sidecar: its columns, and its rows one after the other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CsvTable:
         self._named = max((at + 1 for at, column in enumerate(self.columns) if column), default=0)
 
     def rows(self) -> Iterator[tuple[str, list[str]]]:
-        """Each row's place, for errors, and its fields. Raises ConfigError where one can't be read."""
+        """Yield each row's place, for errors, and its fields. Raises ConfigError where a row can't be read."""
         start = number = 1
         try:
             with self._open() as file:
@@ -95,7 +95,7 @@ def _header(text: str) -> tuple[str, list[str]]:
 
 
 def _first_foreign(field: str) -> int | None:
-    """The first byte of `field`, which was read as Latin-1, that no UTF-8 has there."""
+    """Return the first byte of `field`, which was read as Latin-1, that UTF-8 doesn't allow there, or None."""
     if field.isascii():
         return None
     try:

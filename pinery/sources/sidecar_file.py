@@ -1,4 +1,4 @@
-"""Where a sidecar lies: a local file, or an object on S3 that is read whole."""
+"""Opens a sidecar, which is a local file, or an object on S3 that is copied first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pinery.sources.sidecar import Sidecar
 
 
 def open_sidecar(settings: SourceBase) -> Sidecar | None:
-    """The sidecar that the settings name, if they do. An S3 API is reached as the source's is.
+    """Return the sidecar that the settings name, or None. An S3 API is reached as the source's is.
 
     Raises ConfigError where it can't be used, AccessDeniedError, TransientError.
     """

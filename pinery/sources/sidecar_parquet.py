@@ -1,4 +1,4 @@
-"""A Parquet sidecar: which columns it has, and its rows one after the other."""
+"""A Parquet sidecar: its columns, and its rows one after the other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
 class ParquetTable:
-    """The rows of one Parquet file; its folder's name tells nothing of them."""
+    """The rows of one Parquet file, whatever the name of its folder."""
 
     typed = True
 
@@ -33,7 +33,7 @@ class ParquetTable:
                 raise ConfigError(f"{name} can't be used: column {column!r} is {field.type}; {why}")
 
     def rows(self) -> Iterator[tuple[str, list[Any]]]:
-        """Each row's place, for errors, and its fields."""
+        """Yield each row's place, for errors, and its fields."""
         place = 0
         with parquet.ParquetFile(self._path) as file:
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):

@@ -28,9 +28,9 @@ from pinery.sources.seen import content_hash
 _LABEL_ATTRIBUTES = ("targets", "labels", "_labels")
 BROKEN = "broken:"
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, RuntimeError)
-"""What Pillow's plugins and torchvision's loaders throw on damaged files."""
-_OF_THE_FILE = (None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR)
-"""Numbers of an OSError that says something of the file; others may pass. Pillow's own have none."""
+"""Pillow's plugins and torchvision's loaders raise these on damaged files."""
+_ERRNOS_OF_A_FILE = (None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR)
+"""The numbers of an OSError that is about the file itself; others may pass. Pillow's own errors have none."""
 _PNG_MODES = {"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"}
 
 
@@ -41,7 +41,7 @@ class TorchvisionDatasets:
     """
 
     def __init__(self, settings: TorchvisionSource, past: Past | None = None) -> None:
-        """Raises ConfigError where a dataset is unknown or named twice."""
+        """Load nothing yet. Raises ConfigError where a dataset is unknown or named twice."""
         twice = sorted({name for name in settings.datasets if settings.datasets.count(name) > 1})
         if twice:
             raise ConfigError(f"`source.datasets` names {', '.join(twice)} more than once")
@@ -78,7 +78,7 @@ class TorchvisionDatasets:
                 yield Found(f"{name}.{row}", uri, rows.version(row), -1, {"label": rows.label(row)}, group=name)
 
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
-        """The row as a PNG without loss, the same bytes every time; see `Source.fetch`."""
+        """Return the row as a PNG without loss, the same bytes every time; see `Source.fetch`."""
         parts = urlsplit(uri)
         split, _, row = unquote(parts.path).lstrip("/").rpartition("/")
         if parts.netloc not in self._classes or split != self._settings.split:
@@ -143,7 +143,7 @@ class _Rows:
             return self._broken_version(row)
 
     def _broken_version(self, row: int) -> str:
-        """What changes when the file of a row that can't be read does; the row alone where its file isn't known."""
+        """Return the version of a row that can't be read: its file's hash, or its number if its file isn't known."""
         try:
             with open(self._file(row), "rb") as file:
                 return f"{BROKEN}{content_hash(file)}"
@@ -151,7 +151,7 @@ class _Rows:
             return f"{BROKEN}{self._split}-{row}"
 
     def _file(self, row: int) -> str:
-        """Where the row's image lies, or an empty text where the dataset doesn't say."""
+        """Return the path of the row's image, or an empty text if the dataset doesn't say."""
         samples = getattr(self._dataset, "samples", None)
         try:
             return os.fspath(samples[row][0]) if isinstance(samples, list) else ""
@@ -174,7 +174,7 @@ class _Rows:
         return file.getvalue()
 
     def _listed_image(self, row: int) -> Image.Image:
-        """The image of a row whose file was there when it was listed. Raises FileNotFoundError where it is gone."""
+        """Return the image of a row whose file was there once. Raises FileNotFoundError where it is gone."""
         try:
             return self._image(row)
         except BadImageError as error:
@@ -186,7 +186,7 @@ class _Rows:
         try:
             image = self._dataset[row][0]
         except _UNREADABLE as error:
-            if isinstance(error, OSError) and error.errno not in _OF_THE_FILE:
+            if isinstance(error, OSError) and error.errno not in _ERRNOS_OF_A_FILE:
                 raise TransientError(f"row {row} of {self._name} can't be read now: {error}") from error
             where = self._file(row) or f"row {row} of {self._name}"
             raise BadImageError(f"{where} can't be read by torchvision: {error or type(error).__name__}") from error
@@ -196,7 +196,7 @@ class _Rows:
 
 
 def _labels(dataset: Any) -> Sequence[Any] | None:
-    """The labels of all rows, where the dataset has them without opening its images."""
+    """Return the labels of all rows, or None if the dataset has them only with its images."""
     for name in _LABEL_ATTRIBUTES:
         labels = getattr(dataset, name, None)
         if labels is not None and hasattr(labels, "__len__") and len(labels) == len(dataset):

@@ -28,12 +28,12 @@ class File(NamedTuple):
 
 
 def stat_version(stat: os.stat_result) -> str:
-    """Size and mtime."""
+    """Return the version that size and mtime make."""
     return f"{stat.st_size}-{stat.st_mtime_ns}"
 
 
 def mark_of(version: str, stat: os.stat_result) -> str | None:
-    """What marks a version by stat: empty for none; None where it is the version of another size or mtime."""
+    """Return the mark of a version by stat, empty if it has none, or None if it is of another size or mtime."""
     base = stat_version(stat)
     if version == base:
         return ""
@@ -41,7 +41,7 @@ def mark_of(version: str, stat: os.stat_result) -> str | None:
 
 
 def stable_inodes(device: int) -> bool:
-    """Whether the file system of a device keeps its inodes over mounts, as far as Linux tells."""
+    """Return whether the file system of a device keeps its inodes over mounts, as far as Linux tells."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
@@ -61,8 +61,8 @@ class Versions:
 
     `stat`: size and mtime. Where they stood still and ctime or inode moved, the bytes are compared with those that
     the version is known to have had; only if they are others, the first digits of their hash mark the version from
-    then on. Of a file that is seen for the first time, size and mtime are believed, unless its ctime is later than
-    the last listing.
+    then on. The size and mtime of a file that is seen for the first time are believed, unless its ctime is later
+    than the last listing.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class Versions:
         self._listed_at = past.listed_at() if how == "stat" else 0
         self._inodes: dict[int, bool] = {}
 
-    def of(self, files: Iterable[File]) -> Iterator[File]:
-        """The files with their versions, in their order. Raises OSError where one can't be read."""
+    def give(self, files: Iterable[File]) -> Iterator[File]:
+        """Yield the files with their versions, in their order. Raises OSError where one can't be read."""
         looked_up = self._looked_up(iter(files))
         if self._how == "content":
             for file, sight in looked_up:
@@ -100,7 +100,7 @@ class Versions:
 
     def _looked_up(self, files: Iterator[File]) -> Iterator[tuple[File, Sight | None]]:
         while some := list(islice(files, LOOKED_UP_AT_ONCE)):
-            sights = self._seen.of([file.key for file in some])
+            sights = self._seen.look_up([file.key for file in some])
             for file in some:
                 yield file, sights.get((file.key, stat_version(file.stat)))
 
@@ -175,9 +175,9 @@ class _Doubt:
 
     file: File
     sha256: str | None
-    """What the bytes of that version were, if this machine read them."""
+    """The SHA-256 of the bytes of that version, or None if this machine didn't read them."""
     only_recorded: bool
-    """Whether there is a doubt only where the state knows bytes of that version."""
+    """Whether the file is in doubt only if the state knows the bytes of that version."""
 
 
 def _hash(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The files below a folder, without what is left out and without going round in circles."""
+"""Walks over the files below a folder, without what is left out, and never round in circles."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class Walk:
         self._root_stat = os.stat(root)
 
     def files(self) -> Iterator[File]:
-        """Each file once, sorted by name within each folder. Raises OSError, and TransientError where the root went."""
+        """Yield each file once, sorted by name within each folder.
+
+        Raises OSError, and TransientError where the root went away.
+        """
         yield from self._folder(self._root, (_identity(self._root_stat),), through_link=False)
 
     def _folder(self, folder: str, above: tuple[tuple[int, int], ...], through_link: bool) -> Iterator[File]:
@@ -95,14 +98,14 @@ class Walk:
 
 
 def _one_by_one(entries: list[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-    """Each entry, forgotten with the path and stat that it keeps before the next: a folder may hold millions."""
+    """Yield each entry and forget it, with the path and stat that it keeps, before the next: there may be millions."""
     entries.reverse()
     while entries:
         yield entries.pop()
 
 
 def is_inside(path: str, root: str) -> bool:
-    """Whether an absolute path is `root` or below it."""
+    """Return whether an absolute path is `root` or below it."""
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 

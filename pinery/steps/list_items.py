@@ -11,7 +11,7 @@ from pinery.checkpoint.listings import write_listing
 from pinery.corpus.run import Run
 from pinery.corpus.stored import current_listing
 from pinery.errors import EmptyListingError
-from pinery.sources.selection import told
+from pinery.sources.selection import left_out_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def list_items(run: Run) -> Listing:
     with run.stage("list"):
         source.check()
         rows = write_listing(source.list_batches(), path, progress)
-    left_out = told(source.left_out)
+    left_out = left_out_line(source.left_out)
     if rows == 0:
         raise EmptyListingError(run.corpus.config.corpus, left_out)
     listing = Listing(path, left_out=dict(source.left_out), remarks=tuple(source.remarks()))

@@ -17,7 +17,7 @@ from pinery.planning.cost import METADATA_BYTES, upsert_write_units, write_unit_
 from pinery.planning.loading import estimate_load
 from pinery.planning.plan import PlanCounts, count_plan, define_plan
 from pinery.reports import Estimate, Preview
-from pinery.sources.selection import told
+from pinery.sources.selection import left_out_line
 from pinery.steps.find_index import refuse_foreign
 from pinery.steps.make_plan import PlanOptions, judge
 from pinery.steps.marks import why_behind
@@ -74,7 +74,7 @@ def _foreseen(
         corpus.source.check()
         listing = folder / "listing.parquet"
         if write_listing(corpus.source.list_batches(), listing, lambda _: None) == 0:
-            raise EmptyListingError(corpus.config.corpus, told(corpus.source.left_out))
+            raise EmptyListingError(corpus.config.corpus, left_out_line(corpus.source.left_out))
         return undisturbed(lambda: _planned(corpus, target, ledger, options, listing))
 
 

@@ -9,21 +9,21 @@ import pytest
 
 from pinery.source_kinds import FolderSource
 from pinery.sources.folder import Folder
-from pinery.sources.selection import MAX_KINDS, LeftOut, told
+from pinery.sources.selection import MAX_KINDS, LeftOut, left_out_line
 from tests.corpora import listed_items
 
 
 def test_one_line_tells_the_kinds_and_what_to_do() -> None:
-    assert told({}) == ""
-    assert told({".heic": 8, ".raw": 4}) == (
+    assert left_out_line({}) == ""
+    assert left_out_line({".heic": 8, ".raw": 4}) == (
         "12 files left out: .heic 8, .raw 4 (HEIC is decoded once `pip install pillow-heif` was run;"
         " `source.suffixes` takes others)"
     )
-    assert told({"hidden": 1}) == "1 file left out: hidden 1"
-    assert "`source.exclude`" in told({"unreadable": 1})
-    assert "restore" in told({"archived (GLACIER)": 1})
-    assert told({f".{n}": 1 for n in range(20)}).startswith("20 files left out: .0 1, .1 1, ")
-    assert ", others 12 (" in told({f".{n}": 1 for n in range(20)})
+    assert left_out_line({"hidden": 1}) == "1 file left out: hidden 1"
+    assert "`source.exclude`" in left_out_line({"unreadable": 1})
+    assert "restore" in left_out_line({"archived (GLACIER)": 1})
+    assert left_out_line({f".{n}": 1 for n in range(20)}).startswith("20 files left out: .0 1, .1 1, ")
+    assert ", others 12 (" in left_out_line({f".{n}": 1 for n in range(20)})
 
 
 def test_the_number_of_kinds_has_a_limit() -> None:
