@@ -86,7 +86,7 @@ class ModelSettings(Settings):
 
 
 class AnyIndexSettings(Settings):
-    """What every kind of index has."""
+    """The settings that every kind of index has."""
 
     metric: Literal["cosine", "dotproduct", "euclidean"] = Field(
         "cosine", description="How the distance between vectors is measured."

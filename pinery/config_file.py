@@ -65,7 +65,7 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
 
 
 def _problem(error: yaml.YAMLError) -> str:
-    """What is wrong, and where, without the text around it, which may be a secret."""
+    """The mistake and its place, without the text around it, which may be a secret."""
     mark = getattr(error, "problem_mark", None)
     said = getattr(error, "problem", None) or str(error).splitlines()[0]
     return f"{said} (line {mark.line + 1}, column {mark.column + 1})" if mark else said

@@ -15,7 +15,7 @@ class PineryError(Exception):
 
     exit_code = 1
     rerun_helps = True
-    """Whether it may help to run the same command again, once the cause has passed."""
+    """Whether the same command may succeed later, once the cause has passed."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(without_secrets(one) if isinstance(one, str) else one for one in args))

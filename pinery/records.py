@@ -139,7 +139,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class PartReport:
-    """What embedding one part did."""
+    """The result of embedding one part."""
 
     part: str
     rows: int
@@ -156,7 +156,7 @@ class PartReport:
 
 @dataclass(frozen=True, slots=True)
 class UpsertReport:
-    """What bringing rows to an index did."""
+    """The result of upserting rows to an index."""
 
     upserted: int
     rejected: int

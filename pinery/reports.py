@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class TargetReport:
-    """What a run did to one of its targets."""
+    """The result of a run for one of its targets."""
 
     role: str
     """`live`, or `kept` for one that is kept true beside it."""
@@ -52,7 +52,7 @@ class RunReport:
     """The name of the listing in the state; it is the current one from then on."""
     limited: int | None = None
     left_out: Mapping[str, int] | None = None
-    """What the listing left out, counted by kind."""
+    """How many files the listing left out, by kind."""
     remarks: tuple[str, ...] | None = None
     """Other remarks on the listing, for the user."""
     listed: int | None = None
@@ -121,7 +121,7 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run would take and cost; None where a rate is not known, or the index costs nothing."""
+    """The time and money that a run would take; None where a rate is not known, or the index costs nothing."""
 
     embed_seconds: float | None
     write_units: int | None
@@ -131,7 +131,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a run would do, counted in ids."""
+    """The changes that a run would make, counted in ids."""
 
     corpus: str
     model_key: str | None
@@ -154,7 +154,7 @@ class Preview:
     estimate: Estimate
 
     def to_dict(self) -> dict[str, Any]:
-        """What `plan --json` prints."""
+        """The preview as `plan --json` prints it."""
         return _plain(asdict(self))
 
 
@@ -191,7 +191,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What `pinery verify` found and repaired."""
+    """The result of `pinery verify`: the differences that it found and repaired."""
 
     run: str
     corpus: str
@@ -208,7 +208,7 @@ class VerifyReport:
     seconds: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """What `verify --json` prints: the counts stand beside the rest."""
+        """The report as `verify --json` prints it, with the counts beside the other keys."""
         data = _plain(asdict(self))
         counts: dict[str, Any] = data.pop("counts")
         return data | counts
@@ -222,11 +222,11 @@ class VerifyReport:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the state says about a corpus. Before the first run there is no model, and all counts are 0."""
+    """The status of a corpus, from its state. Before the first run there is no model, and all counts are 0."""
 
     corpus: str
     state: str
-    """Where the state lies."""
+    """The path or address of the state."""
     model: str | None = None
     model_key: str | None = None
     live: Mapping[str, str] | None = None
@@ -243,10 +243,10 @@ class Status:
     rejected: tuple[Mapping[str, str], ...] = ()
     """Listed items that the index refused, each with its `id`, `uri` and `reason`."""
     left: Mapping[str, int] = field(default_factory=lambda: {"embed": 0, "upsert": 0, "delete": 0})
-    """What the next run has to do with the current listing."""
+    """How many items the next run has to `embed`, `upsert` and `delete`, by the current listing."""
 
     def to_dict(self) -> dict[str, Any]:
-        """What `status --json` prints."""
+        """The status as `status --json` prints it."""
         return _plain(asdict(self)) | {"last_run": self.last_run.to_dict() if self.last_run else None}
 
 
@@ -262,7 +262,7 @@ class Removal:
     removed: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """What `remove --json` prints."""
+        """The removal as `remove --json` prints it."""
         return _plain(asdict(self))
 
 

@@ -29,7 +29,7 @@ DRAIN_SECONDS = 3.0
 
 
 @contextlib.contextmanager
-def prefect_api(meanwhile: Callable[[], object] = bool) -> Iterator[str]:
+def prefect_api(meanwhile: Callable[[], object] | None = None) -> Iterator[str]:
     """Use the configured Prefect API, or start a temporary server and stop it at the end; yields the API's URL.
 
     A temporary server takes seconds to come up, in which `meanwhile` is called. Raises what that raises, and
@@ -55,7 +55,7 @@ def prefect_api(meanwhile: Callable[[], object] = bool) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _server(folder: Path, meanwhile: Callable[[], object]) -> Iterator[str]:
+def _server(folder: Path, meanwhile: Callable[[], object] | None) -> Iterator[str]:
     database, log = folder / "prefect.db", folder / "server.log"
     template = cache_root() / f"prefect-{prefect.__version__}.db"
     if template.exists():
@@ -72,7 +72,8 @@ def _server(folder: Path, meanwhile: Callable[[], object]) -> Iterator[str]:
             start_new_session=True,  # Ctrl-C is for the run, which then stops the server
         )
     try:
-        meanwhile()
+        if meanwhile is not None:
+            meanwhile()
         _await_health(process, f"http://127.0.0.1:{port}/api/health", log)
         if not template.exists():
             _keep_migrated(database, template)

@@ -21,6 +21,11 @@ from pinery.records import PART_SCHEMA
 KEY_COLUMNS = ["id", "version", "sha256", "error"]
 
 
+def part_writer(path: Path, dimension: int) -> TableWriter:
+    """A writer of one part (PART_SCHEMA, with vectors of `dimension` values) into the local file `path`."""
+    return TableWriter(path, PART_SCHEMA, vector_row_group(dimension))
+
+
 class Checkpoint:
     """All parts under one folder of a store."""
 
@@ -36,10 +41,6 @@ class Checkpoint:
         """The number of the next part."""
         names = self.names()
         return int(names[-1].removeprefix("part-")) + 1 if names else 0
-
-    def writer(self, path: Path, dimension: int) -> TableWriter:
-        """A writer of one part into the local file `path`."""
-        return TableWriter(path, PART_SCHEMA, vector_row_group(dimension))
 
     def publish(self, part: str, path: Path) -> None:
         """Publish the finished local file as `part`; ConflictError where another run made that part."""

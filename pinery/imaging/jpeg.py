@@ -48,7 +48,7 @@ class PlainJpeg:
 
 
 def plain_jpeg(data: bytes) -> PlainJpeg | None:
-    """What the header of `data` says, or None where `data` isn't a plain JPEG."""
+    """The contents of the header of `data`, or None where `data` isn't a plain JPEG."""
     at, frame = 2, None
     if data[:2] != b"\xff\xd8":
         return None

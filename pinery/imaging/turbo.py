@@ -76,7 +76,7 @@ def refuse_damage(data: bytes) -> None:
 
 
 def _complaint(data: bytes) -> str | None:
-    """What libjpeg says of a JPEG's bytes, or None where they are sound."""
+    """The complaint of libjpeg about a JPEG's bytes, or None where they are sound."""
     try:
         # For the smallest possible image, nearly all the work is reading the data.
         simplejpeg.decode_jpeg(data, "GRAY", fastdct=True, fastupsample=True, min_width=1, min_height=1)

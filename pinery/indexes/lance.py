@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 
 from pinery.allocator import give_back_freed_memory
 from pinery.config import LanceSettings
-from pinery.errors import DamagedError, IndexMismatchError, TerminalError
+from pinery.errors import IndexMismatchError, TerminalError
 from pinery.indexes.encoded_size import protobuf_sizes
 from pinery.indexes.lance_disk import Disk, sync_path, write_durably
 from pinery.indexes.lance_filter import to_sql
+from pinery.indexes.lance_identity import read_identity, write_identity
 from pinery.indexes.vectors import checked_vectors
 from pinery.records import Identity, Match, Stored
 
 EXACT_BELOW_ROWS = 50_000
 """From this many rows on, vectors get an ANN index; below it, each search scans them all."""
 DISTANCES = {"cosine": "cosine", "dotproduct": "dot", "euclidean": "l2"}
-IDENTITY_FILE = "pinery.json"
 KEPT_VERSIONS = timedelta(minutes=10)
 """How long a search that began before a write may go on reading the version that it began with."""
 FOR_EVER = timedelta(days=36500)
@@ -72,50 +72,23 @@ class LanceIndex:
 
     def describe(self) -> Identity | None:
         """See Index."""
-        try:
-            found = json.loads((self._folder / IDENTITY_FILE).read_text())
-        except FileNotFoundError:
-            if self._folder.exists() and any(self._folder.glob("*.lance")):
-                raise IndexMismatchError(
-                    f"{self._folder} holds Lance tables but no {IDENTITY_FILE}, so another program made them;"
-                    " set index.name to another name"
-                ) from None
+        found = read_identity(self._folder)
+        if found is None:
             return None
-        except ValueError as error:
-            raise self._unreadable(error) from error
-        try:
-            identity = Identity(found["state"], found["incarnation"], found["model_key"])
-            shape = found["dimension"], found["metric"]
-        except (KeyError, TypeError) as error:
-            raise self._unreadable(error) from error
-        if shape != (self._dimension, self._metric):
+        identity, dimension, metric = found
+        if (dimension, metric) != (self._dimension, self._metric):
             raise IndexMismatchError(
-                f"index {self.name} has dimension {shape[0]} and metric {shape[1]};"
+                f"index {self.name} has dimension {dimension} and metric {metric};"
                 f" the config needs {self._dimension} and {self._metric}: set index.name to another name"
             )
         return identity
-
-    def _unreadable(self, error: Exception) -> DamagedError:
-        return DamagedError(
-            f"{self._folder / IDENTITY_FILE} is damaged: it can't be read as what Pinery wrote to it ({error!r})."
-            f" To go on, delete the folder {self._folder} and run `pinery run CONFIG`: it fills the index anew from the"
-            " checkpoint, and embeds nothing"
-        )
 
     def ensure(self, identity: Identity) -> Identity:
         """See Index."""
         found = self.describe()
         if found is not None:
             return found
-        self._folder.mkdir(parents=True, exist_ok=True)
-        record = {
-            "state": identity.state,
-            "incarnation": identity.incarnation,
-            "model_key": identity.model_key,
-            "dimension": self._dimension,
-            "metric": self._metric,
-        }
-        write_durably(self._folder / IDENTITY_FILE, json.dumps(record))
+        write_identity(self._folder, identity, self._dimension, self._metric)
         return identity
 
     def read_mark(self) -> str | None:

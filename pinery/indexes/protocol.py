@@ -1,4 +1,4 @@
-"""What Pinery asks of an index; `pinecone` and `lance` are the two kinds."""
+"""The Protocol that every kind of index implements; there are `pinecone` and `lance`."""
 
 from __future__ import annotations
 

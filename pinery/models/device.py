@@ -1,4 +1,4 @@
-"""Where a model computes, in which precision, and how many images at once."""
+"""Chooses the device that a model computes on, the precision, and how many images it takes at once."""
 
 from __future__ import annotations
 

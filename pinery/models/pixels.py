@@ -1,4 +1,4 @@
-"""What torchvision's transforms for classification do to an image: the same pixels, at less cost."""
+"""Makes the same pixels of an image as torchvision's transforms for classification, at less cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pinery.imaging.quick import CentreCrop
 
 
 class Pixels:
-    """What the `transforms` of torchvision's weights do to an RGB image: first to its pixels, and then to values."""
+    """Does what the `transforms` of torchvision's weights do to an RGB image: first to pixels, and then to values."""
 
     def __init__(self, transforms: Any) -> None:
         self._transforms = transforms

@@ -1,4 +1,4 @@
-"""What happens to an item before the model sees it: it is fetched, hashed, looked up, decoded and preprocessed."""
+"""Prepares an item for the model: it is fetched, hashed, looked up, decoded and preprocessed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one item. In the end exactly one of `values`, `error` and `moved` is set."""
+    """The outcome for one item. In the end exactly one of `values`, `error` and `moved` is set."""
 
     position: int
     """The item's index in the work list."""

@@ -97,9 +97,9 @@ def _pictures(samples: Sequence[bytes], max_pixels: int) -> Iterator[Image.Image
 
 
 def choose_decoder(model: Model, samples: Sequence[bytes], max_pixels: int) -> tuple[str, float]:
-    """What `decode: auto` means for this model and images like these, and the lowest cosine to `exact` among them.
+    """The decoder that `auto` means for this model and images like these, and the lowest cosine to `exact` among them.
 
-    That is `exact`, with a cosine of 1, where a faster decoder decodes all samples in the same way. Samples that are no
+    It is `exact`, with a cosine of 1, where a faster decoder decodes all samples in the same way. Samples that are no
     images, or whose vectors have no direction, are passed over.
 
     Args:
@@ -114,7 +114,7 @@ def choose_decoder(model: Model, samples: Sequence[bytes], max_pixels: int) -> t
 
 
 def compare_on_device(model: Model, samples: Sequence[bytes], max_pixels: int, threads: int) -> OnDevice | None:
-    """What decoding on the model's device does to vectors, and how fast it is; None where it decodes no sample.
+    """Compare decoding on the model's device with decoding on the CPU; return None where the device decodes no sample.
 
     `threads` is how many threads would decode on the CPU; the other arguments are those of `choose_decoder`.
     """

@@ -1,4 +1,4 @@
-"""What every model family offers; the runner and the search know no more of a model than this."""
+"""The Protocol that every model family implements; the runner and the search know no more of a model."""
 
 from __future__ import annotations
 

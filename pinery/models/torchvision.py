@@ -46,16 +46,7 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
     file of the user's own.
     """
     entry = _entry(reference, card)
-    if settings.weights is None:
-        path, name = _cached(entry), f"torchvision:{reference.name}@{entry.name}"
-        sha256 = file_sha256(path)
-        _check_prefix(path, sha256, entry.url)
-        if settings.sha256 not in (None, sha256):
-            raise ConfigError(f"the weights of {name} have SHA-256 {sha256}, but {settings.sha256} is expected")
-    else:
-        # The sum says which weights these are; the entry stands in the card by its preprocessing.
-        sha256, name = settings.sha256 or "", f"torchvision:{reference.name}"
-        path = fetch_weights(settings.weights, sha256)
+    path, name, sha256 = _weights(reference, settings, entry)
     network, head = _build(reference.name, read_state_dict(path), path)
     transforms = entry.transforms()
     features = reference.layer == "features"
@@ -100,7 +91,23 @@ def _entry(reference: Reference, card: ModelCard | None) -> Any:
     return match
 
 
+def _weights(reference: Reference, settings: ModelSettings, entry: Any) -> tuple[Path, str, str]:
+    """The file of the weights, the model's name with these weights, and their SHA-256."""
+    name = f"torchvision:{reference.name}"
+    if settings.weights is not None:
+        # The sum says which weights these are; the entry stands in the card by its preprocessing.
+        sha256 = settings.sha256 or ""
+        return fetch_weights(settings.weights, sha256), name, sha256
+    path, name = _cached(entry), f"{name}@{entry.name}"
+    sha256 = file_sha256(path)
+    _check_prefix(path, sha256, entry.url)
+    if settings.sha256 not in (None, sha256):
+        raise ConfigError(f"the weights of {name} have SHA-256 {sha256}, but {settings.sha256} is expected")
+    return path, name, sha256
+
+
 def _cached(entry: Any) -> Path:
+    """The file of torchvision's own weights in torch's cache, downloaded if need be."""
     path: Path = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rpartition("/")[2]
     if path.is_file():
         return path

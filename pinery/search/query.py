@@ -37,7 +37,7 @@ from pinery.sources.ids import possible_ids
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to search for: exactly one of `image` (a path or URL), `text` and `id` is given."""
+    """A query, with exactly one of `image` (a path or URL), `text` and `id`."""
 
     image: str | None = None
     text: str | None = None
@@ -58,7 +58,7 @@ class Answer:
     grid: Path | None
 
     def to_dict(self) -> dict[str, Any]:
-        """What `search --json` prints."""
+        """The answer as `search --json` prints it."""
         return {"matches": [asdict(match) for match in self.matches], "grid": str(self.grid) if self.grid else None}
 
     def to_pandas(self) -> Any:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pinery.checkpoint.parquet import TableWriter, read_rows, vector_row_group
+from pinery.checkpoint.parquet import read_rows
+from pinery.checkpoint.parts import part_writer
 from pinery.config import Config
 from pinery.errors import BadImageError, ItemDeniedError
 from pinery.imaging.budget import PIXELS_AT_ONCE
@@ -148,7 +149,7 @@ def _make_part(maker: PartMaker, order: Order, watch: Watch) -> PartReport:
         stop=lambda: watch.stopping,
         timings=seconds,
     )
-    with TableWriter(order.path, PART_SCHEMA, vector_row_group(maker.dimension)) as writer:
+    with part_writer(order.path, maker.dimension) as writer:
         for made in outcomes:
             batch = seen.settle(made)
             kept = [outcome for outcome in batch if not outcome.moved]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pinery.checkpoint.parts import Checkpoint, part_name
+from pinery.checkpoint.parts import Checkpoint, part_name, part_writer
 from pinery.checkpoint.store import Store
 from pinery.records import PART_SCHEMA
 
@@ -30,7 +30,7 @@ def publish(checkpoint: Checkpoint, number: int, shas: list[int], bad: set[int] 
         "values": values,
         "error": ["broken" if one in bad else None for one in shas],
     }
-    with checkpoint.writer(path, DIMENSION) as writer:
+    with part_writer(path, DIMENSION) as writer:
         writer.append(pa.RecordBatch.from_pydict(columns, schema=PART_SCHEMA))
     checkpoint.publish(part_name(number), path)
 

@@ -16,7 +16,7 @@ import pytest
 from pinery.checkpoint.checksums import MARK, CheckedFile, add_checksums, check_file
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parquet import TableWriter, read_rows, stream
-from pinery.checkpoint.parts import Checkpoint, part_name
+from pinery.checkpoint.parts import Checkpoint, part_name, part_writer
 from pinery.checkpoint.root import IndexPaths
 from pinery.checkpoint.store import LocalStore, Store
 from pinery.corpus.tables import connect, define_tables
@@ -42,7 +42,7 @@ def rows(count: int, dimension: int = 8) -> pa.RecordBatch:
 def published(store: Store, count: int = 20, dimension: int = 8) -> Checkpoint:
     checkpoint = Checkpoint(store, "corpus/key/parts")
     path = store.scratch("making") / "part.parquet"
-    with checkpoint.writer(path, dimension) as writer:
+    with part_writer(path, dimension) as writer:
         writer.append(rows(count, dimension))
     checkpoint.publish(PART, path)
     return checkpoint

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pinery.checkpoint.listings import write_listing
-from pinery.checkpoint.parts import Checkpoint
+from pinery.checkpoint.parts import Checkpoint, part_writer
 from pinery.checkpoint.store import LocalStore
 from pinery.corpus.tables import connect
 from pinery.records import PART_SCHEMA
@@ -30,7 +30,7 @@ def test_live_rows_have_their_metadata_whatever_the_pieces(
     write_listing(item_batches(listed), tmp_path / "listing.parquet", lambda _: None)
     checkpoint = Checkpoint(LocalStore(tmp_path / "state"), "parts")
     shuffled = random.Random(1).sample(range(100), 100)
-    with checkpoint.writer(tmp_path / "part", 2) as writer:
+    with part_writer(tmp_path / "part", 2) as writer:
         values = [[float(n), 1.0] if n % 10 else None for n in shuffled]
         ids, versions = [f"i{n}" for n in shuffled], ["v1"] * 100
         errors = [None if n % 10 else "bad" for n in shuffled]
