@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
+from pinery.checkpoint.listings import write_listing
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run
 from pinery.corpus.progress import Progress
 from pinery.corpus.run import HeldTarget
-from pinery.records import Stored
+from pinery.records import Item, Stored
 from pinery.reports import RunReport
 from pinery.steps.bulk_import import resume_import
 from pinery.steps.close_run import close_run
@@ -90,3 +92,20 @@ def filled(made: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     """A copy of that corpus' state, index and all, over the same images."""
     shutil.copytree(made["state"], tmp_path / "state")
     return made | {"state": str(tmp_path / "state")}
+
+
+def current_listing(held: HeldTarget) -> Path:
+    """The current listing of the run's corpus, as a local file."""
+    return held.target.store.local(str(held.run.corpus.current_listing()))
+
+
+def listing_of(held: HeldTarget, items: Iterable[Item]) -> Path:
+    """A listing of these items that is published nowhere."""
+    path = held.scratch / "listing-of-a-test.parquet"
+    write_listing(items, path, lambda _: None)
+    return path
+
+
+def listed_items(held: HeldTarget) -> list[Item]:
+    """The items of the current listing."""
+    return [Item(**row) for row in pq.read_table(current_listing(held)).to_pylist()]

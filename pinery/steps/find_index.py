@@ -102,10 +102,12 @@ def _claim(target: Target) -> None:
         try:
             target.store.replace(_owner_file(target), json.dumps({"corpus": target.corpus}).encode(), None)
         except (ConflictError, TransientError):
-            owner = _owner(target)
-            if owner is None:
+            if _owner(target) is None:
                 raise
-            if owner != target.corpus:
-                raise IndexMismatchError(
-                    f"namespace {target.entry.namespace!r} of {target.name} was just taken by corpus {owner}"
-                ) from None
+    # Another corpus may have claimed it since the run looked the index up.
+    owner = _owner(target)
+    if owner != target.corpus:
+        raise IndexMismatchError(
+            f"namespace {target.entry.namespace!r} of index {target.name} was just taken by corpus {owner};"
+            " set `namespace` to another name"
+        )

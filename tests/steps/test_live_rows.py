@@ -15,7 +15,7 @@ from pinery.checkpoint.store import LocalStore
 from pinery.corpus.tables import connect
 from pinery.records import PART_SCHEMA
 from pinery.steps import live_rows as rooms
-from pinery.steps.live_rows import live_rows
+from pinery.steps.live_rows import gathered, live_rows, with_vectors
 from pinery.steps.make_plan import upsert_work
 from tests.corpora import item_batches
 from tests.steps.work import items, planned
@@ -48,3 +48,42 @@ def test_live_rows_have_their_metadata_whatever_the_pieces(
         number = int(row["id"][1:])
         assert row["metadata"] == texts[row["id"]]
         np.testing.assert_array_equal(row["values"], [number, 1.0])
+
+
+def published(folder: Path) -> Checkpoint:
+    """A part of three rows: two with vectors, one that is quarantined."""
+    checkpoint = Checkpoint(LocalStore(folder / "state"), "parts")
+    rows = [
+        {"id": "a", "version": "v1", "sha256": "00", "values": [1.0, 0.0], "error": None},
+        {"id": "b", "version": "v1", "sha256": "01", "values": None, "error": "no image"},
+        {"id": "c", "version": "v2", "sha256": "02", "values": [0.0, 1.0], "error": None},
+    ]
+    with checkpoint.writer(folder / "part", 2) as writer:
+        writer.append(pa.RecordBatch.from_pylist(rows, schema=PART_SCHEMA))
+    checkpoint.publish("part-00000000", folder / "part")
+    return checkpoint
+
+
+def test_only_rows_with_a_vector_of_their_version_and_metadata_that_may_be_sent_are_wanted(tmp_path: Path) -> None:
+    wanted = pa.table(
+        {
+            "id": ["c", "a", "b", "c", "a", "nobody"],
+            "version": ["v2", "v1", "v1", "v1", "v1", "v1"],
+            "metadata_hash": ["h1", None, "h3", "h4", "h5", "h6"],
+        }
+    )
+    assert with_vectors(published(tmp_path), "part-00000000", wanted).to_pylist() == [
+        {"id": "c", "version": "v2", "metadata_hash": "h1"},
+        {"id": "a", "version": "v1", "metadata_hash": "h5"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "expected"), [(4, 1 << 30, [4, 4, 2]), (100, 1, [2] * 5), (100, 1 << 30, [10])]
+)
+def test_small_batches_are_gathered_and_none_is_lost(rows: int, size: int, expected: list[int]) -> None:
+    batches = [pa.record_batch({"n": [at, at + 1]}) for at in range(0, 10, 2)]
+    found = list(gathered(iter(batches), rows, size))
+    assert [batch.num_rows for batch in found] == expected
+    assert [n for batch in found for n in batch["n"].to_pylist()] == list(range(10))
+    assert list(gathered(iter(()), rows, size)) == []
