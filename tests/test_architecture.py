@@ -97,6 +97,20 @@ def test_every_file_keeps_to_its_room() -> None:
     assert breaches(ROOT) == []
 
 
+MIRRORED = ("checkpoint", "corpus", "steps")
+"""The rooms of which each module has a test file of its own, by its name."""
+WITHOUT_MIRROR = {"corpus/progress"}
+"""A Protocol, and what does nothing."""
+
+
+def test_each_module_of_a_mirrored_room_has_its_tests() -> None:
+    modules, tested = set[str](), set[str]()
+    for room in MIRRORED:
+        modules |= {f"{room}/{path.stem}" for path in (ROOT / "pinery" / room).glob("[!_]*.py")}
+        tested |= {f"{room}/{path.stem.removeprefix('test_')}" for path in (ROOT / "tests" / room).glob("test_*.py")}
+    assert sorted(modules - tested) == sorted(WITHOUT_MIRROR)
+
+
 def test_the_rules_are_judged_over_the_whole_house() -> None:
     rooms = {path.name for path in (ROOT / "pinery").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert rooms == {"planning", "sources", "imaging", "models", "checkpoint", "indexes", "corpus", "steps", "search"}

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from flows.reindex import reindex
-from flows.upsert import upsert
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.progress import Silent
@@ -16,7 +14,11 @@ from pinery.errors import IndexMismatchError
 from pinery.steps.remove import remove
 from pinery.steps.status import status
 from tests.corpora import config
+from tests.filled import bring
+from tests.pinecone_server.fixtures import pinecone_environment, pinecone_server
 from tests.pinecone_server.server import PineconeServer
+
+__all__ = ["pinecone_environment", "pinecone_server"]
 
 
 @pytest.fixture(params=["lance", "pinecone"])
@@ -25,8 +27,8 @@ def settings(
 ) -> dict[str, Any]:
     """A corpus of twelve images, in an index that it shares with another corpus."""
     made = config(images, tmp_path / "state", index={"kind": request.param, "name": "shared"})
-    reindex(made)
-    reindex(made | {"corpus": "other", "namespace": "other"})
+    bring(made)
+    bring(made | {"corpus": "other", "namespace": "other"})
     return made
 
 
@@ -38,7 +40,7 @@ def test_without_yes_the_rows_are_only_counted(settings: dict[str, Any]) -> None
     told = remove(Corpus(load_config(settings)), really=False, progress=Silent()).to_dict()
     assert (told["rows"], told["removed"], told["namespace"]) == (12, False, "test")
     assert rows(settings, "test") == 12
-    assert reindex(settings)["unchanged"] == 12
+    assert bring(settings).unchanged == 12
 
 
 def test_the_namespace_goes_and_the_index_and_its_other_namespaces_stay(settings: dict[str, Any]) -> None:
@@ -49,13 +51,13 @@ def test_the_namespace_goes_and_the_index_and_its_other_namespaces_stay(settings
     assert corpus.target.index.describe() is not None
     assert corpus.alias()[0].live is None
     assert status(corpus).to_dict()["live"] is None
-    assert reindex(settings | {"corpus": "other", "namespace": "other"})["unchanged"] == 12
+    assert bring(settings | {"corpus": "other", "namespace": "other"}).unchanged == 12
 
 
 def test_a_removed_corpus_comes_back_from_its_checkpoint(settings: dict[str, Any]) -> None:
     remove(Corpus(load_config(settings)), really=True, progress=Silent()).to_dict()
-    report = upsert(settings)
-    assert (report["embedded"], report["upserted"]) == (0, 12)
+    report = bring(settings)
+    assert (report.embedded, report.upserted) == (0, 12)
     assert rows(settings, "test") == 12
     assert Corpus(load_config(settings)).alias()[0].live is not None
 
@@ -63,11 +65,11 @@ def test_a_removed_corpus_comes_back_from_its_checkpoint(settings: dict[str, Any
 def test_another_corpus_may_have_the_namespace_then(settings: dict[str, Any]) -> None:
     heir = settings | {"corpus": "heir", "namespace": "test"}
     with pytest.raises(IndexMismatchError, match="belongs to corpus test"):
-        reindex(heir)
+        bring(heir)
     with pytest.raises(IndexMismatchError, match="belongs to corpus test"):
         remove(Corpus(load_config(heir)), really=True, progress=Silent()).to_dict()
     remove(Corpus(load_config(settings)), really=True, progress=Silent()).to_dict()
-    assert reindex(heir)["upserted"] == 12
+    assert bring(heir).upserted == 12
 
 
 def test_a_corpus_that_was_never_run_has_no_rows(images: Path, tmp_path: Path) -> None:
