@@ -91,7 +91,7 @@ class CheckedFile(io.RawIOBase):
                 self._chunk(number)
 
     def metadata(self) -> pq.FileMetaData:
-        """What the footer says. Raises DamagedError."""
+        """The metadata in the footer. Raises DamagedError."""
         # Left to itself, pyarrow reads far more of the file's end than the footer.
         alone: Any = pa.BufferReader(MAGIC + self._footer) if self._footer else self
         self.seek(0)

@@ -1,4 +1,4 @@
-"""What is said of a damaged file of the state: its name, what is wrong, and what may be done about it."""
+"""The error for a damaged file of the state: it names the file, what is wrong, and what may be done about it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ADVICE = {
     "runs": "and run the same command again: it is history that nothing else depends on",
     "owners": "and run the same command again, for the corpus that the namespace belongs to",
 }
-"""What to do once a file was deleted, by what it is or by the folder that it lies in."""
+"""The advice for once a file was deleted, by its kind or by the folder that it lies in."""
 
 
 def damaged(where: str, why: str, kind: str | None = None) -> DamagedError:

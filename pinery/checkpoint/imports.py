@@ -1,4 +1,4 @@
-"""What is recorded of bulk imports: written before one starts, so that no later run starts it twice."""
+"""Records of bulk imports: each is written before its import starts, so that no later run starts it twice."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class ImportRecord:
     uri: str
     """The folder of the export on S3."""
     incarnation: str
-    """Of the index that it goes into."""
+    """The incarnation of the index that it goes into."""
     rows: int = 0
     id: str | None = None
-    """Pinecone's id of it; None until its start was acknowledged."""
+    """Pinecone's id of the import; None until its start was acknowledged."""
     state: State = "exporting"
     error: str = ""
 

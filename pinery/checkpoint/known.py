@@ -46,7 +46,7 @@ class KnownBytes:
             self._healed(self._refresh, self._reopen)
 
     def values(self, sha256: str) -> npt.NDArray[np.float32] | None:
-        """The float32 vector (dimension,) of an image with these bytes, or None. Raises DamagedError as `refresh`."""
+        """The float32 vector (dimension,) of an image with these bytes, or None. Raises DamagedError."""
         with self._lock:
             found = self._healed(lambda: self._find(sha256), self._renew)
             if found is None:
@@ -143,7 +143,7 @@ class _Group:
 
     @classmethod
     def of(cls, part: str, first: int, rows: pa.Table) -> _Group:
-        """Of the columns `sha256` and `values` of a row group whose first row is `first` of its part."""
+        """The group of these `rows` (sha256, values), a row group whose first row is row `first` of its part."""
         column: Any = rows["values"].combine_chunks()
         texts: Any = rows["sha256"].to_pylist()
         offsets = np.concatenate([[0], np.cumsum(np.asarray(column.value_lengths().fill_null(0), np.int64))])

@@ -17,7 +17,7 @@ PART = re.compile(r"part-[0-9]{8,}\.parquet")
 ENTRY = re.compile(r"(snapshot-)?[0-9]{8,}-[0-9]{8,}\.parquet")
 OF_RUN = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{6}\.(parquet|json)")
 MANIFEST = re.compile(r"[0-9]{8,}\.parquet")
-"""What the files of a folder are called. Whatever else lies there is of sync clients, file managers and backups."""
+"""The names of the files in each kind of folder. Sync clients, file managers and backups leave others there."""
 
 LONGEST = 216
 """Bytes of a file's name, so that `.json` and the ending of a temporary file still fit into the 255 of file systems."""
