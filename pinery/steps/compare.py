@@ -126,7 +126,7 @@ def publish_comparison(
 
 
 def difference_of(stored: Stored | None, values: np.ndarray[Any, Any], metadata: Mapping[str, Any]) -> str | None:
-    """What is wrong with a stored row, one of `KINDS`, or None.
+    """The kind of difference of a stored row, one of `KINDS`, or None.
 
     `values` has shape (dimension,). They may differ by 1e-6 relative; numbers in metadata are compared as float64.
     """

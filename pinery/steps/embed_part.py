@@ -38,7 +38,7 @@ SHOWN_EXAMPLES = 3
 
 
 class Attempts:
-    """What one run tried to embed for one target. Its lanes may add to it from several threads."""
+    """Counts of the items that one run tried to embed for one target. Its lanes may add to it from several threads."""
 
     def __init__(self) -> None:
         self.published = self.quarantined = self.moved = 0
@@ -66,7 +66,7 @@ class Attempts:
 
 
 class Embedding:
-    """What the parts of one target share while they are embedded."""
+    """The lanes, known bytes and counts that the parts of one target share while they are embedded."""
 
     def __init__(self, held: HeldTarget, known: KnownBytes, lanes: Lanes, attempts: Attempts) -> None:
         self.held, self.known, self.lanes, self.attempts = held, known, lanes, attempts

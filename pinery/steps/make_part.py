@@ -51,7 +51,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What became of the items of one batch."""
+    """The outcomes of the items of one batch, counted."""
 
     items: int
     moved: int

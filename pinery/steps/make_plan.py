@@ -23,7 +23,7 @@ from pinery.steps.metadata_file import write_metadata
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the run will do to one target: `embed` makes new parts, `upsert` sends rows of parts that exist."""
+    """The work of the run for one target: `embed` makes new parts, `upsert` sends rows of parts that exist."""
 
     counts: PlanCounts
     embed: tuple[Work, ...]
@@ -76,7 +76,7 @@ def make_plan(held: HeldTarget, listing: Path, options: PlanOptions) -> Plan:
 def judge(con: duckdb.DuckDBPyConnection, options: PlanOptions, corpus: Corpus) -> tuple[PlanCounts, list[str]]:
     """Count the plan of the whole listing that is defined in `con`, and say why the guards refuse it.
 
-    Raises ConfigError as `check_listing` does.
+    Raises ConfigError where two items have one id, or the limit is above a dataset's size.
     """
     check_listing(con, options.limit)
     counts, guards = count_plan(con), corpus.config.run

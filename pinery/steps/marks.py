@@ -78,7 +78,7 @@ def check_mark(held: HeldTarget) -> None:
 
 
 def _possible(marks: tuple[str, ...], found: str | None) -> tuple[str, ...]:
-    """What an index with the mark `found` may still be seen with: that, or a newer one that was on its way to it."""
+    """The marks that an index with the mark `found` may yet show: that one, or newer ones that were on their way."""
     if found is None:
         return marks
     return marks[: marks.index(found) + 1] if found in marks else (found,)

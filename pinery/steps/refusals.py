@@ -14,7 +14,7 @@ from pinery.steps.live_rows import live_rows
 
 
 class Refusals:
-    """What one run's index refused and is not recorded yet. Its upserts may use it from several threads."""
+    """Rows that one run's index refused and that are not recorded yet. Its upserts may use it from several threads."""
 
     def __init__(self, held: HeldTarget, sound: Work | None) -> None:
         self.sound = sound

@@ -23,7 +23,7 @@ from pinery.steps.make_plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was embedded for a target, and upserted to it."""
+    """The parts that were embedded for a target, and the upserts to its index."""
 
     parts: Sequence[PartReport]
     upserts: Sequence[UpsertReport]
@@ -52,7 +52,7 @@ class Brought:
     done: Done
     deleted: int
     counts: PlanCounts
-    """What is left to do, and what the index holds."""
+    """Counts of the work that is left, and of the rows that the index holds."""
 
 
 class Reporter:
@@ -63,7 +63,7 @@ class Reporter:
         card, entry = target.card, target.entry
         self._run = run
         self.attempts = Attempts()
-        """What the run tried to embed for its main target."""
+        """Counts of the items that the run tried to embed for its main target."""
         self.report = RunReport(
             run=run.name,
             corpus=target.corpus,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Vector = npt.NDArray[np.float32]
 
 KEPT_BYTES = 64 << 20
-"""Of vectors; over that, the oldest are forgotten, and their bytes embedded anew when they are met once more."""
+"""The bytes of the vectors kept. Beyond that the oldest are forgotten, and their images embedded anew if met again."""
 
 AWAITED: Vector = np.empty(0, np.float32)
 """Stands for the vector of bytes that are being embedded; told by its identity."""

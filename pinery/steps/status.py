@@ -1,4 +1,4 @@
-"""What the state says of a corpus: last run, live index, and the rows that are not in it, with reasons."""
+"""A corpus as its state has it: last run, live index, and the rows that are not in it, with reasons."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def status(corpus: Corpus) -> Status:
 
 
 def _rows(corpus: Corpus) -> dict[str, Any]:
-    """What of `Status` is counted in rows."""
+    """The fields of `Status` that are counted in rows."""
     target = corpus.target
     with planned_as_recorded(target, current_listing(corpus), target.recorded_ledger()) as con:
         bad = con.sql("SELECT id, uri, error AS reason FROM desired WHERE error IS NOT NULL ORDER BY position")

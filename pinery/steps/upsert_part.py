@@ -63,7 +63,7 @@ class _Sending:
 
     @property
     def words(self) -> list[str]:
-        """What the index said of each row that it refused."""
+        """The index' words for each row that it refused."""
         return [self._reasons[str(row["id"][0].as_py())] for row in self.refused]
 
     def send(self, batches: Iterable[pa.RecordBatch]) -> None:

@@ -38,7 +38,7 @@ STOP = "stop"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker is started with; it has no secrets, which a worker takes from its environment as any process."""
+    """The settings that a worker is started with; it takes secrets from its environment, as any process does."""
 
     config: Config
     """With the worker's own device in `model.device`."""
@@ -46,7 +46,7 @@ class Job:
     threads: int
     """The processor's cores that are this worker's share."""
     pixels: int
-    """Of the images that it may have in memory at once."""
+    """The pixels of all images that it may have in memory at once."""
     expected: int
     """Images that it will see, as far as is known."""
 
