@@ -47,7 +47,7 @@ class Cards:
             return ModelCard(**json.loads(found[0]))
 
     def loaded(self, card: ModelCard) -> Callable[[], Model]:
-        """What returns the model with that card, loaded on the first call.
+        """A function that returns the model with that card, loaded on its first call.
 
         It raises TerminalError where the model is no longer the one that the card names, and where the card is
         another than that of the config's reference.

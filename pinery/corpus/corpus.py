@@ -18,7 +18,7 @@ from pinery.sources import Source, open_source
 
 
 class Corpus:
-    """What every command starts from. Raises ConfigError for an unknown model reference.
+    """The start of every command. Raises ConfigError for an unknown model reference.
 
     The state belongs to all targets of the corpus; what belongs to one of them is in `Target`.
     """

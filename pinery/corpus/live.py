@@ -15,8 +15,8 @@ from pinery.errors import ConflictError, RefusedError
 def change_alias(run: Run, change: Callable[[Alias, str], Alias], missed: str) -> None:
     """Change the alias that the run saw when it began into `change(alias, time)`, by compare-and-swap.
 
-    `missed` says for the error what did not come about. Raises RefusedError where something else changed what is live
-    since then: the run could not know of it.
+    `missed` is the part of the error that says what did not come about. Raises RefusedError where something else
+    changed what is live since then: the run could not know of it.
     """
     corpus, at = run.corpus, datetime.now(UTC).isoformat(timespec="seconds")
     seen = run.alias.live
@@ -35,7 +35,7 @@ def change_alias(run: Run, change: Callable[[Alias, str], Alias], missed: str) -
 def go_live(run: Run) -> None:
     """Make the run's main target the live one, in the place of what was live when the run began.
 
-    Raises RefusedError as `change_alias`.
+    Raises RefusedError where something else changed what is live since then.
     """
     entry = run.main.target.entry
     change_alias(

@@ -1,4 +1,4 @@
-"""What the state remembers of a corpus' items, as its source asks for it while it lists."""
+"""The memory that a state has of a corpus' items, as its source asks for it while it lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pinery.checkpoint.store import Store
 from pinery.config import Config
 
 STAMP = "%Y%m%dT%H%M%S%fZ"
-"""What the name of a run, and so of its listing, begins with."""
+"""The time that the name of a run, and so of its listing, begins with."""
 BATCH_ROWS = 16384
 _MARKED = "^[0-9]+--?[0-9]+-[0-9a-f]+$"
 

@@ -31,12 +31,12 @@ class Run:
         self.name = ""
         self.started = datetime.now(UTC)
         self.targets: list[HeldTarget] = []
-        """What the run brings true; the first is the one that the config names."""
+        """The targets that the run brings true; the first is the one that the config names."""
         self.seconds: dict[str, float] = {}
         """Wall time of each stage."""
         self.alias = Alias()
         self.alias_tag: str | None = None
-        """What was live once the run had its lease: it goes live in the place of that, or not at all."""
+        """The tag of the alias that the run saw once it had its lease: going live replaces that alias, or fails."""
         self._progress = progress
         self._stopped = threading.Event()
         self._reason: PineryError = StoppedError("the run was asked to stop")
@@ -104,7 +104,7 @@ class HeldTarget:
         self.behind = ""
         """Why the index is ahead of this state; empty as a rule."""
         self.mark = ""
-        """What this run left in the index before its first write there."""
+        """The mark that this run left in the index before its first write there; empty until then."""
         self.imported = 0
         """Rows that bulk imports brought to the index in this run."""
         self.not_indexed: Mapping[str, Mapping[str, int]] | None = None
@@ -134,7 +134,7 @@ class HeldTarget:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Check as `check` does, and hold the lease until what is written inside is over."""
+        """Check that the run may write, and hold the lease until what is written inside is over."""
         self.check()
         with self.lease.writing():
             yield

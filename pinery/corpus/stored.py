@@ -1,4 +1,4 @@
-"""What the state has of a corpus, read without a lease: the current listing and the last reports."""
+"""The state of a corpus, read without a lease: its current listing and its last report."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ NEVER_WRITTEN = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the state remembers of an index; the ledger's entries of epochs before `first_epoch` are void."""
+    """The record that the state has of an index; the ledger's entries of epochs before `first_epoch` are void."""
 
     incarnation: str
     first_epoch: int
@@ -74,7 +74,7 @@ class Target:
         return self._load_model()
 
     def recorded(self) -> Recorded | None:
-        """What the state remembers of the index; None if it never wrote to one. Raises DamagedError."""
+        """The record that the state has of the index; None if it never wrote to one. Raises DamagedError."""
         found = self.store.read(self.recorded_at.identity)
         if found is None:
             return None
@@ -83,7 +83,7 @@ class Target:
             return Recorded(**data | {"marks": tuple(data.get("marks", ()))})
 
     def record(self, recorded: Recorded) -> None:
-        """Remember that of the index; only for who holds the target's lease."""
+        """Write the record of the index; only for who holds the target's lease."""
         self.store.write(self.recorded_at.identity, json.dumps(asdict(recorded)).encode())
 
     def recorded_ledger(self) -> Ledger | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pinery.corpus.held import HeldTarget
+from pinery.corpus.run import HeldTarget
 from pinery.errors import RefusedError
 from pinery.steps import delete_rows as module
 from pinery.steps.delete_rows import delete_rows

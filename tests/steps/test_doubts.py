@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pinery.corpus.held import HeldTarget
+from pinery.corpus.run import HeldTarget
 from pinery.planning.plan import count_plan
 from pinery.steps.doubts import doubt_all, doubt_last_window
 from tests.filled import current_listing, holding

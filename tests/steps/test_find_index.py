@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pinery.corpus.run import open_run
+from pinery.corpus.open_run import open_run
 from pinery.errors import DamagedError, IndexMismatchError, RefusedError
 from pinery.planning.plan import count_plan
 from pinery.records import Identity

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from pinery.corpus.open_run import open_run
 from pinery.corpus.progress import Silent
-from pinery.corpus.run import open_run
 from pinery.errors import ConfigError, EmptyListingError, StoppedError
 from pinery.steps.list_items import copy_current_listing, list_items, publish_listing
 from tests.corpora import config

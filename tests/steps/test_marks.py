@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pinery.corpus.run import open_run
+from pinery.corpus.open_run import open_run
 from pinery.corpus.target import Target
 from pinery.errors import RefusedError, TerminalError
 from pinery.steps.find_index import find_index

@@ -33,7 +33,7 @@ def test_each_row_has_its_metadata_in_the_order_that_is_asked_for(
     monkeypatch.setattr(metadata_file, "BIN_BYTES", bin_bytes)
     listed = items(40, 500)
     listed[7] = replace(listed[7], error="no index takes it")
-    write_listing(iter(listed), tmp_path / "listing.parquet", lambda _: None)
+    write_listing(item_batches(listed), tmp_path / "listing.parquet", lambda _: None)
     with connect(tmp_path) as con:
         planned(con, tmp_path / "listing.parquet")
         con.execute("CREATE TABLE wanted AS SELECT 'part' AS part, position FROM state WHERE position % 2 = 1")

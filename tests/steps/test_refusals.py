@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pinery.corpus.held import HeldTarget
+from pinery.corpus.run import HeldTarget
 from pinery.errors import TerminalError, TransientError
 from pinery.records import REJECTED_SCHEMA
 from pinery.steps.make_plan import PlanOptions, make_plan

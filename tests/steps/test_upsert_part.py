@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pinery.corpus.held import HeldTarget
+from pinery.corpus.run import HeldTarget
 from pinery.errors import StoppedError, TransientError
 from pinery.planning.plan import count_plan
 from pinery.steps.make_plan import Plan, PlanOptions, make_plan
