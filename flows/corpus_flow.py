@@ -36,7 +36,7 @@ class CorpusFlow(Flow[..., Any]):
         return outcome.value()
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """What Prefect keeps in clear with a run that is about to be made. Raises ConfigError for a secret in it."""
+        """The parameters of a run as Prefect keeps them, in clear. Raises ConfigError for a secret in them."""
         config = parameters.get("config")
         refuse_secrets(config if isinstance(config, Mapping) else {"config": config}, "the inline config")
         return super().serialize_parameters(parameters)

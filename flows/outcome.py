@@ -33,7 +33,7 @@ class Outcome:
 
     def __init__(self, command: str, config: str | dict[str, Any]) -> None:
         self.report: dict[str, Any] = {}
-        """What is known of the run as it goes on, and what the flow returns if all goes well."""
+        """The report of the run as it goes on, which the flow returns if all goes well."""
         self._command = command
         path = isinstance(config, str) and "\n" not in config and "{" not in config
         self._config = shlex.quote(str(config)) if path else _named.get()
@@ -64,13 +64,13 @@ class Outcome:
         self._reporter = reporter
 
     def value(self) -> dict[str, Any]:
-        """What the flow returns. Raises what its work raised."""
+        """The flow's result. Raises what its work raised."""
         if self._error is not None:
             raise self._error
         return self.report
 
     def end(self) -> dict[str, Any] | State:
-        """What the flow returns, or the state that it fails in; whoever called the flow gets its error raised."""
+        """The flow's result, or the state that it fails in; whoever called the flow gets its error raised."""
         if self._error is None or FlowRunContext.get() is None:
             return self.value()
         return Failed(name=told.state_of(self._error), message=told.line_of(self._error), data=self._error)

@@ -8,7 +8,7 @@ from pinery.addresses import without_secrets
 from pinery.errors import ConfigError, DifferentError, LeaseHeldError, PineryError, RefusedError
 
 STATES = ((RefusedError, "Refused"), (ConfigError, "ConfigError"), (DifferentError, "Different"))
-"""What the state of a failed flow run is called, by the type of its error."""
+"""The name of the state of a failed flow run, by the type of its error."""
 LEFT_OUT = ("quarantined", "rejected", "moved")
 DONE = ("listed", "new", "changed", "relabelled", "embedded", "reused", "imported", "upserted", "deleted")
 
@@ -21,7 +21,7 @@ def state_of(error: Exception | None) -> str:
 
 
 def line_of(error: Exception) -> str:
-    """What is wrong, in one line, for who reads it in Prefect: a flow has parameters where a command has flags."""
+    """The error in one line, for who reads it in Prefect: a flow has parameters where a command has flags."""
     if not isinstance(error, PineryError):
         return without_secrets(f"{type(error).__name__}: {error}. This should not happen")
 
@@ -37,7 +37,7 @@ def summary(report: Mapping[str, Any]) -> str:
 
 
 def warning(report: Mapping[str, Any], status: str) -> str:
-    """What of the corpus is not in the index, and why; nothing if all is. `status` is a command."""
+    """The items of the corpus that are not in the index, and why; empty if all are. `status` is a command."""
     counts = ", ".join(f"{report[name]:,} {name}" for name in LEFT_OUT if report.get(name))
     reasons = "; ".join(f"{kind} {times:,} times: {reason}" for kind, reason, times in _reasons(report))
     told = f" ({reasons})" if reasons else ""
@@ -55,7 +55,7 @@ def table(report: Mapping[str, Any], error: Exception | None, command: str, conf
 
 
 def next_step(report: Mapping[str, Any], error: Exception | None, command: str, config: str) -> str:
-    """What to do after a run with this end, as a command line."""
+    """The command to run after a run with this end."""
     again = f"pinery {command} {config}"
     if error is None:
         left = any(report.get(name) for name in LEFT_OUT)

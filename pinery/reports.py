@@ -112,6 +112,8 @@ class RunReport:
 
         Raises TypeError where `data` is not a report.
         """
+        if not isinstance(data, Mapping):
+            raise TypeError(f"a report is an object, not {type(data).__name__}")
         known: dict[str, Any] = {one.name: "" for one in fields(cls) if one.default is MISSING} | {"probe": {}}
         known |= {one.name: data[one.name] for one in fields(cls) if one.name in data}
         if known.get("targets") is not None:

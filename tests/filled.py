@@ -30,7 +30,7 @@ from pinery.steps.refusals import Refusals
 from pinery.steps.report import Brought, Done, reported
 from pinery.steps.spot_check import spot_check
 from pinery.steps.upsert_part import upsert_part
-from tests.corpora import config, paint
+from tests.corpora import config, item_batches, paint
 
 
 def opened(settings: dict[str, Any]) -> Corpus:
@@ -102,7 +102,7 @@ def current_listing(held: HeldTarget) -> Path:
 def listing_of(held: HeldTarget, items: Iterable[Item]) -> Path:
     """A listing of these items that is published nowhere."""
     path = held.scratch / "listing-of-a-test.parquet"
-    write_listing(items, path, lambda _: None)
+    write_listing(item_batches(items), path, lambda _: None)
     return path
 
 

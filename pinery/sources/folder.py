@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from pinery.errors import AccessDeniedError, ConfigError, ItemDeniedError, MovedError, TransientError
 from pinery.source_kinds import FolderSource
-from pinery.sources.lister import Found, Lister
+from pinery.sources.found import Found
+from pinery.sources.lister import Lister
 from pinery.sources.metadata import Describer
 from pinery.sources.protocol import NoPast, Past, check_size
 from pinery.sources.seen import Seen, content_hash

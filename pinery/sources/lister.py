@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
 
 import pyarrow as pa
 
 from pinery.records import LISTING_SCHEMA, Item
+from pinery.sources.found import Found
 from pinery.sources.metadata import Describer
 from pinery.sources.protocol import Past
 from pinery.sources.selection import LeftOut
@@ -17,22 +16,6 @@ from pinery.sources.selection import LeftOut
 FIRST_ROWS, BATCH_ROWS, BATCH_BYTES = 128, 8192, 8 << 20
 """A batch has at most so many items, and ends when their metadata is so large. The first ones are smaller: who wants to
 see only some images needn't wait for thousands to be listed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One image that a source found."""
-
-    key: str
-    uri: str
-    version: str
-    bytes: int
-    known: Mapping[str, Any] | None = None
-    """What the source knows of it, such as its label."""
-    group: str | None = None
-    """See Item."""
-    unread: str = ""
-    """Why it can't be read now, as a kind that is counted, such as `archived (GLACIER)`; empty if it can be."""
 
 
 class Lister:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time
 from itertools import repeat
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +18,10 @@ from pinery.errors import BadMetadataError, ConfigError
 from pinery.records import Item
 from pinery.source_kinds import SourceBase
 from pinery.sources.columns import MAX_INTEGER
+from pinery.sources.found import Found
 from pinery.sources.ids import item_id, plain, readable
 from pinery.sources.sidecar import Names, Sidecar
 from pinery.sources.sidecar_file import open_sidecar
-
-if TYPE_CHECKING:
-    from pinery.sources.lister import Found
 
 MAX_METADATA_BYTES = 40_960
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)

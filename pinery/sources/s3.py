@@ -11,7 +11,8 @@ from pinery.errors import MovedError
 from pinery.s3 import RETRIES
 from pinery.source_kinds import S3Source
 from pinery.sources.bucket import Bucket
-from pinery.sources.lister import Found, Lister
+from pinery.sources.found import Found
+from pinery.sources.lister import Lister
 from pinery.sources.metadata import Describer
 from pinery.sources.protocol import NoPast, Past, check_size
 from pinery.sources.selection import HIDDEN, LeftOut, Selection

@@ -20,7 +20,8 @@ from PIL import Image
 from pinery.errors import BadImageError, ConfigError, MovedError, TransientError
 from pinery.source_kinds import TorchvisionSource
 from pinery.sources.dataset_archive import checksum, dataset_class, load
-from pinery.sources.lister import Found, Lister
+from pinery.sources.found import Found
+from pinery.sources.lister import Lister
 from pinery.sources.metadata import Describer
 from pinery.sources.protocol import NoPast, Past, check_size
 from pinery.sources.seen import content_hash

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pinery.errors import ConfigError
 from pinery.source_kinds import FolderSource
-from pinery.sources.lister import Found
+from pinery.sources.found import Found
 from pinery.sources.metadata import MAX_METADATA_BYTES, Describer, clean, from_parent, from_pattern
 
 

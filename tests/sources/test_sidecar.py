@@ -20,7 +20,7 @@ from pyarrow import parquet
 from pinery.config_file import load_config
 from pinery.errors import ConfigError
 from pinery.source_kinds import FolderSource, S3Source
-from pinery.sources.lister import Found
+from pinery.sources.found import Found
 from pinery.sources.metadata import Describer, clean
 from pinery.sources.sidecar import NAMES_AT_ONCE, Names, Sidecar
 from tests.s3_server import S3Server

@@ -9,7 +9,6 @@ import pytest
 
 from pinery.corpus.run import HeldTarget
 from pinery.errors import RefusedError
-from pinery.steps import delete_rows as module
 from pinery.steps.delete_rows import delete_rows
 from pinery.steps.make_plan import Plan, PlanOptions, make_plan
 from tests.filled import current_listing, holding, listed_items, listing_of, rows_of
@@ -26,8 +25,8 @@ def shorter(held: HeldTarget, gone: int) -> tuple[Path, Plan]:
 def test_what_left_the_listing_leaves_the_index_and_the_ledger(
     filled: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_IDS", 2)
     with holding(filled) as held:
+        monkeypatch.setattr(held.index, "max_request_rows", 2)
         gone = {item.id for item in listed_items(held)[:5]}
         listing, plan = shorter(held, 5)
         assert delete_rows(held, listing, plan, 0, ALLOWED) == 5

@@ -32,7 +32,7 @@ def test_an_index_is_created_once_and_remembered(images: Path, tmp_path: Path) -
     settings = config(images, tmp_path / "state")
     with holding(settings) as held:
         assert held.identity is not None
-        assert (held.identity.state, held.identity.model_key) == (held.run.corpus.state, held.target.card.key)
+        assert (held.identity.state, held.identity.model_key) == (held.run.corpus.state_id, held.target.card.key)
         recorded = held.target.recorded()
         assert recorded is not None
         assert recorded.incarnation == held.identity.incarnation

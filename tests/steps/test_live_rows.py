@@ -58,7 +58,7 @@ def published(folder: Path) -> Checkpoint:
         {"id": "b", "version": "v1", "sha256": "01", "values": None, "error": "no image"},
         {"id": "c", "version": "v2", "sha256": "02", "values": [0.0, 1.0], "error": None},
     ]
-    with checkpoint.writer(folder / "part", 2) as writer:
+    with part_writer(folder / "part", 2) as writer:
         writer.append(pa.RecordBatch.from_pylist(rows, schema=PART_SCHEMA))
     checkpoint.publish("part-00000000", folder / "part")
     return checkpoint

@@ -14,6 +14,7 @@ from pinery.checkpoint.parquet import read_rows
 from pinery.errors import ConfigError, RefusedError
 from pinery.records import metadata_hash
 from pinery.steps.make_plan import PlanOptions, checkpointed_only, make_plan, still_to_upsert
+from tests import corpora
 from tests.corpora import config
 from tests.filled import current_listing, holding, listed_items, listing_of
 
@@ -93,6 +94,6 @@ def test_what_is_left_to_upsert_is_asked_of_checkpoint_and_ledger_anew(filled: d
 
 def test_before_the_first_part_the_work_begins_with_number_nought(images: Path, tmp_path: Path) -> None:
     with holding(config(images, tmp_path / "state")) as held:
-        plan = make_plan(held, listing_of(held, held.run.corpus.source.list_items()), PlanOptions())
+        plan = make_plan(held, listing_of(held, corpora.listed_items(held.run.corpus.source)), PlanOptions())
         assert [work.part for work in plan.embed] == ["part-00000000", "part-00000001", "part-00000002"]
         assert (plan.sound, plan.counts.new) == (None, 12)

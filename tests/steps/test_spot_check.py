@@ -12,6 +12,7 @@ from pinery.errors import NothingLiveError, TerminalError
 from pinery.steps import spot_check as module
 from pinery.steps.marks import claim_index
 from pinery.steps.spot_check import spot_check
+from tests import corpora
 from tests.corpora import config
 from tests.filled import current_listing, holding, listed_items, listing_of, rows_of
 from tests.indexes.rows import batch
@@ -71,6 +72,6 @@ def test_another_copy_of_the_state_that_wrote_meanwhile_fails_the_run(filled: di
 
 def test_an_index_with_nothing_of_the_corpus_is_no_success(images: Path, tmp_path: Path) -> None:
     with holding(config(images, tmp_path / "state")) as held:
-        listing = listing_of(held, held.run.corpus.source.list_items())
+        listing = listing_of(held, corpora.listed_items(held.run.corpus.source))
         with pytest.raises(NothingLiveError, match=r"none of the 12 listed images .* 12 not embedded"):
             spot_check(held, listing, None)

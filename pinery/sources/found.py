@@ -1,0 +1,23 @@
+"""What a source finds, before it is an item with an id and cleaned metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One image that a source found."""
+
+    key: str
+    uri: str
+    version: str
+    bytes: int
+    known: Mapping[str, Any] | None = None
+    """What the source knows of it, such as its label."""
+    group: str | None = None
+    """See Item."""
+    unread: str = ""
+    """Why it can't be read now, as a kind that is counted, such as `archived (GLACIER)`; empty if it can be."""
