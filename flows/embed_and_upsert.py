@@ -1,5 +1,6 @@
 """Embed a plan's parts and upsert each as it appears: one part is upserted while others are embedded."""
 
+import contextlib
 from collections import deque
 from queue import SimpleQueue
 from typing import Any
@@ -71,10 +72,13 @@ class _Pipeline:
             try:
                 self._run(embedding, deque(embed), deque(upsert or ()), upserting=upsert is not None)
             except BaseException:
-                # The lease may be let go of only when nothing is in flight any more.
+                # The lease may be let go of only when nothing is in flight any more. The queue can't tell that, because
+                # a signal may have come just when a task was taken from it.
                 run.stop()
-                while self._embedding or self._sending:
-                    self._forget(self._done.get())
+                for future in (*self._embedding, self._sending):
+                    if future is not None:
+                        with contextlib.suppress(Exception):
+                            future.wait()
                 raise
         return Done(self._parts, self._upserts)
 
@@ -104,4 +108,4 @@ class _Pipeline:
         if future is self._sending:
             self._sending = None
             return None
-        return self._embedding.pop(future, None)
+        return self._embedding.pop(future)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
@@ -73,7 +74,8 @@ def newest(client: SyncPrefectClient) -> FlowRun:
 
 
 def artifact(client: SyncPrefectClient, run: FlowRun) -> dict[str, Any]:
-    [found] = [one for one in client.read_artifacts() if one.flow_run_id == run.id]
+    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+    [found] = client.read_artifacts(artifact_filter=wanted)
     assert found.key == "pinery-run"
     return {row["what"]: row["value"] for row in json.loads(str(found.data))}
 
