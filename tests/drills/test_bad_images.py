@@ -31,7 +31,8 @@ def run_measured(path: Path) -> int:
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-@pytest.mark.parametrize("count", [160, pytest.param(2000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [160, pytest.param(2000, marks=pytest.mark.timeout(600))])
 def test_bad_images_cost_a_row_each(count: int, tmp_path: Path, drill_record: Record) -> None:
     good, bad, mutants = tmp_path / "good", tmp_path / "bad", Mutants(SEED)
     run = {"part_rows": 500, "quarantine_guard": 1.0}

@@ -109,6 +109,7 @@ def settings(images: Path, tmp_path: Path, pinecone_environment: PineconeServer)
     return config(images, tmp_path / "state", index={"kind": "pinecone"})
 
 
+@pytest.mark.slow
 def test_a_night_is_scheduled_for_a_users_config_and_none_for_the_placeholders(
     prefect: Prefect, settings: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -20,12 +20,13 @@ SEED = 20261120
 SHARE = 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("transport", "size"),
     [
         ("rest", 40),
-        pytest.param("rest", 400, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
-        pytest.param("grpc", 400, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param("rest", 400, marks=pytest.mark.timeout(600)),
+        pytest.param("grpc", 400, marks=pytest.mark.timeout(600)),
     ],
 )
 def test_a_fifth_of_the_requests_fail(
@@ -79,12 +80,13 @@ def until_it_waits(process: subprocess.Popen[str]) -> str:
     raise AssertionError("the run never said that it waits")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "reset"),
     [
         (3, False),
-        pytest.param(60, True, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
-        pytest.param(60, False, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param(60, True, marks=pytest.mark.timeout(600)),
+        pytest.param(60, False, marks=pytest.mark.timeout(600)),
     ],
 )
 def test_an_outage_amid_the_upserts(

@@ -89,6 +89,7 @@ def test_a_disk_that_is_full(
     assert cost == NONE
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process from outside")
 def test_files_that_may_not_grow(config_file: Path, undisturbed: dict[str, Stored], drill_record: Record) -> None:
     state = config_file.parent / "state"

@@ -57,9 +57,8 @@ def in_flight(config_file: Path, gate: Gate) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_two_signals_do_not_let_go_of_the_lease_while_a_request_is_in_flight(
     config_file: Path, gate: Gate, images: Path, number: signal.Signals, code: int
 ) -> None:

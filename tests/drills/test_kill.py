@@ -66,7 +66,10 @@ def test_killed_at_every_stage(
     drill_record(KILLED, 1, check_recovery(config_file, undisturbed))
 
 
-@pytest.mark.parametrize(("number", "code", "name"), [(signal.SIGINT, 130, "SIGINT"), (signal.SIGTERM, 143, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("number", "code", "name"),
+    [(signal.SIGINT, 130, "SIGINT"), pytest.param(signal.SIGTERM, 143, "SIGTERM", marks=pytest.mark.slow)],
+)
 def test_a_signal_ends_a_run_cleanly_and_the_last_line_says_how_to_go_on(
     number: signal.Signals,
     code: int,
@@ -95,6 +98,7 @@ def test_a_signal_ends_a_run_cleanly_and_the_last_line_says_how_to_go_on(
         drill_record("SIGTERM", 1, check_recovery(config_file, undisturbed))
 
 
+@pytest.mark.slow
 def test_the_temporary_prefect_server_dies_with_its_killed_parent(config_file: Path) -> None:
     process = start("run", str(config_file), PREFECT_API_URL="")
     state = config_file.parent / "state"
@@ -134,6 +138,7 @@ def test_a_second_run_is_refused_or_waits(
     assert cost == NONE
 
 
+@pytest.mark.slow
 def test_a_stopped_holder_writes_nothing_after_its_lease_was_taken(
     many_images: Path, tmp_path: Path, undisturbed: dict[str, Stored], drill_record: Record
 ) -> None:

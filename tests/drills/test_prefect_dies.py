@@ -21,9 +21,8 @@ ENDS_WITHIN = 60.0
 """Seconds from the work's end to the process': Prefect's own retries are twice as long, on an idle machine."""
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)], ids=["killed", "hung"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
 def test_a_run_does_not_need_its_api(number: signal.Signals, config_file: Path) -> None:
     parts = config_file.parent / "state"
     process = start("run", str(config_file), PREFECT_API_URL="")

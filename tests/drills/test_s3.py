@@ -58,6 +58,7 @@ def started_and_planned(path: Path, server: PineconeServer) -> subprocess.Popen[
     return process
 
 
+@pytest.mark.slow
 def test_objects_that_change_and_vanish_between_listing_and_fetch(
     nightly: dict[str, Any],
     path: Path,

@@ -76,6 +76,7 @@ def ended(process: subprocess.Popen[str]) -> Iterator[None]:
             process.communicate()
 
 
+@pytest.mark.slow
 def test_a_worker_killed_amid_a_part_costs_that_part_alone(workers_config: Path) -> None:
     state = workers_config.parent / "state"
     process = start("run", str(workers_config), "--json")
@@ -96,6 +97,7 @@ def test_a_worker_killed_amid_a_part_costs_that_part_alone(workers_config: Path)
     assert psutil.wait_procs(others, timeout=20)[1] == []
 
 
+@pytest.mark.slow
 def test_workers_die_with_a_killed_run_and_the_next_goes_on(workers_config: Path) -> None:
     state = workers_config.parent / "state"
     process = start("run", str(workers_config))

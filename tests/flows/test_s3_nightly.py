@@ -158,9 +158,9 @@ def test_a_missing_bucket_is_one_clear_error(nightly: dict[str, Any]) -> None:
 
 
 def test_an_outage_of_the_index_is_waited_out(nightly: dict[str, Any], pinecone_environment: PineconeServer) -> None:
-    pinecone_environment.faults.push("upsert", 503, times=6)
-    pinecone_environment.faults.push("describe_index", 503, times=6)
-    pinecone_environment.faults.push("stats", 503, times=6)
+    pinecone_environment.faults.push("upsert", 503, times=3)
+    pinecone_environment.faults.push("describe_index", 503, times=3)
+    pinecone_environment.faults.push("stats", 503, times=3)
     assert reindex(nightly)["upserted"] == 12
 
 
