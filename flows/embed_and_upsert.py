@@ -34,11 +34,11 @@ def embed_and_upsert(held: HeldTarget, plan: Plan, listing: Listing, limit: int 
     """
     refusals = Refusals(held, plan.sound)
     if plan.embed and plan.embed[0].part in held.target.checkpoint.names():
-        plan = still_to_upsert(held, plan, listing.path)  # another target of this model had them embedded
+        plan = still_to_upsert(held, plan, listing.path, limit)  # another target of this model had them embedded
     if choose_load(held, plan, limit) == "import":
         embedded = _Pipeline(held, refusals, attempts).work(plan.embed, upsert=None)
         import_rows(held, listing.path)
-        plan = still_to_upsert(held, plan, listing.path)
+        plan = still_to_upsert(held, plan, listing.path, limit)
         refusals.sound = plan.sound
         upserted = _Pipeline(held, refusals, attempts).work((), upsert=plan.upsert)
         done = Done(embedded.parts, upserted.upserts)

@@ -135,9 +135,9 @@ def _write(con: duckdb.DuckDBPyConnection, path: Path, rows: str, columns: str, 
     return int(pq.read_metadata(path).num_rows)
 
 
-def still_to_upsert(held: HeldTarget, plan: Plan, listing: Path) -> Plan:
+def still_to_upsert(held: HeldTarget, plan: Plan, listing: Path, limit: int | None) -> Plan:
     """The plan with what is left to upsert once its parts are embedded, as checkpoint and ledger are now."""
-    with held.planned(listing) as con:
+    with held.planned(listing, limit=limit) as con:
         sound = _sound_row(con, held.scratch)
         return replace(plan, embed=(), upsert=upsert_work(con, held.scratch / "left.parquet"), sound=sound)
 

@@ -56,6 +56,20 @@ def test_a_run_brings_both_true_and_embeds_each_image_once(settings: dict[str, A
     assert sorted(held(corpus, alias.live)) == sorted(path.name for path in images.iterdir())
 
 
+def test_a_limit_restricts_the_work_on_both(images: Path, tmp_path: Path) -> None:
+    made = config(images, tmp_path / "state")
+    reindex(made)
+    keep(made, replace(Corpus(load_config(made)).target.entry, name="other"))
+    for number in (7, 8, 9):
+        paint(images / f"red-{number}.jpg", "red", number)
+    first = sorted(path.name for path in images.iterdir())[:12]
+    report = reindex(made, limit=12)
+    corpus = Corpus(load_config(made))
+    alias, _ = corpus.alias()
+    assert [row["embedded"] for row in report["targets"]] == [sum(name[-5] in "789" for name in first), 0]
+    assert sorted(held(corpus, alias.kept[0])) == first
+
+
 def test_a_guard_that_refuses_one_target_refuses_the_run_before_any_is_touched(
     settings: dict[str, Any], images: Path
 ) -> None:

@@ -87,7 +87,7 @@ def test_what_is_left_to_upsert_is_asked_of_checkpoint_and_ledger_anew(filled: d
         with held.planned(current_listing(held)) as con:
             query = "SELECT id, version, metadata_hash, false AS deleted FROM state LIMIT 9"
             held.ledger.enter(con.sql(query).to_arrow_table(), held.scratch)
-        left = still_to_upsert(held, plan, current_listing(held))
+        left = still_to_upsert(held, plan, current_listing(held), None)
         assert sum(work.rows for work in left.upsert) == 3
         assert left.sound is not None
 
