@@ -33,7 +33,7 @@ def embed_and_upsert(held: HeldTarget, plan: Plan, listing: Listing, limit: int 
     where the index refused every row and that can't be believed.
     """
     refusals = Refusals(held, plan.sound)
-    if plan.embed and plan.embed[0].part in held.target.checkpoint.names():
+    if held is not held.run.main and plan.embed and plan.embed[0].part in held.target.checkpoint.names():
         plan = still_to_upsert(held, plan, listing.path, limit)  # another target of this model had them embedded
     if choose_load(held, plan, limit) == "import":
         embedded = _Pipeline(held, refusals, attempts).work(plan.embed, upsert=None)

@@ -139,17 +139,9 @@ class HeldTarget:
         with self.lease.writing():
             yield
 
-    @contextlib.contextmanager
     def planned(
         self, listing: Path, *, limit: int | None = None, retry_quarantined: bool = False
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
+    ) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
         """The tables of the plan that brings the index to `listing`, as checkpoint and ledger are now."""
-        with planned(
-            self.scratch,
-            listing,
-            self.target.checkpoint,
-            self.ledger,
-            limit=limit,
-            retry_quarantined=retry_quarantined,
-        ) as con:
-            yield con
+        checkpoint, ledger = self.target.checkpoint, self.ledger
+        return planned(self.scratch, listing, checkpoint, ledger, limit=limit, retry_quarantined=retry_quarantined)

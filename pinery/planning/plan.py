@@ -165,21 +165,22 @@ def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
         changed=changed,
         relabelled=relabelled,
         unchanged=unchanged,
-        deleted=_count(con, "leaving WHERE deleted"),
-        leaving=_count(con, "leaving"),
+        deleted=count_rows(con, "leaving WHERE deleted"),
+        leaving=count_rows(con, "leaving"),
         quarantined=bad,
         rejected=refused,
-        awaited=_count(con, "state WHERE part IS NULL"),
-        to_embed=_count(con, "to_embed"),
-        to_upsert=_count(con, "to_upsert"),
-        to_delete=_count(con, "to_delete"),
-        held=_count(con, "ledger WHERE version IS NOT NULL"),
-        doubtful=_count(con, "ledger WHERE doubt"),
-        held_in_doubt=_count(con, "ledger WHERE doubt AND version IS NOT NULL"),
+        awaited=count_rows(con, "state WHERE part IS NULL"),
+        to_embed=count_rows(con, "to_embed"),
+        to_upsert=count_rows(con, "to_upsert"),
+        to_delete=count_rows(con, "to_delete"),
+        held=count_rows(con, "ledger WHERE version IS NOT NULL"),
+        doubtful=count_rows(con, "ledger WHERE doubt"),
+        held_in_doubt=count_rows(con, "ledger WHERE doubt AND version IS NOT NULL"),
     )
 
 
-def _count(con: duckdb.DuckDBPyConnection, rows: str) -> int:
+def count_rows(con: duckdb.DuckDBPyConnection, rows: str) -> int:
+    """Count the rows of a view or table; a condition may follow its name in `rows`."""
     [(count,)] = con.execute(f"SELECT count(*) FROM {rows}").fetchall()
     return int(count)
 

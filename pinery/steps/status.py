@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import duckdb
-
 from pinery.checkpoint.lease import read_holder
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.live import retired
 from pinery.corpus.stored import current_listing, last_report, planned_as_recorded, undisturbed
+from pinery.planning.plan import count_rows
 from pinery.reports import Status
 
 LEFT = ("embed", "upsert", "delete")
@@ -52,14 +51,9 @@ def _rows(corpus: Corpus) -> dict[str, Any]:
             WHERE s.refused GROUP BY d.id, d.uri ORDER BY d.id
         """)
         return {
-            "held": _count(con, "ledger"),
-            "awaited": _count(con, "state WHERE part IS NULL"),
+            "held": count_rows(con, "ledger"),
+            "awaited": count_rows(con, "state WHERE part IS NULL"),
             "quarantined": tuple(bad.to_arrow_table().to_pylist()),
             "rejected": tuple(refused.to_arrow_table().to_pylist()),
-            "left": {name: _count(con, f"to_{name}") for name in LEFT},
+            "left": {name: count_rows(con, f"to_{name}") for name in LEFT},
         }
-
-
-def _count(con: duckdb.DuckDBPyConnection, rows: str) -> int:
-    [(count,)] = con.execute(f"SELECT count(*) FROM {rows}").fetchall()
-    return int(count)
