@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -109,9 +109,23 @@ def with_patience(action: Callable[[], Result], what: str, patience: Patience) -
         return _again(once, what, patience)
 
     def aside() -> Result:
-        # A signal interrupts the main thread, and would leave behind a request that may still take effect.
-        with ThreadPoolExecutor(1, "request") as own:
-            return own.submit(once).result()
+        # A signal interrupts the main thread, and would leave behind a request that may still take effect. It may come
+        # while the thread is being started, which the pool then doesn't know: so the lock says what is in flight.
+        in_flight, interrupted = threading.Lock(), threading.Event()
+
+        def unless_interrupted() -> Result:
+            with in_flight:
+                if interrupted.is_set():
+                    raise CancelledError
+                return once()
+
+        try:
+            with ThreadPoolExecutor(1, "request") as own:
+                return own.submit(unless_interrupted).result()
+        except BaseException:
+            interrupted.set()
+            with in_flight:
+                raise
 
     return _again(aside, what, patience)
 

@@ -183,6 +183,18 @@ def test_a_signal_waits_for_the_end_of_the_request_in_flight(server: PineconeSer
     assert index.fetch(["a"]) == {}
 
 
+def test_a_signal_during_the_start_of_a_request_waits_for_its_end_too() -> None:
+    def request() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.002)  # the main thread may still be at the start of this one
+
+    for _ in range(100):
+        run = Asked()
+        with pytest.raises(KeyboardInterrupt):
+            with_patience(request, "upsert", run.patience())
+        assert run.begun == run.ended
+
+
 # In time.
 
 
