@@ -1,4 +1,4 @@
-"""The alias: which index of a corpus is live, and what was live before."""
+"""The alias says which index of a corpus is live, and what was live before."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class IndexEntry:
 
     @property
     def place(self) -> str:
-        """Where it is, as users read it."""
+        """The place of the index, as users read it."""
         return f"{self.kind}:{self.name} / {self.namespace}"
 
     def same_place(self, other: IndexEntry) -> bool:
-        """Whether both name one (index, namespace)."""
+        """Return whether both name one (index, namespace)."""
         return (self.kind, self.name, self.namespace) == (other.kind, other.name, other.namespace)
 
 
@@ -41,7 +41,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """Which index is live, which are kept true beside it, which are retired."""
+    """The live index, those that are kept true beside it, and the retired ones."""
 
     live: IndexEntry | None = None
     kept: list[IndexEntry] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Alias:
     history: list[Change] = field(default_factory=list)
 
     def with_live(self, entry: IndexEntry, at: str, run: str) -> Alias:
-        """The alias after `entry` went live."""
+        """Return the alias after `entry` went live."""
         if self.live == entry:
             return self
         retired = [old for old in self.retired if not old.same_place(entry)]
@@ -61,7 +61,7 @@ class Alias:
         )
 
     def without(self, entry: IndexEntry, at: str, run: str) -> Alias:
-        """The alias after `entry` was removed."""
+        """Return the alias after `entry` was removed."""
         kept = [old for old in self.kept if not old.same_place(entry)]
         retired = [old for old in self.retired if not old.same_place(entry)]
         if self.live is None or not self.live.same_place(entry):
@@ -70,7 +70,7 @@ class Alias:
 
 
 def read_alias(store: Store, name: str) -> tuple[Alias, str | None]:
-    """The alias and its tag; an empty alias where none was written. Raises DamagedError."""
+    """Return the alias and its tag; an empty alias where none was written. Raises DamagedError."""
     found = store.read(name)
     if found is None:
         return Alias(), None

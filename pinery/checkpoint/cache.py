@@ -22,7 +22,7 @@ STATE_FOLDER = re.compile("[0-9a-f]{16}|[0-9a-f]{32}|new-[0-9a-f]{16}")
 EVICTABLE = ("files", "derived")
 IN_USE = ".in-use"
 RECENT = 3600.0
-"""Seconds for which a process may go on reading a file that it asked for."""
+"""The seconds for which a process may go on reading a file that it asked for."""
 
 
 class StateCache:
@@ -43,7 +43,7 @@ class StateCache:
         self._make_room()
 
     def copy(self, name: str, tag: str, download: Callable[[BinaryIO], None], *, anew: bool = False) -> Path:
-        """The copy of a file that is named by its content as well; made if it is absent, or in any case (`anew`)."""
+        """Return the copy of a file with the content `tag`; it is made if it is absent, or always with `anew`."""
         path = self._folder / "files" / f"{name}.{tag}"
         if not anew:
             try:
@@ -78,11 +78,11 @@ class StateCache:
                     path.unlink(missing_ok=True)
 
     def derived(self, name: str) -> Path:
-        """A folder for what is derived, created."""
+        """Create and return a folder for what is derived."""
         return _made(self._folder / "derived" / name)
 
     def scratch(self, name: str) -> Path:
-        """A folder for files in the making, created."""
+        """Create and return a folder for files in the making."""
         return _made(self._folder / "scratch" / name)
 
     def _make_room(self) -> None:
@@ -114,7 +114,7 @@ class StateCache:
         return not mine and not (others and used > time.time() - RECENT)
 
     def _others_use(self, folder: Path) -> bool:
-        """Whether another process has the folder open, or it can't be told."""
+        """Return whether another process has the folder open, or may have it open."""
         if folder != self._folder:
             with (folder / IN_USE).open("ab") as lock:
                 return not _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

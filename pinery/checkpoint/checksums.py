@@ -33,9 +33,9 @@ NOTE = {"pinery.checksums": "1"}
 NOTE_BYTES = next(iter(NOTE)).encode()
 MAGIC = b"PAR1"
 FIXED = 8 + len(MARK)
-"""Bytes between the sums and the footer: count, sum and mark."""
+"""The number of bytes between the sums and the footer: those of the count, the sum and the mark."""
 TAIL = 64 << 10
-"""Read from a file's end at first; as much as pyarrow itself does."""
+"""The number of bytes that are read from a file's end at first, which is what pyarrow itself reads."""
 BLOCK = 4 << 20
 
 
@@ -78,7 +78,7 @@ class CheckedFile(io.RawIOBase):
 
     @property
     def has_checksums(self) -> bool:
-        """Whether the file was written with checksums."""
+        """True where the file was written with checksums."""
         return bool(self._starts)
 
     def check(self, columns: Collection[str] | None) -> None:
@@ -91,7 +91,7 @@ class CheckedFile(io.RawIOBase):
                 self._chunk(number)
 
     def metadata(self) -> pq.FileMetaData:
-        """The metadata in the footer. Raises DamagedError."""
+        """Return the metadata in the footer. Raises DamagedError."""
         # Left to itself, pyarrow reads far more of the file's end than the footer.
         alone: Any = pa.BufferReader(MAGIC + self._footer) if self._footer else self
         self.seek(0)
@@ -101,7 +101,7 @@ class CheckedFile(io.RawIOBase):
             raise damaged(self._where, str(error).partition("\n")[0]) from error
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """The next `size` bytes, or all that are left; fewer only at the file's end."""
+        """Return the next `size` bytes, or all that are left; only at the file's end are they fewer."""
         stop = self._size if size is None or size < 0 else min(self._at + size, self._size)
         pieces = []
         while self._at < stop:
@@ -139,7 +139,7 @@ class CheckedFile(io.RawIOBase):
         super().close()
 
     def _piece(self, stop: int) -> bytes:
-        """Checked bytes from where the reader is, up to `stop` at most."""
+        """Return checked bytes that begin where the reader is and end at `stop` at the latest."""
         begin = self._size - len(self._tail)
         if not self.has_checksums:
             return self._source_bytes(self._at, stop)
@@ -207,7 +207,7 @@ def _sum_of_range(file: BinaryIO, start: int, stop: int) -> int:
 
 
 def _chunk_starts(metadata: pq.FileMetaData, columns: Collection[str] | None) -> list[int]:
-    """Where the column chunks begin, or only those of the top-level `columns`."""
+    """Return the positions where column chunks begin: all of them, or those of the top-level `columns`."""
     starts = []
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)

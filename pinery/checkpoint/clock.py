@@ -9,5 +9,5 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC
 
 
 def boottime() -> float:
-    """Seconds since some moment in the past, those of suspend included where the system counts them."""
+    """Return seconds since some moment in the past, those of suspend included where the system counts them."""
     return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)

@@ -21,11 +21,11 @@ ADVICE = {
     "runs": "and run the same command again: it is history that nothing else depends on",
     "owners": "and run the same command again, for the corpus that the namespace belongs to",
 }
-"""The advice for once a file was deleted, by its kind or by the folder that it lies in."""
+"""What to do once a damaged file was deleted, by the kind of file or by the folder that it lies in."""
 
 
 def damaged(where: str, why: str, kind: str | None = None) -> DamagedError:
-    """The error that says that the file at the path or URL `where`, one of that `kind`, is damaged."""
+    """Return the error for a damaged file of that `kind` at the path or URL `where`; `why` says what is wrong."""
     if kind is None:
         above = where.split("/")[-3:-1]
         kind = next((folder for folder in reversed(above) if folder in ADVICE), None)
@@ -38,7 +38,7 @@ def damaged(where: str, why: str, kind: str | None = None) -> DamagedError:
 
 @contextlib.contextmanager
 def parsing(where: str, kind: str) -> Iterator[None]:
-    """Parse the JSON of the file `where`, one of that `kind`. Raises DamagedError where it isn't what Pinery wrote."""
+    """Raise DamagedError where the JSON of the file `where`, which is parsed inside, isn't what Pinery wrote."""
     try:
         yield
     except (ValueError, TypeError, KeyError, AttributeError) as error:

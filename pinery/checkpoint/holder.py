@@ -1,4 +1,4 @@
-"""Who holds a lease: what the record says, which process wrote it, and what proves that this process is dead."""
+"""The holder of a lease: what its record says, which process wrote it, and what proves that this process is dead."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pinery.errors import TerminalError
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a process runs: a pid means something only within one boot and one pid namespace of a host."""
+    """The place where a process runs: a pid means something only within one boot and one pid namespace of a host."""
 
     host: str
     boot: str
@@ -25,7 +25,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lease. `start` is the process' start as the kernel counts it; `expires` is Unix time in seconds."""
+    """The process that holds a lease. `start` is when it began, in kernel ticks; `expires` is Unix time in seconds."""
 
     run: str
     host: str
@@ -38,32 +38,32 @@ class Holder:
     pidns: str | None = None
     """The holder's pid namespace; None in records of versions that didn't write it, empty where there is none."""
     silence: float = 0.0
-    """Seconds without a change of the record after which nothing that the holder sent can still take effect; 0 in
-    records of versions that didn't write it."""
+    """After so many seconds without a change of the record, nothing that the holder sent can still take effect. It is 0
+    in records of versions that didn't write it."""
     quiet_in: float = 0.0
-    """The same, counted from when it let go, with a request of unknown outcome behind it; 0 if there is none."""
+    """The same, counted from when the holder let go while a request of unknown outcome was under way; else 0."""
 
     @property
     def place(self) -> Place:
-        """Where the holder's process runs."""
+        """The place where the holder's process runs."""
         return Place(self.host, self.boot, self.pidns)
 
     def is_same_as(self, other: Holder) -> bool:
-        """Whether both records were written by one holder, be it at different times."""
+        """Return whether both records were written by one holder, even if at different times."""
         mine, theirs = ((one.run, one.epoch, one.place, one.pid, one.start, one.released) for one in (self, other))
         return mine == theirs
 
     def is_proven_dead(self) -> bool:
-        """Whether the process can be seen from here to be gone."""
+        """Return whether the process can be seen from here to be gone."""
         return self.pidns is not None and self.place == here() and process_start(self.pid) not in (self.start, "?")
 
     def to_bytes(self) -> bytes:
-        """The record as it is stored."""
+        """Return the record as it is stored."""
         return json.dumps(asdict(self)).encode()
 
 
 def parse_holder(name: str, data: bytes) -> Holder:
-    """The holder that a stored record names. Raises TerminalError where it is no such record."""
+    """Return the holder that a stored record names. Raises TerminalError where it is no such record."""
     known = {one.name for one in fields(Holder)}
     try:
         return Holder(**{key: value for key, value in json.loads(data).items() if key in known})
@@ -74,7 +74,7 @@ def parse_holder(name: str, data: bytes) -> Holder:
 
 
 def read_holder(store: Store, name: str) -> Holder | None:
-    """The holder of a lease that is not known to have ended, by this machine's clock; None if there is none."""
+    """Return the holder of a lease that is not known to have ended, by this machine's clock; None if there is none."""
     found = store.read(name)
     holder = parse_holder(name, found[0]) if found else None
     if holder is None or holder.released or holder.is_proven_dead():
@@ -83,14 +83,15 @@ def read_holder(store: Store, name: str) -> Holder | None:
 
 
 def here() -> Place:
-    """Where this process runs."""
+    """Return the place where this process runs."""
     return Place(socket.gethostname(), _read("/proc/sys/kernel/random/boot_id"), _pid_namespace())
 
 
 def process_start(pid: int) -> str | None:
-    """When the process started, in kernel clock ticks; None if there is no such process, `?` if it can't be seen.
+    """Return when the process started, in kernel clock ticks.
 
-    Where the system has no `/proc`, it is empty for every process that runs.
+    Returns None if there is no such process, and `?` if it can't be seen. Where the system has no `/proc`, it returns
+    an empty text for every process that runs.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -38,13 +38,13 @@ class ImportRecords:
         self._store, self._folder = store, paths.imports
 
     def all(self) -> list[ImportRecord]:
-        """All records, oldest first."""
+        """Return all records, oldest first."""
         names = only(OF_RUN, self._store.names(self._folder))
         found = [self._read(f"{self._folder}/{name}") for name in names]
         return [one for one in found if one is not None]
 
     def write(self, record: ImportRecord) -> None:
-        """Write a record down, in the place of what it said before."""
+        """Write a record, in the place of what it said before."""
         self._store.write(f"{self._folder}/{record.name}.json", json.dumps(asdict(record), indent=2).encode())
 
     def publish_manifest(self, record: ImportRecord, number: int, path: Path) -> None:
@@ -52,7 +52,7 @@ class ImportRecords:
         self._store.publish(f"{self._manifest(record)}/{number:08d}.parquet", path)
 
     def manifest(self, record: ImportRecord) -> list[Path]:
-        """Local copies of those files. Raises DamagedError."""
+        """Return local copies of those files. Raises DamagedError."""
         folder = self._manifest(record)
         return [whole(self._store, f"{folder}/{name}") for name in only(MANIFEST, self._store.names(folder))]
 

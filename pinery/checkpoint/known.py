@@ -1,4 +1,4 @@
-"""Which image bytes have a vector already: a local table from SHA-256 to the row that holds it."""
+"""A local table of the images that have a vector already: from the SHA-256 of their bytes to the row that has it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pinery.checkpoint.store import is_full
 
 Result = TypeVar("Result")
 GROUPS = 4
-"""Row groups in memory, of about 4 MiB each: threads that fetch side by side are in two of them at times."""
+"""The number of row groups in memory, of about 4 MiB each. Threads that fetch side by side may be in two of them."""
 BUSY = ("database is locked", "database table is locked")
 
 
@@ -46,7 +46,7 @@ class KnownBytes:
             self._healed(self._refresh, self._reopen)
 
     def values(self, sha256: str) -> npt.NDArray[np.float32] | None:
-        """The float32 vector (dimension,) of an image with these bytes, or None. Raises DamagedError."""
+        """Return the float32 vector (dimension,) of an image with these bytes, or None. Raises DamagedError."""
         with self._lock:
             found = self._healed(lambda: self._find(sha256), self._renew)
             if found is None:
@@ -98,7 +98,7 @@ class KnownBytes:
         self._table.commit()
 
     def _healed(self, action: Callable[[], Result], renew: Callable[[], None]) -> Result:
-        """Do something with the table; if its file turns out spoilt, once more with a new one."""
+        """Return the result of `action` on the table; if its file can't be used, call `action` again on a new one."""
         try:
             return action()
         except sqlite3.DatabaseError as error:
@@ -138,23 +138,23 @@ class _Group:
         offsets: npt.NDArray[np.int64],
         values: npt.NDArray[np.float32],
     ) -> None:
-        """`offsets` (rows + 1,) says which of the `values` (all vectors, one after the other) are a row's."""
+        """Take all vectors, one after the other, as `values`; `offsets` (rows + 1,) says which of them are a row's."""
         self._part, self._first, self._sha256, self._offsets, self._values = part, first, sha256, offsets, values
 
     @classmethod
     def of(cls, part: str, first: int, rows: pa.Table) -> _Group:
-        """The group of these `rows` (sha256, values), a row group whose first row is row `first` of its part."""
+        """Return the group of these `rows` (sha256, values), a row group whose first row is row `first` of its part."""
         column: Any = rows["values"].combine_chunks()
         texts: Any = rows["sha256"].to_pylist()
         offsets = np.concatenate([[0], np.cumsum(np.asarray(column.value_lengths().fill_null(0), np.int64))])
         return cls(part, first, texts, offsets, column.flatten().to_numpy(zero_copy_only=False))
 
     def holds(self, part: str, row: int) -> bool:
-        """Whether row `row` of `part` is in this group."""
+        """Return whether row `row` of `part` is in this group."""
         return part == self._part and 0 <= row - self._first < len(self._sha256)
 
     def vector(self, row: int, sha256: str) -> npt.NDArray[np.float32] | None:
-        """The vector (dimension,) of row `row`, if it is that of an image with these bytes."""
+        """Return the vector (dimension,) of row `row`, if it is that of an image with these bytes."""
         at = row - self._first
         start, stop = self._offsets[at : at + 2]
         return self._values[start:stop].copy() if stop > start and self._sha256[at] == sha256 else None

@@ -25,7 +25,7 @@ __all__ = ["Holder", "Lease", "process_start", "read_holder"]
 RENEWALS_PER_TTL = 4
 POLL_SECONDS, POLLS_PER_TTL = 0.5, 10
 FAR = 3
-"""An expiry further ahead than so many times the silence that ends a lease says nothing: a clock was wrong."""
+"""An expiry that is more than this many times the silence ahead is not believed: some clock was wrong."""
 LONGEST_SILENCE = 4200.0
 """The longest `lease_ttl` and the longest life of a request together."""
 
@@ -130,7 +130,7 @@ class Lease:
         return self._write(found[1] if found else None)
 
     def _may_take(self, holder: Holder, tag: str) -> bool:
-        """Whether the lease is free, or its record stood still for long enough. Raises LeaseHeldError as the class."""
+        """Return whether the lease is free, or its record stood still for long enough. Raises LeaseHeldError."""
         self.after = None
         if (holder.released and not holder.quiet_in) or (not holder.released and holder.is_proven_dead()):
             return True
@@ -149,7 +149,7 @@ class Lease:
         return True
 
     def silence_of(self, holder: Holder) -> float:
-        """Seconds for which the holder's record must stand still before its lease may be taken over."""
+        """Return the seconds for which the holder's record must stand still before its lease may be taken over."""
         if holder.released:
             return min(holder.quiet_in, LONGEST_SILENCE)
         return min(holder.silence or self._ttl + self._life, LONGEST_SILENCE)
@@ -160,7 +160,7 @@ class Lease:
         return not 0 <= ahead <= FAR * self.silence_of(holder)
 
     def _write(self, tag: str | None) -> bool:
-        """Write the record in the place of that with `tag`; False where another run's stands there."""
+        """Replace the record that has `tag`; return False where the record of another run stands there."""
         began, asleep = time.monotonic(), boottime()
         if not self._put(self._me(), tag):
             return False
@@ -187,7 +187,7 @@ class Lease:
         return True
 
     def _own_tag(self) -> str | None:
-        """The tag of the record in place, if this run wrote it."""
+        """Return the tag of the record in place, if this run wrote it."""
         found = self._store.read(self._name)
         return found[1] if found and parse_holder(self._name, found[0]).is_same_as(self._me()) else None
 
@@ -212,7 +212,7 @@ class Lease:
             self._put(dataclasses.replace(self._me(), released=True, quiet_in=left), self._tag)
 
     def _renew(self) -> bool:
-        """Renew the lease; False, for good, where another run took it over."""
+        """Renew the lease; return False where another run took it over, after which it can't be renewed any more."""
         try:
             if self._write(self._tag):
                 return True

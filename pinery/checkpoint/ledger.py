@@ -34,7 +34,7 @@ class Ledger:
         self._lock = threading.Lock()
 
     def files(self) -> list[Path]:
-        """Local copies of the newest snapshot and the entries after it, oldest first. Raises DamagedError."""
+        """Return local copies of the newest snapshot and the entries after it, oldest first. Raises DamagedError."""
         return [whole(self._store, f"{self._paths.ledger}/{name}") for name in self._current()]
 
     @property
@@ -43,7 +43,7 @@ class Ledger:
         return self._paths.doubts
 
     def newest_entries(self, rows: int) -> list[Path]:
-        """Local copies of the newest entries since the snapshot, all of one epoch, until they have `rows` rows."""
+        """Return local copies of the newest entries since the snapshot, all of one epoch, with `rows` rows or more."""
         names = [name for name in self._current() if not name.startswith(SNAPSHOT)]
         found: list[Path] = []
         for name in reversed(names):
@@ -54,7 +54,7 @@ class Ledger:
         return found
 
     def rejected_files(self) -> list[Path]:
-        """Local copies of what the index rejected, oldest first. Raises DamagedError."""
+        """Return local copies of what the index rejected, oldest first. Raises DamagedError."""
         names = [name for name in self._entries(self._paths.rejected) if _epoch(name) >= self.first_epoch]
         return [whole(self._store, f"{self._paths.rejected}/{name}") for name in names]
 
@@ -70,7 +70,7 @@ class Ledger:
         return self._append(self._paths.ledger, rows.cast(LEDGER_SCHEMA), scratch)
 
     def enter_file(self, path: Path) -> None:
-        """Enter the local Parquet file `path` (LEDGER_SCHEMA) as it is; it is gone then."""
+        """Enter the local Parquet file `path` (LEDGER_SCHEMA) as it is, and remove it."""
         with self._lock:
             publish_own(self._store, f"{self._paths.ledger}/{self._next_name()}", path)
 
@@ -88,7 +88,7 @@ class Ledger:
         self._append(self._paths.rejected, rows.cast(REJECTED_SCHEMA), scratch)
 
     def wants_snapshot(self) -> bool:
-        """Whether the entries since the last snapshot have grown past a tenth of it."""
+        """Return whether the entries since the last snapshot have grown past a tenth of it."""
         names = self._current()
         rows = [pq.read_metadata(self._store.local(f"{self._paths.ledger}/{name}")).num_rows for name in names]
         held = rows[0] if names and names[0].startswith(SNAPSHOT) else 0
@@ -166,7 +166,7 @@ def _intended(ids: pa.Array[Any] | pa.ChunkedArray[Any]) -> pa.Table:
 
 
 def last_epoch(store: Store, paths: IndexPaths) -> int:
-    """The epoch of the newest entry of a ledger, 0 where there is none."""
+    """Return the epoch of the newest entry of a ledger, 0 where there is none."""
     names = [name for folder in (paths.ledger, paths.rejected) for name in only(ENTRY, store.names(folder))]
     return max(map(_epoch, names), default=0)
 

@@ -13,7 +13,7 @@ CHUNK = 1 << 20
 
 
 def replace_own(store: Store, name: str, data: bytes, tag: str | None) -> str:
-    """As Store.replace, but no error where the file holds `data` already; only for data that no other run writes."""
+    """Do what Store.replace does, but accept a file that holds `data` already; no other run may write such data."""
     try:
         return store.replace(name, data, tag)
     except (ConflictError, TransientError):
@@ -24,7 +24,7 @@ def replace_own(store: Store, name: str, data: bytes, tag: str | None) -> str:
 
 
 def publish_own(store: Store, name: str, path: Path) -> None:
-    """As Store.publish, but no error where `name` holds what is in `path`; only for names that no other run writes."""
+    """Do what Store.publish does, but accept a file `name` with the same content; no other run may write that name."""
     try:
         store.publish(name, path)
     except (ConflictError, TransientError):

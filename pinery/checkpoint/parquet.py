@@ -1,4 +1,4 @@
-"""How Pinery writes and reads its Parquet files."""
+"""Writes and reads the Parquet files of a state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMPRESSION_LEVEL = 1
 ROW_GROUP_BYTES = 4 << 20
 ROW_GROUP_ROWS = 16384
 PENDING_BYTES = 16 << 20
-"""Rows of tens of kilobytes make a row group before they are as many as one may have."""
+"""A row group is written at this size, which rows of tens of kilobytes reach before they are ROW_GROUP_ROWS."""
 
 
 class TableWriter:
@@ -35,7 +35,7 @@ class TableWriter:
     def __init__(
         self, path: Path, schema: pa.Schema, row_group_rows: int = ROW_GROUP_ROWS, *, checksums: bool = True
     ) -> None:
-        """Without `checksums` a file is exactly what the format asks for, as another program wants it."""
+        """Open `path` to write; without `checksums` the file is exactly what the format asks for."""
         self.path, self.schema, self.rows = path, schema, 0
         self._row_group_rows, self._checksums = row_group_rows, checksums
         self._writer = pq.ParquetWriter(
@@ -78,12 +78,12 @@ class TableWriter:
 
 
 def vector_row_group(dimension: int) -> int:
-    """Rows of a row group of vectors, so that one stays near 4 MiB and a reader can stream."""
+    """Return the rows of a row group of vectors, so that it has about 4 MiB and a reader can stream."""
     return max(64, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (4 * max(dimension, 1))))
 
 
 def whole(store: Store, name: str, columns: list[str] | None = None) -> Path:
-    """A local path to a Parquet file of the state, checked: all of it, or what readers of `columns` see.
+    """Return a local path to a Parquet file of the state, checked: all of it, or what readers of `columns` see.
 
     Raises DamagedError, and TerminalError where it is gone.
     """
@@ -97,7 +97,7 @@ def whole(store: Store, name: str, columns: list[str] | None = None) -> Path:
 
 @contextlib.contextmanager
 def open_parquet(source: Path | BinaryIO, where: str = "") -> Iterator[pq.ParquetFile]:
-    """A Parquet file whose bytes are checked before they are read; `where` names it in messages.
+    """Yield a Parquet file whose bytes are checked before they are read; `where` names it in messages.
 
     Whatever Arrow can't read inside the `with` is taken for damage, so nothing else belongs there. Raises DamagedError.
     """
@@ -120,13 +120,13 @@ def open_parquet(source: Path | BinaryIO, where: str = "") -> Iterator[pq.Parque
 def stream(
     source: Path | BinaryIO, columns: list[str] | None = None, batch_rows: int = 4096, where: str = ""
 ) -> Iterator[pa.RecordBatch]:
-    """The batches of a Parquet file, a row group in memory at a time. Raises DamagedError."""
+    """Yield the batches of a Parquet file, a row group in memory at a time. Raises DamagedError."""
     with open_parquet(source, where) as file:
         yield from file.iter_batches(batch_size=batch_rows, columns=columns)
 
 
 def read_rows(path: Path, start: int, stop: int) -> pa.Table:
-    """Rows `start` to `stop` (exclusive) of a local Parquet file, reading only the row groups they lie in.
+    """Return rows `start` to `stop` (exclusive) of a local Parquet file, reading only the row groups they lie in.
 
     Raises DamagedError.
     """

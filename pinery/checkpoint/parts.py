@@ -22,7 +22,7 @@ KEY_COLUMNS = ["id", "version", "sha256", "error"]
 
 
 def part_writer(path: Path, dimension: int) -> TableWriter:
-    """A writer of one part (PART_SCHEMA, with vectors of `dimension` values) into the local file `path`."""
+    """Return a writer of one part (PART_SCHEMA, with vectors of `dimension` values) into the local file `path`."""
     return TableWriter(path, PART_SCHEMA, vector_row_group(dimension))
 
 
@@ -34,20 +34,20 @@ class Checkpoint:
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
-        """The published parts' names, in the order of their making."""
+        """Return the published parts' names, in the order of their making."""
         return list(self.tags())
 
     def next_number(self) -> int:
-        """The number of the next part."""
+        """Return the number of the next part."""
         names = self.names()
         return int(names[-1].removeprefix("part-")) + 1 if names else 0
 
     def publish(self, part: str, path: Path) -> None:
-        """Publish the finished local file as `part`; ConflictError where another run made that part."""
+        """Publish the finished local file as `part`. Raises ConflictError where another run made that part."""
         self.store.publish(self._name(part), path)
 
     def key_files(self) -> dict[str, Path]:
-        """For each part a local Parquet file, checked, with at least the columns id, version, sha256 and error.
+        """Return a checked local Parquet file for each part, with at least the columns id, version, sha256 and error.
 
         Raises DamagedError where one of these columns isn't what was written.
         """
@@ -57,20 +57,20 @@ class Checkpoint:
         return {part: whole(self.store, self._name(part), KEY_COLUMNS) for part in tags}
 
     def tags(self) -> dict[str, str]:
-        """The published parts in the order of their making, each with a tag of its content."""
+        """Return the published parts in the order of their making, each with a tag of its content."""
         tags = self.store.tags(self.folder)
         return {name.removesuffix(".parquet"): tags[name] for name in only(PART, tags)}
 
     def open(self, part: str) -> BinaryIO:
-        """The file of `part`, for random access; reading it raises DamagedError."""
+        """Return the file of `part`, for random access; reading it raises DamagedError."""
         return cast(BinaryIO, CheckedFile(self.store.open(self._name(part)), self._where(part)))
 
     def batches(self, part: str, columns: list[str], batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
-        """Row batches of `part`, streamed. Raises DamagedError."""
+        """Yield the rows of `part` in batches. Raises DamagedError."""
         yield from stream(self.store.open(self._name(part)), columns, batch_rows, self._where(part))
 
     def row_group(self, part: str, row: int) -> tuple[int, pa.Table]:
-        """The row group that row `row` of `part` lies in: its first row's number, and its `sha256` and `values`.
+        """Return the row group that row `row` of `part` lies in: its first row's number, and its `sha256` and `values`.
 
         Raises DamagedError, and IndexError where there is no such row.
         """
@@ -110,5 +110,5 @@ class Checkpoint:
 
 
 def part_name(number: int) -> str:
-    """The name of the part made as number `number`; names sort as numbers do."""
+    """Return the name of the part made as number `number`; names sort as numbers do."""
     return f"part-{number:08d}"

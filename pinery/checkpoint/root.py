@@ -1,4 +1,4 @@
-"""Where a corpus' files lie in a state, and which names they have."""
+"""The places and the names of a corpus' files in a state."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ MANIFEST = re.compile(r"[0-9]{8,}\.parquet")
 """The names of the files in each kind of folder. Sync clients, file managers and backups leave others there."""
 
 LONGEST = 216
-"""Bytes of a file's name, so that `.json` and the ending of a temporary file still fit into the 255 of file systems."""
+"""The most bytes of a file's name: file systems take 255, with `.json` and the ending of a temporary file."""
 
 
 def only(kind: re.Pattern[str], names: Iterable[str]) -> list[str]:
-    """Those of `names` that Pinery gives to files of this kind, sorted."""
+    """Return those of `names` that Pinery gives to files of this kind, sorted."""
     return sorted(name for name in names if kind.fullmatch(name))
 
 
 def folder_name(name: str) -> str:
-    """The folder for a name that a user chose: no two names share one, and none leads out of its place."""
+    """Return the folder for a name that a user chose: no two names share one, and none leads out of its place."""
     quoted = quote(name, safe="")
     if quoted in (".", ".."):
         return quoted.replace(".", "%2E")  # which quoting never makes of a dot
@@ -39,7 +39,7 @@ def folder_name(name: str) -> str:
 
 
 def open_store(config: Config) -> Store:
-    """The store that the config's `state` names; nothing is created yet."""
+    """Return the store that the config's `state` names; nothing is created yet."""
     if config.is_s3_state:
         from pinery.checkpoint.s3_store import S3Store  # brings boto3, which a state in a folder needn't wait for
 

@@ -1,4 +1,4 @@
-"""What S3 is asked for a state, and what its answers mean: requests, errors as Pinery's own, files read by ranges."""
+"""The requests to S3 for a state: their errors become Pinery's own, and files can be read by ranges."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pinery.s3 import Fault
 from pinery.settings import S3Access
 
 BODY_ATTEMPTS, BODY_PAUSE = 5, 0.1
-"""How often a body is asked for whose connection breaks, which the SDK doesn't do; seconds before the second time."""
+"""The attempts to read a body whose connection breaks, which the SDK doesn't repeat; seconds before the second one."""
 
 
 class S3Api:
@@ -39,15 +39,18 @@ class S3Api:
 
     @property
     def endpoint(self) -> str:
-        """Where requests go."""
+        """The URL that requests go to."""
         return str(self.client.meta.endpoint_url)
 
     def key(self, name: str) -> str:
-        """The object's key."""
+        """Return the object's key."""
         return f"{self._prefix}/{name}".lstrip("/")
 
     def get(self, name: str, missing: bool = False, **how: str) -> tuple[bytes, str] | None:
-        """An object's bytes and ETag; None where it is `missing` and may be. `how` goes with the request."""
+        """Return an object's bytes and ETag; None where it is missing, if `missing` allows that.
+
+        `how` is added to the request.
+        """
         for attempt in range(BODY_ATTEMPTS):
             with self.errors(name, missing) as outcome:
                 answer = self.client.get_object(Bucket=self.bucket, Key=self.key(name), **cast(Any, how))
@@ -62,14 +65,14 @@ class S3Api:
         return cast("tuple[bytes, str] | None", outcome.get("value"))
 
     def head(self, name: str) -> tuple[int, str]:
-        """An object's bytes in number, and its ETag."""
+        """Return an object's size in bytes and its ETag."""
         with self.errors(name) as outcome:
             head = self.client.head_object(Bucket=self.bucket, Key=self.key(name))
             outcome["value"] = (head["ContentLength"], head["ETag"])
         return cast("tuple[int, str]", outcome["value"])
 
     def read_range(self, name: str, start: int, stop: int, tag: str) -> bytes:
-        """Bytes `start` to `stop` (exclusive) of a file that still has `tag`."""
+        """Return the bytes `start` to `stop` (exclusive) of a file that still has `tag`."""
         try:
             found = self.get(name, Range=f"bytes={start}-{stop - 1}", IfMatch=tag)
         except ConflictError:
@@ -79,7 +82,7 @@ class S3Api:
 
     @contextlib.contextmanager
     def errors(self, name: str, missing: bool = False) -> Iterator[dict[str, Any]]:
-        """Raise what S3 answers inside as errors of Pinery that name the file; pass over a `missing` one if told to."""
+        """Raise what S3 answers inside as errors of Pinery that name the file; a `missing` file may be no error."""
         outcome: dict[str, Any] = {}
         try:
             yield outcome
@@ -89,7 +92,7 @@ class S3Api:
             raise self._translated(name, error) from error
 
     def unconditional(self, why: str) -> ConfigError:
-        """The error that says that this server can't hold a state."""
+        """Return the error that says that this server can't hold a state."""
         return ConfigError(
             f"the S3 API at {s3.shown_endpoint(self.endpoint)} can't hold the state {self.root}: it doesn't honour"
             f" conditional writes ({why}), and two runs at once would overwrite each other's work. Set `state` to a"

@@ -37,14 +37,14 @@ class S3Store:
         cache_bytes: int = CACHE_BYTES,
         retries: int = RETRIES,
     ) -> None:
-        """`retries` is how often the SDK repeats one request. Raises ConfigError where the settings can't work."""
+        """Connect to nothing yet; the SDK repeats a request `retries` times. Raises ConfigError for bad settings."""
         self.root = root.rstrip("/")
         self._cache_root, self._cache_bytes = cache, cache_bytes
         self._opened_cache: StateCache | None = None
         self._state: str | None = None
         self._opening = threading.Lock()
         self._conditional = False
-        """Whether conditional writes were seen to be honoured."""
+        """True once the server was seen to honour conditional writes."""
         self._unsure: dict[str, str] = {}
         """The SHA-256 of what this store last tried to write under a name, where no answer came."""
         self._api = S3Api(root, access, retries)
@@ -140,7 +140,7 @@ class S3Store:
         return self._cache().derived(name)
 
     def _cache(self, create: bool = False) -> StateCache:
-        """This state's folder in the cache; with `create` the state gets its id if it has none."""
+        """Return this state's folder in the cache; with `create`, a state that has no id gets one."""
         with self._opening:
             if self._state is None:
                 where = f"{self._api.endpoint}|{self.root}"
@@ -153,7 +153,7 @@ class S3Store:
             return self._opened_cache
 
     def _put(self, name: str, body: bytes | BinaryIO, digest: str, condition: dict[str, str]) -> str:
-        """Write; return the new ETag. Where the answer is an error, what is there by now decides."""
+        """Write a file and return its new ETag; after an error, what is there decides whether it was written."""
         try:
             with self._api.errors(name) as outcome:
                 answer = self._api.client.put_object(
@@ -175,7 +175,7 @@ class S3Store:
         return cast(str, outcome["value"])
 
     def _tag_if_mine(self, name: str, digest: str | None) -> str | None:
-        """The ETag of the file under `name` if it has the content of `digest`; None too where that can't be told."""
+        """Return the ETag of the file `name` if its content has this SHA-256; None if not, or if nobody knows."""
         if digest is None:
             return None
         with contextlib.suppress(TransientError), self._api.errors(name, missing=True):
@@ -185,7 +185,7 @@ class S3Store:
         return None
 
     def _prove_conditional(self, name: str, data: bytes, digest: str) -> None:
-        """Write the same once more, under conditions that don't hold: both must be refused."""
+        """Write the same file under two conditions that don't hold. Raises ConfigError unless both are refused."""
         for condition in ({"IfNoneMatch": "*"}, {"IfMatch": NO_ETAG}):
             try:
                 with self._api.errors(name):

@@ -13,7 +13,7 @@ FORMAT = 1
 
 
 def state_id(store: Store, create: bool = True) -> str | None:
-    """The state root's id, made on first use; None where it doesn't exist and `create` is off.
+    """Return the state root's id, made on first use; None where it doesn't exist and `create` is off.
 
     Raises ConfigError where the state was written by a later, incompatible version, DamagedError where the file can't
     be read.

@@ -1,4 +1,4 @@
-"""Where state lives: one small Protocol, and the local folder; `s3_store` is the other kind."""
+"""The Protocol of what keeps a state, and the kind that keeps it in a local folder; `s3_store` is the other kind."""
 
 from __future__ import annotations
 
@@ -30,37 +30,40 @@ class Store(Protocol):
     root: str
 
     def read(self, name: str) -> tuple[bytes, str] | None:
-        """A small file's bytes and its tag (which changes with every write), or None."""
+        """Return a small file's bytes and its tag (which changes with every write), or None."""
 
     def replace(self, name: str, data: bytes, tag: str | None) -> str:
-        """Write a small file if it still has `tag` (None: if there is none); return the new tag, else ConflictError."""
+        """Write a small file and return its new tag.
+
+        Raises ConflictError where the file doesn't have `tag` any more, or exists although `tag` is None.
+        """
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file, whatever was there."""
 
     def publish(self, name: str, path: Path) -> None:
-        """Make the finished local file `path` appear under `name`; ConflictError where the name is taken."""
+        """Make the finished local file `path` appear as `name`. Raises ConflictError where the name is taken."""
 
     def names(self, folder: str) -> list[str]:
-        """The names of the files directly in `folder`, sorted; empty where it doesn't exist."""
+        """Return the names of the files directly in `folder`, sorted; empty where it doesn't exist."""
 
     def tags(self, folder: str) -> dict[str, str]:
-        """The files directly in `folder` by name, each with a tag that no other content of that name has had."""
+        """Return the files directly in `folder` by name, each with a tag that no other content of that name has had."""
 
     def delete(self, name: str) -> None:
         """Remove a file; a missing one is no error."""
 
     def open(self, name: str) -> BinaryIO:
-        """An immutable file for random access."""
+        """Return an immutable file for random access."""
 
     def local(self, name: str) -> Path:
-        """A local path to an immutable file, copied into the cache folder once where the store is remote."""
+        """Return a local path to an immutable file, copied into the cache folder once where the store is remote."""
 
     def scratch(self, name: str) -> Path:
-        """A local folder for files in the making, created."""
+        """Create and return a local folder for files in the making."""
 
     def cache(self, name: str) -> Path:
-        """A local folder for what can be derived again, created."""
+        """Create and return a local folder for what can be derived again."""
 
 
 class LocalStore:
@@ -176,14 +179,14 @@ class LocalStore:
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
-    """Give a finished file its name: it is there as a whole, whenever the power goes, or not at all."""
+    """Rename a finished file to `path`: even after a power cut it is there as a whole or not at all."""
     _sync(temporary)
     temporary.replace(path)
     _sync(path.parent)
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that a disk, a quota or a limit on files is used up."""
+    """Return whether an error says that a disk, a quota or a limit on files is used up."""
     words = str(error)  # DuckDB and SQLite have no other sign of it
     by_number = isinstance(error, OSError) and error.errno in FULL
     said = ("disk is full", "disk I/O error", *map(os.strerror, FULL))

@@ -1,4 +1,4 @@
-"""When a thread's current attempt at a request began: a request that would go out late must not be sent at all."""
+"""Knows when a thread's attempt at a request began: a request that would go out late must not be sent at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _began: ContextVar[float | None] = ContextVar("began", default=None)
 
 
 def now() -> float:
-    """Seconds since some fixed moment in the past."""
+    """Return the seconds since some fixed moment in the past."""
     return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
 
 
@@ -28,6 +28,6 @@ def attempt() -> Iterator[None]:
 
 
 def began() -> float:
-    """When this thread's attempt began, or the present moment where it makes none; in seconds, as `now` counts them."""
+    """Return when this thread's attempt began, or the present moment where it makes none, as `now` counts."""
     found = _began.get()
     return now() if found is None else found

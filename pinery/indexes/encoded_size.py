@@ -1,4 +1,4 @@
-"""How many bytes the rows of an upsert request take once they are encoded: upper bounds, as JSON and as protobuf.
+"""Upper bounds on the bytes that the rows of an upsert request take once they are encoded, as JSON or protobuf.
 
 Pinecone takes 1,000 rows and 2 MB of JSON in one request, whichever is reached first. The shortest text that gives a
 float32 back, such as `-0.03123457,`, takes 12.4 bytes per value in vectors of 1,000 values that are scaled to length 1.
@@ -30,7 +30,7 @@ _LONGEST_ESCAPE = 6
 
 
 def json_sizes(rows: pa.RecordBatch) -> Sizes:
-    """An upper bound on the bytes of each row as JSON: shape (rows,), int64.
+    """Return an upper bound on the bytes of each row as JSON: shape (rows,), int64.
 
     `rows` has ROWS_SCHEMA, and its values are finite. Raises ValueError where its vectors differ in length.
     """
@@ -39,7 +39,7 @@ def json_sizes(rows: pa.RecordBatch) -> Sizes:
 
 
 def protobuf_sizes(rows: pa.RecordBatch) -> Sizes:
-    """An upper bound on the bytes of each row as protobuf: shape (rows,), int64.
+    """Return an upper bound on the bytes of each row as protobuf: shape (rows,), int64.
 
     `rows` has ROWS_SCHEMA. Raises ValueError where its vectors differ in length.
     """
@@ -49,7 +49,7 @@ def protobuf_sizes(rows: pa.RecordBatch) -> Sizes:
 
 
 def values_bytes(values: NDArray[np.float32]) -> Sizes:
-    """An upper bound on the bytes of each row's values as JSON, with their commas: shape (rows,), int64.
+    """Return an upper bound on the bytes of each row's values as JSON, with their commas: shape (rows,), int64.
 
     `values` has shape (rows, dimension), float32, and all of it is finite.
     """
@@ -66,7 +66,7 @@ def values_bytes(values: NDArray[np.float32]) -> Sizes:
 
 
 def text_bytes(texts: Any) -> Sizes:
-    """An upper bound on the bytes of each text as JSON, without its quotes: shape (n,), int64.
+    """Return an upper bound on the bytes of each text as JSON, without its quotes: shape (n,), int64.
 
     `texts` is an Arrow array of strings, shape (n,), without nulls.
     """
@@ -80,7 +80,7 @@ def _utf8_bytes(texts: Any) -> Sizes:
 
 
 def _matrix(rows: pa.RecordBatch) -> NDArray[np.float32]:
-    """The values of rows: shape (rows, dimension), float32."""
+    """Return the values of rows: shape (rows, dimension), float32."""
     column: Any = rows.column("values")
     flat: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False)
     if rows.num_rows == 0:

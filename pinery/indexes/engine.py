@@ -29,27 +29,27 @@ from pinery.planning.packing import pack
 Result = TypeVar("Result")
 
 LONGEST_PAUSE = 30.0
-"""Seconds between two attempts at most, where the server asks for no pause."""
+"""The most seconds between two attempts, where the server asks for no pause."""
 LONGEST_RETRY_AFTER = 60.0
 """The longest pause, in seconds, for which a server's Retry-After is heeded."""
 READ_PATIENCE = 15.0
-"""Seconds for which a read outside of a run is retried."""
+"""The seconds for which a read outside of a run is retried."""
 RECHECK_SECONDS = 0.5
-"""Seconds after which a request that waits for its turn checks again whether the run is to stop."""
+"""The seconds after which a request that waits for its turn checks again whether the run is to stop."""
 SAME_REFUSALS = 50
 """A request of this many rows or more that are all refused in the same words is an error: the rows aren't wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How an outage is waited out.
+    """The way in which an outage is waited out.
 
     `check` raises where the run is to stop, `pause` waits some seconds, and `note` tells the user what is waited for.
     Each attempt at a request is made inside of `request()`, which raises where it may not be made.
     """
 
     seconds: float
-    """How long an outage may last before it is an error."""
+    """The seconds that an outage may last before it is an error."""
     check: Callable[[], None]
     pause: Callable[[float], None]
     note: Callable[[str], None]
@@ -142,7 +142,7 @@ def _again(once: Callable[[], Result], what: str, patience: Patience) -> Result:
     failures: list[float] = []
 
     def over(state: RetryCallState) -> bool:
-        """Whether the outage lasts too long; it begins with the first failure, however long that took to come."""
+        """Return whether the outage, which begins with the first failure, has lasted too long."""
         failures.append(state.outcome_timestamp or 0.0)
         return failures[-1] - failures[0] >= patience.seconds
 
@@ -180,7 +180,7 @@ def _requests(index: Index, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Re
 
 
 def _shared(patience: Patience) -> tuple[Patience, Callable[[BaseException], None]]:
-    """`patience` for all requests of one call, and a function to report an error to, which ends all other waits."""
+    """Return `patience` for all requests of one call, and a function that takes an error and ends all other waits."""
     errors: list[BaseException] = []
 
     def check() -> None:
@@ -260,5 +260,5 @@ def _send(gate: _Gate, rows: pa.RecordBatch, offset: int, refused: dict[int, str
 
 
 def rough_duration(seconds: float) -> str:
-    """Seconds as text, in whole minutes or, up to two minutes, in tens of seconds: so rough that many waits agree."""
+    """Return seconds as text, in minutes or, up to two minutes, in tens of seconds: many waits then read the same."""
     return f"{math.ceil(seconds / 60)} min" if seconds > 120 else f"{max(10, math.ceil(seconds / 10) * 10)} s"

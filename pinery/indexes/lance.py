@@ -28,10 +28,10 @@ from pinery.indexes.vectors import checked_vectors
 from pinery.records import Identity, Match, Stored
 
 EXACT_BELOW_ROWS = 50_000
-"""From this many rows on, vectors get an ANN index; below it, each search scans them all."""
+"""With this many rows or more, vectors get an ANN index; with fewer, each search scans them all."""
 DISTANCES = {"cosine": "cosine", "dotproduct": "dot", "euclidean": "l2"}
 KEPT_VERSIONS = timedelta(minutes=10)
-"""How long a search that began before a write may go on reading the version that it began with."""
+"""A search that began before a write may go on reading the version that it began with for so long."""
 FOR_EVER = timedelta(days=36500)
 
 INDEX_CACHE_BYTES, METADATA_CACHE_BYTES = 64 << 20, 32 << 20
@@ -41,13 +41,13 @@ os.environ.setdefault("LANCE_DEFAULT_IO_BUFFER_SIZE", str(READ_AHEAD_BYTES))
 os.environ.setdefault("LANCE_SHUFFLE_BATCH_BYTES", str(SHUFFLE_BYTES))
 
 CODE_BITS = 2
-"""Bits for each value of a vector in the ANN index (RaBitQ), whose candidates are then compared by whole vectors."""
+"""The bits of each value in the ANN index (RaBitQ), whose candidates are then compared by their whole vectors."""
 TRAINED_ON = 32
-"""Vectors sampled for each partition of the ANN index; Lance's own 256 would hold half of all vectors in memory."""
+"""The sampled vectors of each partition of the ANN index; Lance's own 256 would hold half of all in memory."""
 PROBES = 128
-"""How many partitions a search looks at, at least."""
+"""The least number of partitions that a search looks at."""
 CANDIDATES = 400
-"""How many vectors a search compares in full, beyond four for each match."""
+"""The number of vectors that a search compares in full, beyond four for each match."""
 
 
 class LanceIndex:
@@ -59,7 +59,7 @@ class LanceIndex:
     max_concurrency = 1
 
     def __init__(self, settings: LanceSettings, folder: Path, name: str, namespace: str, dimension: int) -> None:
-        """Neither `folder` nor the index `name` need exist yet; vectors have `dimension` values."""
+        """Open nothing yet: `folder` and the index `name` need not exist. Vectors have `dimension` values."""
         self.name = name
         self._folder, self._dimension, self._metric = folder, dimension, settings.metric
         self._table_name = _table_name(namespace)

@@ -11,12 +11,12 @@ from pinery.errors import ConfigError
 
 COMPARISONS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 DEEPEST = 20
-"""How deep `$and` and `$or` may be nested: Lance's parser takes some fifty nested parentheses."""
+"""The deepest nesting of `$and` and `$or`: Lance's parser takes some fifty nested parentheses."""
 OPERATORS = "$eq $ne $gt $gte $lt $lte $in $nin $exists $and $or"
 
 
 def to_sql(filter: Mapping[str, Any], depth: int = DEEPEST) -> str:
-    """The SQL predicate for `filter`, whose operators are nested at most `depth` deep.
+    """Return the SQL predicate for `filter`, whose operators are nested at most `depth` deep.
 
     Raises ConfigError where the filter is not valid, for example because it has an unknown operator.
     """

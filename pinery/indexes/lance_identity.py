@@ -14,7 +14,7 @@ IDENTITY_FILE = "pinery.json"
 
 
 def read_identity(folder: Path) -> tuple[Identity, int, str] | None:
-    """The identity, dimension and metric of the index in `folder`, or None where there is no index.
+    """Return the identity, dimension and metric of the index in `folder`, or None where there is no index.
 
     Raises IndexMismatchError where another program filled the folder, and DamagedError where the file can't be read.
     """

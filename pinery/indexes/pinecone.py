@@ -213,7 +213,7 @@ class PineconeIndex:
 
     @property
     def integration_id(self) -> str | None:
-        """Pinecone's storage integration that may read the state's bucket."""
+        """The storage integration of Pinecone that may read the state's bucket."""
         return self._settings.integration_id
 
     @property
@@ -234,7 +234,7 @@ class PineconeIndex:
         return list(zip(ids, matrix.tolist(), map(json.loads, texts), strict=True))
 
     def _columns(self, rows: pa.RecordBatch) -> tuple[list[str], npt.NDArray[np.float32], list[str]]:
-        """The ids, the values (rows, dimension) and the metadata of `rows`, checked.
+        """Return the ids, the values (rows, dimension) and the metadata of `rows`, checked.
 
         Raises RowsRefusedError where Pinecone would refuse the vectors, or the metadata is not JSON.
         """

@@ -22,7 +22,7 @@ FAILED_STATES = ("InitializationFailed", "Terminating", "Disabled")
 
 
 def describe(session: PineconeSession, name: str) -> IndexModel | None:
-    """The index as Pinecone describes it, or None where there is none."""
+    """Return the index as Pinecone describes it, or None where there is none."""
     import pinecone
 
     def action(client: pinecone.Pinecone) -> IndexModel | None:
@@ -106,7 +106,7 @@ def tag(session: PineconeSession, name: str, identity: Identity) -> None:
 
 
 def identity_of(found: IndexModel) -> Identity | None:
-    """The identity in an index's tags, or None where it isn't complete."""
+    """Return the identity in an index's tags, or None where it isn't complete."""
     tags = found.tags or {}
     if not all(tags.get(key) for key in (STATE_TAG, INCARNATION_TAG, MODEL_TAG)):
         return None
@@ -114,12 +114,12 @@ def identity_of(found: IndexModel) -> Identity | None:
 
 
 def tags_of(identity: Identity) -> dict[str, str]:
-    """The tags that carry an identity."""
+    """Return the tags that carry an identity."""
     return {STATE_TAG: identity.state, INCARNATION_TAG: identity.incarnation, MODEL_TAG: identity.model_key}
 
 
 def read_mark(session: PineconeSession, name: str, namespace: str) -> str | None:
-    """The mark of the newest run that wrote to the namespace, or None where there is no mark or no index."""
+    """Return the mark of the newest run that wrote to the namespace, or None where there is no mark or no index."""
     found = describe(session, name)
     return (found.tags or {}).get(_mark_tag(namespace)) if found is not None else None
 

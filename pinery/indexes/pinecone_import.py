@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImportState:
-    """How far an import has come; `percent` is 0 to 100. `Completed`, `Failed`, `Cancelled` and `Unknown` are final."""
+    """The progress of an import; `percent` is 0 to 100. `Completed`, `Failed`, `Cancelled` and `Unknown` are final."""
 
     id: str
     status: str
@@ -24,7 +24,7 @@ class ImportState:
 
     @property
     def is_over(self) -> bool:
-        """Whether the status is final."""
+        """True where the status is final."""
         return self.status in ("Completed", "Failed", "Cancelled", "Unknown")
 
 
@@ -35,7 +35,7 @@ class PineconeImports:
         self._session, self._namespace, self._integration_id = session, namespace, integration_id
 
     def possible(self) -> bool:
-        """Whether an import is possible: it needs a namespace that doesn't exist yet."""
+        """Return whether an import is possible: it needs a namespace that doesn't exist yet."""
         return self._session.data(lambda index: index.describe_namespace(name=self._namespace)) is None
 
     def start(self, uri: str) -> str:
@@ -48,14 +48,14 @@ class PineconeImports:
         return answer.id
 
     def find(self, uri: str) -> ImportState | None:
-        """The import of `uri`, if one was ever started."""
+        """Return the import of `uri`, if one was ever started."""
         found = self._session.data(
             lambda index: next((one for one in index.list_imports() if one.uri.rstrip("/") == uri.rstrip("/")), None)
         )
         return None if found is None else _state(found)
 
     def state(self, id: str) -> ImportState:
-        """How far the import `id` has come; its status is `Unknown` where Pinecone no longer knows it."""
+        """Return the state of the import `id`; its status is `Unknown` where Pinecone no longer knows it."""
         found = self._session.data(lambda index: _described(index, id))
         return ImportState(id, "Unknown", 0.0, "Pinecone knows no such import") if found is None else _state(found)
 

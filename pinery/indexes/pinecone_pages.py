@@ -25,7 +25,7 @@ VALUE_BYTES = 22
 
 
 def fetch_all(session: PineconeSession, namespace: str, ids: Sequence[str], dimension: int) -> dict[str, Stored]:
-    """The rows with these ids, of `dimension` values each, in as many requests as needed; missing ids are absent."""
+    """Return the rows with these ids, of `dimension` values each, by several requests; missing ids are absent."""
     found: dict[str, Stored] = {}
     for group in _fetch_groups(ids, dimension):
         page = session.data(partial(_fetch_page, namespace=namespace, ids=group))
@@ -64,7 +64,7 @@ def _list_page(index: pinecone.Index, namespace: str, token: str | None) -> List
 
 
 def _fetch_groups(ids: Sequence[str], dimension: int) -> Iterator[list[str]]:
-    """The ids in groups, one for each fetch: that is a GET with a short URL, and its answer has at most 4 MB."""
+    """Yield the ids in groups, one for each fetch: that is a GET with a short URL, and its answer has at most 4 MB."""
     most = max(1, min(FETCH_IDS, FETCH_RESULT_BYTES // (VALUE_BYTES * dimension)))
     group: list[str] = []
     used = 0

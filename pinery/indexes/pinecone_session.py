@@ -98,7 +98,7 @@ class PineconeSession:
                 client.close()
 
     def clean(self, text: str) -> str:
-        """`text` without the API key."""
+        """Return `text` without the API key."""
         key = self._api_key or ""
         return text.replace(key, "***") if len(key) >= _SHORTEST_SECRET else text
 
@@ -215,7 +215,7 @@ class PineconeSession:
 
 
 def _retry_after(error: Exception) -> float | None:
-    """The seconds that the answer's Retry-After asks for, or None where it has none in seconds."""
+    """Return the seconds that the answer's Retry-After asks for, or None where it has none in seconds."""
     headers = getattr(error, "headers", None) or {}
     try:
         seconds = float(next(value for name, value in headers.items() if name.lower() == "retry-after"))

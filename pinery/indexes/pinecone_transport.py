@@ -1,4 +1,4 @@
-"""How a request to Pinecone's data plane goes out: once, within a given time, and not at all when it would be late.
+"""Sends a request to Pinecone's data plane once, within a given time, and not at all when it would be late.
 
 A process may be stopped, or its machine put to sleep, after it has checked the lease and before it has sent the
 request. So the time runs from the check on, and the body goes out in pieces, each after another look at the clock. When

@@ -35,13 +35,13 @@ class Index(Protocol):
 
     @property
     def max_concurrency(self) -> int:
-        """How many `upsert` calls may be in flight at once; with 1, each waits until the one before it has ended."""
+        """The most `upsert` calls in flight at once; with 1, each waits until the one before it has ended."""
 
     def row_bytes(self, rows: pa.RecordBatch) -> NDArray[np.int64]:
-        """The most bytes that each of `rows` (ROWS_SCHEMA) takes in a request: shape (rows,), int64."""
+        """Return the most bytes that each of `rows` (ROWS_SCHEMA) takes in a request: shape (rows,), int64."""
 
     def describe(self) -> Identity | None:
-        """The index's identity, or None where no such index exists.
+        """Return the index's identity, or None where no such index exists.
 
         Raises IndexMismatchError where it exists with another dimension or metric, or holds rows but no identity.
         """
@@ -50,7 +50,7 @@ class Index(Protocol):
         """Create the index with `identity` if absent and wait until it is ready; return the identity found."""
 
     def read_mark(self) -> str | None:
-        """The mark of the newest run that wrote to the namespace, or None where there is no mark or no index."""
+        """Return the mark of the newest run that wrote to the namespace, or None where there is no mark or no index."""
 
     def leave_mark(self, mark: str) -> bool:
         """Replace the namespace's mark by `mark`, at most 100 letters, digits and dashes; an empty one removes it.
@@ -75,22 +75,22 @@ class Index(Protocol):
         """Delete the namespace with all its rows; the index and its other namespaces stay."""
 
     def settle(self) -> str:
-        """Finish what was written; return how far reads lag behind, or "" once they see every acknowledged write."""
+        """Finish what was written; return how far reads lag behind, or an empty text once they see every write."""
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Stored]:
-        """The vectors (dimension values each, in float32 precision) and metadata of these ids; missing ids are absent.
+        """Return the vectors (dimension values each, in float32 precision) and the metadata of these ids.
 
-        The dictionary is in no particular order.
+        Missing ids are absent, and the dictionary is in no particular order.
         """
 
     def list_ids(self) -> Iterator[list[str]]:
-        """All ids of the namespace, in pages; after a TransientError, the same page can be asked for again."""
+        """Return an iterator over all ids, in pages; after a TransientError, the same page can be asked for again."""
 
     def count(self) -> int:
-        """How many vectors the namespace holds; 0 where it doesn't exist."""
+        """Return how many vectors the namespace holds; 0 where it doesn't exist."""
 
     def query(self, vector: Sequence[float], top_k: int, filter: Mapping[str, Any] | None = None) -> list[Match]:
-        """The `top_k` vectors nearest to `vector` that pass `filter` (Pinecone's filter language), best first.
+        """Return the `top_k` vectors nearest to `vector` that pass `filter` (Pinecone's filter language), best first.
 
         `vector` has as many values as the index has dimensions.
         """

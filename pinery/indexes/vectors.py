@@ -12,7 +12,7 @@ from pinery.errors import RowsRefusedError
 
 
 def checked_vectors(column: Any, dimension: int) -> NDArray[np.float32]:
-    """The vectors of a column of float32 lists as one array: shape (rows, dimension), float32.
+    """Return the vectors of a column of float32 lists as one array: shape (rows, dimension), float32.
 
     Raises RowsRefusedError where a vector has another length, or a value that is not finite.
     """
