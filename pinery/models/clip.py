@@ -29,7 +29,7 @@ PADDED = ("siglip", "siglip2")
 
 
 def load(reference: Reference, settings: ModelSettings, card: ModelCard | None = None) -> TorchModel:
-    """The dual encoder in a folder or a Hub repo, at the card's commit or without a card at `main`.
+    """Return the dual encoder in a folder or a Hub repo, at the card's commit or without a card at `main`.
 
     Raises ConfigError where there is no such folder or repo, or it holds no dual encoder with all its weights;
     AccessDeniedError where the repo is gated; and TerminalError where it can't be downloaded.
@@ -58,11 +58,11 @@ class DualEncoder(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """The vectors of preprocessed images (images, 3, height, width): shape (images, dimension)."""
+        """Return the vectors of preprocessed images (images, 3, height, width): shape (images, dimension)."""
         return pooled(self.network.get_image_features(pixel_values=images))
 
     def embed_texts(self, **tokens: Tensor) -> Tensor:
-        """The vectors of what the model's tokenizer gives, each (texts, length): shape (texts, dimension)."""
+        """Return the vectors of what the model's tokenizer gives, each (texts, length): shape (texts, dimension)."""
         return pooled(self.network.get_text_features(**tokens))
 
 

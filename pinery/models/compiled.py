@@ -1,4 +1,4 @@
-"""torch.compile: when it pays, and a network that is compiled at its first call or, if that fails, runs uncompiled."""
+"""Decides when torch.compile pays; a network is compiled at its first call or, if that fails, runs uncompiled."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import torch
 from torch import Tensor, nn
 
 BREAK_EVEN = {"cpu": 100_000}
-"""From how many images on `auto` compiles a convolutional network, by kind of device; others were not measured.
+"""The number of images from which `auto` compiles a convolutional network, by kind of device; others weren't measured.
 
 By `benchmarks/networks.py` squeezenet1_1 gets a tenth faster, resnet50 stays as it is, and mobilenet_v3_large gets
 slower. Compiling takes 15 to 25 seconds, so it pays from 59,000 images on at the earliest. With this many images, an
 attempt in vain costs little.
 """
 FASTER, TURNS = 1.03, 3
-"""How many times faster a compiled network must be for `auto` to keep it, and how many turns are timed."""
+"""`auto` keeps a compiled network that is at least so many times faster, by the best of so many turns."""
 SMALLEST = 16
 """Smaller batches run uncompiled: torch chooses other kernels for them, which would need another graph."""
 
 
 def worth_compiling(network: nn.Module, compiling: Literal["auto", "on", "off"], device: str, images: int) -> bool:
-    """Whether to compile `network` for this many images on that device, by the setting `model.compile`."""
+    """Return whether to compile `network` for this many images on that device, by the setting `model.compile`."""
     if compiling != "auto":
         return compiling == "on"
     enough = BREAK_EVEN.get(torch.device(device).type)
@@ -64,7 +64,7 @@ class Compiled:
         self._first, self._settled = threading.Lock(), False
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The vectors of `images` (n, ...): shape (n, dimension). Warns once if the network can't be compiled.
+        """Return the vectors of `images` (n, ...): shape (n, dimension). Warns once if the network can't be compiled.
 
         Threads may share it: while one of them compiles, the others run the network uncompiled.
         """

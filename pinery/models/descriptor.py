@@ -25,29 +25,29 @@ from pinery.records import ModelCard
 
 SIDE = 64
 BORDER = 5
-"""Pixels on each side that count as border."""
+"""The pixels on each side that count as border."""
 LIGHTNESS_BINS, COLOUR_BINS = 3, 8
 LIGHTNESS, GREEN_RED, BLUE_YELLOW = (0.0, 100.0), (-40.0, 60.0), (-50.0, 70.0)
-"""Ranges of the CIELAB axes that the bins span; what lies beyond counts in the last bin."""
+"""The ranges of the CIELAB axes that the bins span; what lies beyond counts in the last bin."""
 CENTRE = 0.55
-"""Width of the weight around the picture's middle; the half side is 1."""
+"""The width of the weight around the picture's middle; the half side is 1."""
 CORE, REACH = 0.5, 1.2
-"""Widths of the object's inner and whole weight, in standard deviations of where its pixels are."""
+"""The widths of the object's inner and whole weight, in standard deviations of where its pixels are."""
 GRID, GRID_SPAN, DIRECTIONS = 4, 1.5, 8
 FAINTEST_EDGE = 0.01
-"""Gradient, in hundredths of CIELAB units per pixel, that counts as none: noise must not make a vector."""
+"""A gradient up to this, in hundredths of CIELAB units per pixel, counts as none: noise must not make a vector."""
 COLOUR_POWER, EDGE_POWER = 0.4, 0.5
 SHARES = (1.0, 0.5, 1.2)
-"""How much of a cosine the object's core, its surround and its edges decide."""
+"""The shares of a cosine that the object's core, its surround and its edges decide."""
 DIMENSION = 2 * LIGHTNESS_BINS * COLOUR_BINS**2 + GRID**2 * DIRECTIONS
 CPU_CHUNK = 4
-"""Images at once on a CPU: their intermediates stay in its cache, which is about twice as fast."""
+"""The images at once on a CPU: their intermediates stay in its cache, which is about twice as fast."""
 VERSION = "1"
 """Raise it with every change that alters a vector."""
 
 
 def load(_reference: Reference, settings: ModelSettings, _card: ModelCard | None = None) -> Descriptor:
-    """The descriptor on the device of the settings.
+    """Return the descriptor on the device of the settings.
 
     Raises ConfigError where the settings name weights or another precision than fp32, or this machine lacks the device.
     """
@@ -87,7 +87,7 @@ class Descriptor:
         """Do nothing: it computes in the same way for any number of images."""
 
     def preprocess(self, image: Image.Image) -> Tensor:
-        """The image resized to a square: shape (3, 64, 64), uint8."""
+        """Return the image resized to a square: shape (3, 64, 64), uint8."""
         small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
         return torch.from_numpy(np.array(small)).permute(2, 0, 1).contiguous()
 
@@ -96,7 +96,7 @@ class Descriptor:
         return [None] * len(encoded)
 
     def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
-        """The vectors of images (images, 3, 64, 64), uint8: shape (images, 512), float32."""
+        """Return the vectors of images (images, 3, 64, 64), uint8: shape (images, 512), float32."""
         chunk = CPU_CHUNK if self.device == "cpu" else len(batch)
         with torch.inference_mode():
             images = batch.to(self.device)
@@ -105,12 +105,12 @@ class Descriptor:
         return vectors
 
     def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:  # noqa: ARG002  the protocol's name
-        """Raises ConfigError in any case: there is no text tower."""
+        """Raise ConfigError, because there is no text tower."""
         raise ConfigError("descriptor embeds no texts: it has no text tower; use `image` or a clip: model")
 
 
 def describe(images: Tensor) -> Tensor:
-    """The vectors of sRGB images (n, 3, 64, 64), uint8: shape (n, 512), float32, each of length 1."""
+    """Return the vectors of sRGB images (n, 3, 64, 64), uint8: shape (n, 512), float32, each of length 1."""
     lab = _lab(images)
     lightness, red, yellow = lab.flatten(2).unbind(1)
     light = _soft_bins(lightness, LIGHTNESS_BINS, *LIGHTNESS)
@@ -130,7 +130,7 @@ def describe(images: Tensor) -> Tensor:
 
 
 def _lab(images: Tensor) -> Tensor:
-    """sRGB images (n, 3, 64, 64), uint8, in CIELAB under D65: the same shape, float32."""
+    """Return sRGB images (n, 3, 64, 64), uint8, in CIELAB under D65: the same shape, float32."""
     srgb = images.float() / 255
     linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     r, g, b = linear.unbind(1)
@@ -144,13 +144,13 @@ def _lab(images: Tensor) -> Tensor:
 
 
 def _soft_bins(values: Tensor, bins: int, low: float, high: float) -> Tensor:
-    """How much of each value (...) belongs to each bin: shape (..., bins); the two nearest bins share it linearly."""
+    """Return the share of each value (...) in each bin: shape (..., bins); the two nearest bins share it linearly."""
     place = ((values - low) / (high - low)).clamp(0, 1) * (bins - 1)
     return (1 - (place[..., None] - torch.arange(bins, device=values.device)).abs()).clamp_min(0)
 
 
 def _soft_directions(angles: Tensor) -> Tensor:
-    """How much of each undirected angle (...), in half turns, belongs to each direction: shape (..., directions)."""
+    """Return the share of each undirected angle (...), in half turns, in each direction: shape (..., directions)."""
     place = (angles % 1) * DIRECTIONS
     distance = (place[..., None] - torch.arange(DIRECTIONS, device=angles.device)).abs()
     return (1 - torch.minimum(distance, DIRECTIONS - distance)).clamp_min(0)
@@ -161,7 +161,7 @@ def _outer(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _coordinates(device: torch.device) -> tuple[Tensor, Tensor]:
-    """The x and the y of each pixel, from -1 to 1: each has shape (1, pixels)."""
+    """Return the x and the y of each pixel, from -1 to 1: each has shape (1, pixels)."""
     axis = torch.linspace(-1, 1, SIDE, device=device)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     return x.reshape(1, -1), y.reshape(1, -1)
@@ -172,13 +172,13 @@ def _bell(squared: Tensor, width: float) -> Tensor:
 
 
 def _colours(light: Tensor, hue: Tensor, weight: Tensor) -> Tensor:
-    """The weighted joint histogram, which sums to 1: shape (n, lightness x colour bins)."""
+    """Return the weighted joint histogram, which sums to 1: shape (n, lightness x colour bins)."""
     counts = torch.bmm((light * weight[..., None]).transpose(1, 2), hue).flatten(1)
     return counts / counts.sum(dim=1, keepdim=True).clamp_min(1e-9)
 
 
 def _stands_out(light: Tensor, hue: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """How rare each pixel's colour is along the border, from 0 (found only there) to 1 (never there): (n, pixels)."""
+    """Return how rare each pixel's colour is along the border, from 0 (only there) to 1 (never there): (n, pixels)."""
     edge = 1 - 2 * BORDER / SIDE
     border = ((x.abs() > edge) | (y.abs() > edge)).float().expand(len(light), -1)
     here = _colours(light, hue, torch.ones_like(border))
@@ -187,7 +187,7 @@ def _stands_out(light: Tensor, hue: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _object_frame(weight: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates around the weight's centre, in its standard deviations: each has shape (n, pixels)."""
+    """Return the coordinates around the weight's centre, in its standard deviations: each has shape (n, pixels)."""
     share = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-9)
     frame = []
     for axis in (x, y):
@@ -197,7 +197,7 @@ def _object_frame(weight: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _edges(lab: Tensor, weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """The gradient's strength by direction in each cell of the object's grid: shape (n, cells x directions)."""
+    """Return the gradient's strength by direction in each cell of the object's grid: shape (n, cells x directions)."""
     padded = torch.nn.functional.pad(lab, (1, 1, 1, 1), mode="replicate")
     across = (padded[..., 2:] - padded[..., :-2]) / 8
     down = (padded[..., 2:, :] - padded[..., :-2, :]) / 8

@@ -15,7 +15,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_device(name: str) -> str:
-    """`name` itself, or for `auto` the best device at hand: CUDA, Apple's MPS or the CPU.
+    """Return `name` itself, or for `auto` the best device at hand: CUDA, Apple's MPS or the CPU.
 
     Raises ConfigError where the name is not that of a device, or this machine doesn't have it.
     """
@@ -35,12 +35,12 @@ def resolve_device(name: str) -> str:
 
 
 def resolve_precision(settings: ModelSettings) -> Precision:
-    """The precision to load a model in; `auto` means fp32 until a probe of the corpus' images says otherwise."""
+    """Return the precision to load a model in; `auto` means fp32 until a probe of the corpus' images says otherwise."""
     return "fp32" if settings.precision == "auto" else settings.precision
 
 
 def lower_precision(device: str) -> Precision | None:
-    """The precision below fp32 that may be faster on this device, or None where there is none."""
+    """Return the precision below fp32 that may be faster on this device, or None where there is none."""
     kind = torch.device(device).type
     if kind == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
@@ -51,10 +51,10 @@ def lower_precision(device: str) -> Precision | None:
 
 
 def resolve_decoder(settings: ModelSettings) -> str:
-    """The decoder to begin with; `auto` means `exact` until a probe of the corpus' images says otherwise."""
+    """Return the decoder to begin with; `auto` means `exact` until a probe of the corpus' images says otherwise."""
     return "exact" if settings.decode == "auto" else settings.decode
 
 
 def resolve_batch_size(settings: ModelSettings, device: str) -> int:
-    """How many images to give to one `embed`; `auto` means a fixed number for each kind of device."""
+    """Return how many images to give to one `embed`; `auto` means a fixed number for each kind of device."""
     return BATCH_SIZE.get(torch.device(device).type, 32) if settings.batch == "auto" else settings.batch

@@ -28,7 +28,7 @@ POOLED, CLS = "pooled output", "CLS token"
 
 
 def load(reference: Reference, settings: ModelSettings, card: ModelCard | None = None) -> TorchModel:
-    """The image model in a folder or a Hub repo, at the card's commit or without a card at `main`.
+    """Return the image model in a folder or a Hub repo, at the card's commit or without a card at `main`.
 
     Its vector is the model's pooled output. Where the model has no pooling, or lacks the weights for it (as classifiers
     do that were trained without), it is the last state of the CLS token. The card's layer says which.
@@ -57,7 +57,7 @@ class ImageTower(nn.Module):
         self.network, self.layer = network, layer
 
     def forward(self, images: Tensor) -> Tensor:
-        """The vectors of preprocessed images (images, 3, height, width): shape (images, dimension)."""
+        """Return the vectors of preprocessed images (images, 3, height, width): shape (images, dimension)."""
         output = self.network(pixel_values=images)
         if self.layer == POOLED:
             return pooled(output)

@@ -25,7 +25,7 @@ SMALL_FILES = ["*.json", "*.txt", "*.model"]
 
 
 def repo_folder(reference: Reference, revision: str) -> Path:
-    """The folder of a model repo's files in the Hub's cache, downloaded if need be; its name is the commit.
+    """Return the folder of a model repo's files in the Hub's cache, downloaded if need be; its name is the commit.
 
     Without a `revision` (a commit) it is the commit that `main` names now or, without a network, the one in the cache.
     Raises ConfigError where there is no such repo or commit, or it is private; AccessDeniedError where the repo is
@@ -75,9 +75,9 @@ def _present(folder: Path) -> bool:
 
 
 def weights_files(folder: Path) -> list[Path]:
-    """The files that transformers loads a model's weights from: safetensors, else a pickled state dict; maybe sharded.
+    """Return the files that transformers loads a model's weights from, of which there may be several.
 
-    Raises ConfigError where there are none.
+    They are safetensors, or else a pickled state dict. Raises ConfigError where there are none.
     """
     for whole, index in (SAFETENSORS, PICKLED):
         if (folder / whole).is_file():
@@ -89,7 +89,7 @@ def weights_files(folder: Path) -> list[Path]:
 
 
 def joint_sha256(files: list[Path]) -> str:
-    """The SHA-256 of a single file; for several files, that of the lines `<sum>  <name>`, as sha256sum prints them."""
+    """Return the SHA-256 of a single file; for several files, that of the lines `<sum>  <name>` of sha256sum."""
     sums = [file_sha256(file) for file in files]
     if len(sums) == 1:
         return sums[0]

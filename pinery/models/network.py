@@ -87,7 +87,7 @@ class TorchModel:
         return [None] * len(encoded) if self._jpegs is None else self._jpegs(encoded, max_pixels)
 
     def embed(self, batch: Tensor) -> npt.NDArray[np.float32]:
-        """The vectors of preprocessed images (images, 3, height, width): shape (images, dimension), float32."""
+        """Return the vectors of preprocessed images (images, 3, height, width): shape (images, dimension), float32."""
         with torch.inference_mode():
             images = batch.to(self.device, non_blocking=True)
             if self._normalise is not None:
@@ -96,7 +96,7 @@ class TorchModel:
             return _array(self._run(images.to(self._dtype, memory_format=layout)))
 
     def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """The vectors of texts, which are cut to what the model can read: shape (texts, dimension), float32.
+        """Return the vectors of texts, which are cut to what the model can read: shape (texts, dimension), float32.
 
         Raises ConfigError where there is no text tower, or no tokenizer for it.
         """
@@ -107,7 +107,7 @@ class TorchModel:
             return _array(cast(Any, self._network).embed_texts(**inputs))
 
     def in_precision(self, precision: Precision) -> TorchModel:
-        """A copy that computes in `precision`, and whose card says so."""
+        """Return a copy that computes in `precision`, and whose card says so."""
         card = replace(self.card, precision=precision)
         return TorchModel(
             copy.deepcopy(self._network),

@@ -29,7 +29,7 @@ LARGEST_PIXELS = 16_000_000
 PIXELS_AT_ONCE = 64_000_000
 """The most pixels of all JPEGs that are decoded at once: 0.2 GB as bytes, 0.8 GB as floats while they are resized."""
 FAILURES = 16
-"""How many calls may fail in a batch before the rest of it is left to the CPU."""
+"""The calls that may fail in a batch before the rest of it is left to the CPU."""
 
 
 class DeviceJpegs:
@@ -51,7 +51,7 @@ class DeviceJpegs:
         self._pixels_at_once, self._failures = PIXELS_AT_ONCE, 0
 
     def __call__(self, encoded: Sequence[bytes], max_pixels: int) -> list[Tensor | None]:
-        """Each image as `finish` gives it, on the device; None where another decoder has to decode it.
+        """Return each image as `finish` gives it, on the device; None where another decoder has to decode it.
 
         It decodes plain JPEGs in YCbCr of at most `max_pixels` pixels that are sound and that the device accepts. The
         tensors must not be freed while the device computes with them. Where torchvision can't use this device, it warns
@@ -85,7 +85,7 @@ class DeviceJpegs:
             self._stream.synchronize()
 
     def _tried(self) -> bool | None:
-        """Whether decoding works here at all; None where memory ran out before that was known."""
+        """Return whether decoding works here at all; None where memory ran out before that was known."""
         buffer = io.BytesIO()
         Image.new("RGB", (64, 64)).save(buffer, "JPEG")
         try:
@@ -106,7 +106,7 @@ class DeviceJpegs:
         return True
 
     def _finished(self, encoded: list[bytes]) -> list[Tensor | None]:
-        """The images, preprocessed; where a call fails for one bad image or too little memory, its halves are tried."""
+        """Return the preprocessed images; where a call fails for a bad image or for memory, its halves are tried."""
         if self._failures >= FAILURES:
             return [None] * len(encoded)
         short = False
@@ -130,7 +130,7 @@ class DeviceJpegs:
         if self._stream is not None:
             self._stream.synchronize()
         if self._device.type == "cpu":
-            return [_by_processor(data) for data in encoded]
+            return [_by_cpu(data) for data in encoded]
         try:
             from torchvision.io import ImageReadMode, decode_jpeg  # deprecated since torchvision 0.29
         except ImportError as error:
@@ -143,7 +143,7 @@ class DeviceJpegs:
         return decoded
 
     def _preprocessed(self, pixels: list[Tensor]) -> list[Tensor | None]:
-        """Images (3, height, width), uint8, preprocessed; those of one size together."""
+        """Return images (3, height, width), uint8, preprocessed; those of one size together."""
         alike: dict[torch.Size, list[int]] = defaultdict(list)
         for at, image in enumerate(pixels):
             alike[image.shape].append(at)
@@ -164,7 +164,7 @@ def _is_sound(data: bytes) -> bool:
     return True
 
 
-def _by_processor(data: bytes) -> Tensor:
+def _by_cpu(data: bytes) -> Tensor:
     header = plain_jpeg(data)
     try:
         pixels = None if header is None else turbo_pixels(data, (header.width, header.height))
@@ -176,7 +176,7 @@ def _by_processor(data: bytes) -> Tensor:
 
 
 def _chunks(encoded: Sequence[bytes], max_pixels: int, side: int, at_once: int) -> Iterator[list[int]]:
-    """The positions of the images to decode, in chunks of at most `at_once` pixels or of a single image."""
+    """Yield the positions of the images to decode, in chunks of at most `at_once` pixels or of a single image."""
     chunk: list[int] = []
     room = at_once
     for at, data in enumerate(encoded):
@@ -192,7 +192,7 @@ def _chunks(encoded: Sequence[bytes], max_pixels: int, side: int, at_once: int) 
 
 
 def _pixels(data: bytes, max_pixels: int, side: int) -> int:
-    """The pixels of a JPEG for the device, before or after resizing, whichever are more; 0 for any other image."""
+    """Return the pixels of a JPEG for the device, before or after resizing, if these are more; 0 for other images."""
     header = plain_jpeg(data)
     # Some decoders don't notice that a JPEG is cut short.
     if header is None or header.components != YCBCR or not data.endswith(END):

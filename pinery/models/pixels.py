@@ -27,7 +27,7 @@ class Pixels:
         )
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """The pixels of an image, resized and cropped: shape (3, height, width), uint8.
+        """Return the pixels of an image, resized and cropped: shape (3, height, width), uint8.
 
         Raises BadImageError where the image is too elongated.
         """
@@ -35,13 +35,13 @@ class Pixels:
         return torch.from_numpy(np.array(self.resized(image))).permute(2, 0, 1)
 
     def resized(self, images: Any) -> Any:
-        """A PIL image, or images (n, 3, height, width), uint8, on any device, resized and cropped: of the same kind."""
+        """Return a PIL image, or images (n, 3, height, width), uint8, on any device, resized and cropped."""
         how = self._transforms
         images = resize(images, [self.centre_crop.size], interpolation=how.interpolation, antialias=how.antialias)
         return center_crop(images, [self.centre_crop.crop])
 
     def normalised(self, images: Tensor, dtype: torch.dtype) -> Tensor:
-        """The values that the transforms give for pixels (images, 3, height, width), uint8, to the bit, in `dtype`.
+        """Return, in `dtype`, the exact values that the transforms give for pixels (images, 3, height, width), uint8.
 
         They have the same shape, are on the device of the pixels, and have their channels last in memory.
         """

@@ -17,18 +17,18 @@ from pinery.models.device import lower_precision
 from pinery.models.network import TorchModel
 
 IMAGES = 32
-"""How many images the probe looks at, at most."""
+"""The most images that the probe looks at."""
 CLOSE = 0.999
 """The least cosine of an image's vector to its vector in fp32."""
 FASTER = 1.1
-"""How many times faster than fp32 it must be; less is within the noise of the measurement."""
+"""A lower precision must be so many times faster than fp32; less is within the noise of the measurement."""
 CPU_BATCH = 8
 LEAST_TURNS, MOST_TURNS, SECONDS = 3, 12, 3.0
 """Each precision is timed at least and at most so many times, and no more once the seconds have passed."""
 
 
 def settle_precision(model: TorchModel, images: Iterable[Image.Image]) -> TorchModel:
-    """`model`, which is in fp32, or a copy in bf16 or fp16 where that is faster and its vectors are close.
+    """Return `model`, which is in fp32, or a copy in bf16 or fp16 where that is faster and its vectors are close.
 
     The card of the model that is returned has the probe's figures. Where there is no image to judge by, or the device
     has no fast lower precision, the model stays in fp32 and its card has no figures.
@@ -70,7 +70,7 @@ def _lowest_cosine(exact: npt.NDArray[np.float32], other: npt.NDArray[np.float32
 
 
 def _speeds(first: TorchModel, second: TorchModel, batch: Tensor) -> tuple[float, float]:
-    """Images per second of both models on preprocessed images (images, ...), by their best turns."""
+    """Return images per second of both models on preprocessed images (images, ...), by their best turns."""
     # A few images keep a CPU busy, while a GPU needs a whole batch.
     size = min(CPU_BATCH, len(batch)) if first.device == "cpu" else first.batch_size
     images = batch[torch.arange(size) % len(batch)]

@@ -71,11 +71,11 @@ class Pretrained:
     sha256: str
     """The SHA-256 of its weights, as `joint_sha256` gives it."""
     pickled: bool
-    """Whether the weights are a pickled state dict instead of safetensors."""
+    """True where the weights are a pickled state dict instead of safetensors."""
 
 
 def locate(reference: Reference, settings: ModelSettings, card: ModelCard | None) -> Pretrained:
-    """The model in a folder or a Hub repo, at the card's commit or without a card at `main`.
+    """Return the model in a folder or a Hub repo, at the card's commit or without a card at `main`.
 
     Raises ConfigError where there is no such folder or repo, it holds no weights or not the expected ones, or `weights`
     is set; AccessDeniedError where the repo is gated; and TerminalError where it can't be downloaded.
@@ -97,7 +97,7 @@ def locate(reference: Reference, settings: ModelSettings, card: ModelCard | None
 
 
 def load_network(found: Pretrained, dispensable: str = "") -> tuple[Any, bool]:
-    """The network in fp32 on the CPU, and whether all its weights were there.
+    """Return the network in fp32 on the CPU, and whether all its weights were there.
 
     Only weights whose names begin with `dispensable` may be missing; they are then random. Raises ConfigError where the
     folder can't be loaded or other weights are missing.
@@ -123,7 +123,7 @@ def load_network(found: Pretrained, dispensable: str = "") -> tuple[Any, bool]:
 
 
 def load_processor(found: Pretrained) -> tuple[Any, Preprocess, Finish | None]:
-    """The folder's image processor, with two functions that preprocess images by it.
+    """Return the folder's image processor, with two functions that preprocess images by it.
 
     The first function turns one RGB image into a tensor (3, height, width), float32, and raises BadImageError where the
     image is too elongated. The second one turns images (n, 3, height, width), uint8, on any device into tensors there,
@@ -160,14 +160,14 @@ def load_processor(found: Pretrained) -> tuple[Any, Preprocess, Finish | None]:
 
 
 def resize_side(processor: Any) -> int:
-    """The length in pixels that an image processor resizes an image's short side to, at most."""
+    """Return the length in pixels that an image processor resizes an image's short side to, at most."""
     sides = [processor.size.get(name) or 0 for name in ("shortest_edge", "height", "width")]
     # ConvNeXt's processor resizes an image to more than `size`, and then crops it to that.
     return math.ceil((max(sides) or 224) / (getattr(processor, "crop_pct", None) or 1))
 
 
 def card_of(found: Pretrained, settings: ModelSettings, layer: str, processor: Any, dimension: int) -> ModelCard:
-    """The card of a located model with vectors of `dimension` values, in the settings' precision."""
+    """Return the card of a located model with vectors of `dimension` values, in the settings' precision."""
     # For a local folder, the hash of its config takes the place of a commit.
     config = "" if found.revision else f", config {file_sha256(found.folder / 'config.json')[:12]}"
     return ModelCard(
@@ -184,19 +184,19 @@ def card_of(found: Pretrained, settings: ModelSettings, layer: str, processor: A
 
 
 def width(network: nn.Module, preprocess: Preprocess) -> int:
-    """How many values the vectors have that `network` gives: its dimension."""
+    """Return the dimension of the vectors that `network` gives."""
     with torch.inference_mode():
         return int(network.eval()(preprocess(PLAIN)[None]).shape[1])
 
 
 def pooled(output: Any) -> Tensor:
-    """The pooled vectors in the output of a transformers model: shape (n, dimension)."""
+    """Return the pooled vectors in the output of a transformers model: shape (n, dimension)."""
     # In transformers 4, the output of some models is the tensor itself.
     return cast(Tensor, output if isinstance(output, Tensor) else output.pooler_output).flatten(1)
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's text that isn't empty, cut to 200 characters, or its type where there is none."""
+    """Return the first line of an error's text that isn't empty, cut to 200 characters; its type if there is none."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
 
 

@@ -28,9 +28,9 @@ from pinery.models.protocol import Model
 LEAST_COSINE = 0.9999
 """The least cosine of an image's vector by a faster decoder to the exact one, for `auto` to take that decoder."""
 FASTER = 1.1
-"""How many times faster the whole must be with decoding on the device than with decoding on the CPU."""
+"""The whole must be so many times faster with decoding on the device than with decoding on the CPU."""
 TURNS = 3
-"""How many times each speed is measured, of which the best counts."""
+"""The number of times that each speed is measured, of which the best counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,15 @@ class OnDevice:
     cosine: float
     """The lowest cosine of a vector to the exact one."""
     device_rate: float
-    """Images per second that the device decodes, including those that it leaves to the CPU."""
+    """The images per second that the device decodes, including those that it leaves to the CPU."""
     cpu_rate: float
-    """Images per second that the CPU decodes."""
+    """The images per second that the CPU decodes."""
     model_rate: float
-    """Images per second that the model computes."""
+    """The images per second that the model computes."""
 
     @property
     def good(self) -> bool:
-        """Whether `auto` may take it. Some devices can't compute while they decode, so the two times are added."""
+        """True where `auto` may take it. Some devices can't compute while they decode, so the two times are added."""
         together = 1 / (1 / self.device_rate + 1 / self.model_rate)
         return self.cosine >= LEAST_COSINE and together >= FASTER * min(self.cpu_rate, self.model_rate)
 
@@ -64,7 +64,7 @@ class OnDevice:
 
 
 def settle(model: Model, settings: ModelSettings, samples: Callable[[], Sequence[bytes]], max_pixels: int) -> Model:
-    """`model`, or a copy of it, with the settings that are `auto` decided on encoded images of the corpus.
+    """Return `model`, or a copy of it, with the settings that are `auto` decided on encoded images of the corpus.
 
     `samples` returns these images, of at most `max_pixels` pixels each, and is called only if they are needed. The card
     of the model that is returned says what was decided, and by which figures; without images nothing changes.
@@ -85,7 +85,7 @@ def settle(model: Model, settings: ModelSettings, samples: Callable[[], Sequence
 
 
 def _decode_threads(settings: ModelSettings) -> int:
-    """How many threads decode in a process that has one of this machine's devices."""
+    """Return how many threads decode in a process that has one of this machine's devices."""
     devices = torch.cuda.device_count() if settings.device in ("auto", "cuda") else 1
     return max(1, cores() // max(1, devices))
 
@@ -97,10 +97,10 @@ def _pictures(samples: Sequence[bytes], max_pixels: int) -> Iterator[Image.Image
 
 
 def choose_decoder(model: Model, samples: Sequence[bytes], max_pixels: int) -> tuple[str, float]:
-    """The decoder that `auto` means for this model and images like these, and the lowest cosine to `exact` among them.
+    """Return the decoder that `auto` means for this model and such images, and their lowest cosine to `exact`.
 
-    It is `exact`, with a cosine of 1, where a faster decoder decodes all samples in the same way. Samples that are no
-    images, or whose vectors have no direction, are passed over.
+    The decoder is `exact`, with a cosine of 1, where a faster decoder decodes all samples in the same way. Samples that
+    are no images, or whose vectors have no direction, are passed over.
 
     Args:
         model: its vectors decide, whatever its card says of the decoder.
@@ -164,7 +164,7 @@ def _per_second(work: Callable[[], object], images: int) -> float:
 
 
 def _cosine(model: Model, data: bytes, max_pixels: int, side: int | None) -> float | None:
-    """The cosine of an image's vector by a faster decoder to the exact one; None where both decode it alike."""
+    """Return the cosine of an image's vector by a faster decoder to the exact one; None where both decode it alike."""
     try:
         other = decode_quickly(data, model.centre_crop, side, max_pixels)
         if other is None and scaled_size(data, side):
@@ -175,9 +175,9 @@ def _cosine(model: Model, data: bytes, max_pixels: int, side: int | None) -> flo
 
 
 def _to_exact(model: Model, data: bytes, max_pixels: int, other: torch.Tensor) -> float | None:
-    """The cosine to the exact vector of `data` of the vector of `other`, the same image decoded in another way.
+    """Return the cosine between the exact vector of `data` and that of `other`, the same image decoded in another way.
 
-    None where `data` is no image, or a vector has no direction.
+    Returns None where `data` is no image, or a vector has no direction.
     """
     try:
         exact, scaled = (_embedded(model, image) for image in (model.preprocess(decode(data, max_pixels)), other))

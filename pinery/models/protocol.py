@@ -29,7 +29,7 @@ class Model(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """How many images to give to one `embed`."""
+        """The number of images to give to one `embed`."""
 
     @property
     def resize_side(self) -> int:
@@ -37,13 +37,13 @@ class Model(Protocol):
 
     @property
     def centre_crop(self) -> CentreCrop | None:
-        """How `preprocess` resizes and crops, where that is all it does to the pixels; else None."""
+        """The resizing and cropping of `preprocess`, where that is all it does to the pixels; else None."""
 
     def expect(self, images: int) -> None:
-        """Prepare for at most this many images; called before the first `embed`. May do nothing."""
+        """Prepare for at most this many images, which may take nothing; it is called before the first `embed`."""
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
-        """One upright RGB image as the model takes it, on the CPU; every image gives the same shape and dtype.
+        """Return an upright RGB image as the model takes it, on the CPU; every image gives the same shape and dtype.
 
         Raises BadImageError where the image is too elongated to be resized.
         """
@@ -57,10 +57,10 @@ class Model(Protocol):
         """
 
     def embed(self, batch: torch.Tensor) -> npt.NDArray[np.float32]:
-        """The vectors of a stack of preprocessed images (images, ...): shape (images, dimension), float32."""
+        """Return the vectors of a stack of preprocessed images (images, ...): shape (images, dimension), float32."""
 
     def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """The vectors of texts, comparable with those of images: shape (texts, dimension), float32.
+        """Return the vectors of texts, comparable with those of images: shape (texts, dimension), float32.
 
         Raises ConfigError where the model has no text tower.
         """

@@ -26,9 +26,9 @@ class Family:
     module: str
     """The module whose `load(reference, settings, card)` builds the model."""
     dimension: str
-    """How many values a vector has, in words."""
+    """The number of values of a vector, in words."""
     text: bool
-    """Whether texts can be embedded beside images."""
+    """True where texts can be embedded beside images."""
     licence: str
     preprocessing: str
     download: str
@@ -79,7 +79,7 @@ FAMILIES = (
 
 
 def parse(text: str) -> Reference:
-    """The parts of a reference such as `torchvision:resnet50@IMAGENET1K_V2#features`.
+    """Return the parts of a reference such as `torchvision:resnet50@IMAGENET1K_V2#features`.
 
     Only `load` finds out whether the named model and weights exist. Raises ConfigError where no family takes such a
     reference; the message names the nearest valid one.
@@ -114,7 +114,7 @@ def load(
     samples: Callable[[], Sequence[bytes]] | None = None,
     max_pixels: int = 64_000_000,
 ) -> Model:
-    """The model that `settings` name, ready to embed.
+    """Return the model that `settings` name, ready to embed.
 
     With a stored `card`, what the settings leave open (`auto`, a Hub branch, default weights) is taken from it.
     Without one, precision and decoder are decided, where they are `auto`, on the encoded images that `samples` gives,
@@ -163,7 +163,7 @@ def _hint(text: str) -> str:
 
 
 def _loosely_parted(text: str) -> tuple[str, str, str]:
-    """The name, the weights with their `@`, and the layer without its `#`, in a text that is no valid reference."""
+    """Return the name, the weights with `@`, and the layer without `#`, in a text that is no valid reference."""
     text, _, layer = text.partition("#")
     name, at, weights = text.partition("@")
     return name, at + weights, layer

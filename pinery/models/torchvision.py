@@ -25,11 +25,11 @@ from pinery.records import ModelCard
 AUXILIARY = re.compile(r"aux\d?\.|AuxLogits\.")
 OLD_DENSENET_KEY = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")
 NAMED_KEYS = 3
-"""How many of the keys that don't fit an error names."""
+"""The most keys of a kind that an error names."""
 
 
 def names() -> list[str]:
-    """The names of all classification models of the installed torchvision."""
+    """Return the names of all classification models of the installed torchvision."""
     return cast(list[str], torchvision.models.list_models(module=torchvision.models))
 
 
@@ -39,7 +39,7 @@ def refuse_unknown(reference: Reference) -> None:
 
 
 def load(reference: Reference, settings: ModelSettings, card: ModelCard | None = None) -> TorchModel:
-    """The model with its weights, on the device of the settings.
+    """Return the model with its weights, on the device of the settings.
 
     Raises ConfigError where the name or the weights entry is unknown, or the weights are not the expected ones;
     TerminalError where torchvision's weights can't be downloaded; and whatever `fetch_weights` raises for a weights
@@ -78,7 +78,7 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
 
 
 def _entry(reference: Reference, card: ModelCard | None) -> Any:
-    """The weights entry that the reference names, else the card's, else torchvision's default."""
+    """Return the weights entry that the reference names, else the card's, else torchvision's default."""
     if reference.name not in (known := names()):
         nearest = difflib.get_close_matches(reference.name, known, n=1, cutoff=0)[0]
         raise ConfigError(f"torchvision has no classification model {reference.name!r}; did you mean {nearest!r}?")
@@ -92,7 +92,7 @@ def _entry(reference: Reference, card: ModelCard | None) -> Any:
 
 
 def _weights(reference: Reference, settings: ModelSettings, entry: Any) -> tuple[Path, str, str]:
-    """The file of the weights, the model's name with these weights, and their SHA-256."""
+    """Return the file of the weights, the model's name with these weights, and their SHA-256."""
     name = f"torchvision:{reference.name}"
     if settings.weights is not None:
         # The sum says which weights these are; the entry stands in the card by its preprocessing.
@@ -107,7 +107,7 @@ def _weights(reference: Reference, settings: ModelSettings, entry: Any) -> tuple
 
 
 def _cached(entry: Any) -> Path:
-    """The file of torchvision's own weights in torch's cache, downloaded if need be."""
+    """Return the file of torchvision's own weights in torch's cache, downloaded if need be."""
     path: Path = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rpartition("/")[2]
     if path.is_file():
         return path
@@ -131,7 +131,7 @@ def _check_prefix(path: Path, sha256: str, url: str) -> None:
 
 
 def _build(name: str, state: dict[str, Tensor], path: Path) -> tuple[nn.Module, str]:
-    """The network with the weights of `state`, and the name of its last layer."""
+    """Return the network with the weights of `state`, and the name of its last layer."""
     if any(OLD_DENSENET_KEY.search(key) for key in state):
         state = {OLD_DENSENET_KEY.sub(r"\1\2", key): tensor for key, tensor in state.items()}
     options = _options(name, state)
@@ -159,7 +159,7 @@ def _options(name: str, state: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def _head(network: nn.Module) -> str:
-    """The name of the last linear layer or, in a network without any, of the last convolution."""
+    """Return the name of the last linear layer or, in a network without any, of the last convolution."""
     for kind in (nn.Linear, nn.Conv2d):
         found: list[str] = [name for name, layer in network.named_modules() if isinstance(layer, kind)]
         if found:

@@ -25,23 +25,24 @@ from pinery.variables import resolved
 
 
 def cache_folder() -> Path:
-    """The folder that fetched weights are kept in: `weights` in Pinery's cache folder."""
+    """Return the folder that fetched weights are kept in: `weights` in Pinery's cache folder."""
     return cache_root() / "weights"
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file in hex."""
+    """Return the SHA-256 of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch_weights(address: str, sha256: str) -> Path:
-    """A local file with the bytes at `address` (a path, s3://, https:// or $VARIABLE), whose SHA-256 is `sha256`.
+    """Return a local file with the bytes at `address`: a path, s3://, https:// or $VARIABLE.
 
-    A file that was fetched once is taken from the cache, whatever the address. Raises ConfigError where nothing is
-    there, its SHA-256 is another, or the environment lacks the variable; AccessDeniedError where credentials are
-    missing or refused; TransientError where the address doesn't answer properly; and TerminalError where the cache
-    folder can't take the file.
+    Its SHA-256 is `sha256`. A file that was fetched once is taken from the cache, whatever the address.
+
+    Raises ConfigError where nothing is there, its SHA-256 is another, or the environment lacks the variable;
+    AccessDeniedError where credentials are missing or refused; TransientError where the address doesn't answer
+    properly; and TerminalError where the cache folder can't take the file.
     """
     address = resolved(address)
     shown = without_secrets(address)
@@ -63,7 +64,7 @@ def fetch_weights(address: str, sha256: str) -> Path:
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a weights file, by name and on the CPU. Runs no code from the file.
+    """Return the tensors of a weights file, by name and on the CPU. Runs no code from the file.
 
     The file is a state dict, `{"state_dict": ...}` or safetensors. Raises ConfigError where it is none of these.
     """

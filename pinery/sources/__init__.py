@@ -1,4 +1,4 @@
-"""Where corpora live: each kind of source lists its items and fetches an item's bytes."""
+"""The sources of corpora: each kind lists its items and fetches an item's bytes."""
 
 from __future__ import annotations
 

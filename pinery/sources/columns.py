@@ -1,4 +1,4 @@
-"""Columns of a sidecar: what their values are taken for, decided over the whole column before any is used."""
+"""Columns of a sidecar: the type of their values is decided over the whole column before any of them is used."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from torchvision.datasets import utils as downloads
 from pinery.errors import ConfigError, TransientError
 
 DOWNLOAD_TIMEOUT = 60
-"""Seconds without a byte after which a download has failed."""
+"""The seconds without a byte after which a download has failed."""
 
 _BROKEN = (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError, zipfile.BadZipFile)
 _CHECKSUM_ATTRIBUTES = ("tgz_md5", "zip_md5", "md5", "_MD5", "_md5", "md5_checksum")

@@ -33,7 +33,7 @@ class Folder:
     """
 
     def __init__(self, settings: FolderSource, past: Past | None = None) -> None:
-        """Without a `past` that has a cache, every listing by content reads every file."""
+        """Read nothing yet; without a `past` that has a cache, every listing by content reads every file."""
         self._root = os.path.realpath(settings.path)
         self._how = settings.version
         self._past = past or NoPast()

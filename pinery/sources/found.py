@@ -1,4 +1,4 @@
-"""What a source finds, before it is an item with an id and cleaned metadata."""
+"""An image that a source found, before it is an item with an id and cleaned metadata."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Found:
     version: str
     bytes: int
     known: Mapping[str, Any] | None = None
-    """What the source knows of it, such as its label."""
+    """The metadata that the source knows, such as a label."""
     group: str | None = None
     """See Item."""
     unread: str = ""
-    """Why it can't be read now, as a kind that is counted, such as `archived (GLACIER)`; empty if it can be."""
+    """The reason why it can't be read now, which is counted, such as `archived (GLACIER)`; empty if it can be read."""

@@ -1,4 +1,4 @@
-"""Keys to ids: what Pinecone takes as an id (1 to 512 printable ASCII characters), never the same for two keys."""
+"""Makes ids of keys: 1 to 512 printable ASCII characters, as Pinecone takes them, never the same for two keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a source found to a listing: with ids and metadata, and without what can't be read and never was."""
+"""Makes a listing of what a source found, with ids and metadata, and without what can't be read and never was."""
 
 from __future__ import annotations
 

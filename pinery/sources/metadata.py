@@ -26,7 +26,7 @@ from pinery.sources.sidecar_file import open_sidecar
 MAX_METADATA_BYTES = 40_960
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 FEW = 0.01
-"""Under this share of the items, a pattern or a sidecar that matches is told: it was meant for more of them."""
+"""A pattern or a sidecar that matches less than this share of the items is reported: it was meant for more of them."""
 
 
 class Describer:

@@ -31,7 +31,7 @@ def content_hash(file: BinaryIO) -> str:
 
 
 class Sight(NamedTuple):
-    """How a file was seen last."""
+    """The looks of a file when it was seen last."""
 
     change: str
     """Its ctime and inode."""
@@ -47,7 +47,7 @@ class Seen:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        """`folder` is where the file lies; without one nothing is remembered."""
+        """Open the SQLite file in `folder`; without a folder nothing is remembered."""
         self._fresh: list[tuple[bytes, str, str, str | None, str]] = []
         self._db: sqlite3.Connection | None = None
         self._file = None if folder is None else folder / "hashes.sqlite"

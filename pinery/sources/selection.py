@@ -21,7 +21,7 @@ _ADVICE: tuple[tuple[set[str], str], ...] = (
 
 
 class LeftOut(dict[str, int]):
-    """How many files, objects and folders a listing left out, by kind: `.txt`, `hidden`, `excluded`."""
+    """The number of files, objects and folders that a listing left out, by kind: `.txt`, `hidden`, `excluded`."""
 
     def count(self, kind: str, times: int = 1) -> None:
         """Count `times` more of a kind; kinds beyond the hundredth are one."""

@@ -23,16 +23,16 @@ from pinery.sources.sidecar_parquet import ParquetTable
 NAMES_AT_ONCE = 200
 """Items are looked up so many at a time, so that their rows fit into memory, however long."""
 _EXACT, _PLAIN, _DECODED = range(3)
-"""How a row names an item: as it is written, plainly, or with its percent-encoded characters decoded."""
+"""The ways in which a row names an item: as written, plainly, or with its percent-encoded characters decoded."""
 _BY_NAME = f"SELECT name, {_EXACT}, row, fields FROM rows WHERE name IN (%s)"
 _BY_MEANING = "SELECT meant.name, rank, row, fields FROM meant JOIN rows USING (row) WHERE meant.name IN (%s)"
 
 _Rows = dict[tuple[str, int], list[tuple[int, str]]]
-"""By name and how it is meant: the numbers of the rows and their fields as JSON."""
+"""The numbers of rows and their fields as JSON, by the name and the way in which it names the item."""
 
 
 class Names(NamedTuple):
-    """How a sidecar may name one item."""
+    """The names that a sidecar may have for one item."""
 
     written: tuple[str, ...]
     """Names that a row may have letter by letter, the best first."""
@@ -105,7 +105,7 @@ class Sidecar:
         return None
 
     def forget_matches(self) -> None:
-        """Begin anew to count which rows an item was found for."""
+        """Reset the count of the rows that an item was found for."""
         self._matched = bytearray(self.rows)
 
     @property

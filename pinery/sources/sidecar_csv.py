@@ -20,8 +20,8 @@ class CsvTable:
     typed = False
 
     def __init__(self, path: Path, name: str) -> None:
-        """`name` is what the file is called in errors. Raises ConfigError where its header can't be read."""
-        csv.field_size_limit(sys.maxsize)  # a long text is for the row that has it to answer for
+        """Read the header; errors call the file `name`. Raises ConfigError where the header can't be read."""
+        csv.field_size_limit(sys.maxsize)  # a text that is too long for an index costs its row, not the sidecar
         self._path, self._name = path, name
         try:
             with self._open() as file:

@@ -23,7 +23,7 @@ class ParquetTable:
     typed = True
 
     def __init__(self, path: Path, name: str) -> None:
-        """`name` is what the file is called in errors. Raises ConfigError where a column can't be metadata."""
+        """Read the schema; errors call the file `name`. Raises ConfigError where a column can't be metadata."""
         self._path, self._name = path, name
         with parquet.ParquetFile(path) as file:
             schema = file.schema_arrow

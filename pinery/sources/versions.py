@@ -1,4 +1,4 @@
-"""Versions of files: what changes when a file's bytes change, without reading more bytes than have to be."""
+"""Versions of files, which change when a file's bytes change; no more bytes are read for them than have to be."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pinery.sources.protocol import Past
 from pinery.sources.seen import Seen, Sight, at_rest, content_hash
 
 MARK = 16
-"""Digits of a SHA-256 that mark a version whose bytes replaced others of the same size and mtime."""
+"""The digits of a SHA-256 that mark a version whose bytes replaced others of the same size and mtime."""
 AT_ONCE, LOOKED_UP_AT_ONCE = 16384, 500
 _NUMBERED_ANEW = ("fuse", "cifs", "smb3", "9p", "vfat", "exfat", "msdos")
 """File systems that give their files other inodes with each mount."""
@@ -73,7 +73,7 @@ class Versions:
         id_of: Callable[[str], str],
         unreadable: Callable[[str], None],
     ) -> None:
-        """`unreadable` is told the path of each file that gets no version because it may not be read."""
+        """Read nothing yet; `unreadable` is called with the path of each file that may not be read."""
         self._how, self._seen, self._past, self._id_of, self._unreadable = how, seen, past, id_of, unreadable
         self._marked = past.marked() if how == "stat" else {}
         self._listed_at = past.listed_at() if how == "stat" else 0
@@ -177,7 +177,7 @@ class _Doubt:
     sha256: str | None
     """The SHA-256 of the bytes of that version, or None if this machine didn't read them."""
     only_recorded: bool
-    """Whether the file is in doubt only if the state knows the bytes of that version."""
+    """True where the file is in doubt only if the state knows the bytes of that version."""
 
 
 def _hash(path: str) -> str:

@@ -18,7 +18,7 @@ class Walk:
     """The files below `root` that `select` lists, with their stat; all others are counted in `left_out`."""
 
     def __init__(self, root: str, select: Selection, left_out: LeftOut, unreadable: Callable[[str], None]) -> None:
-        """`unreadable` is told each path that may not be read: nobody knows what lies there."""
+        """Visit nothing yet; `unreadable` is called with each path that may not be read."""
         self._root, self._select, self._left_out, self._unreadable = root, select, left_out, unreadable
         self._prefix = len(root.rstrip(os.sep)) + 1
         self._root_stat = os.stat(root)

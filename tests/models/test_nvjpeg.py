@@ -85,7 +85,7 @@ def test_what_the_device_refuses_costs_its_neighbours_nothing() -> None:
     assert sum(sizes[1:]) == len(PHOTOGRAPHS), "the first is a trial"
 
 
-def test_many_refusals_leave_the_rest_to_the_processor() -> None:
+def test_many_refusals_leave_the_rest_to_the_cpu() -> None:
     header = PHOTOGRAPHS[0].index(b"\xff\xda")
     damaged = PHOTOGRAPHS[0][: header + 3] + b"\xff\xd9"
     one = decoder()

@@ -33,7 +33,7 @@ def encoded(images):
 
 
 CARD = ModelCard("mean", "none", "", "mean", "none", "exact", "fp32", normalise=False, dimension=3)
-needs_bf16 = pytest.mark.skipif(lower_precision("cpu") is None, reason="this processor has no fast bf16")
+needs_bf16 = pytest.mark.skipif(lower_precision("cpu") is None, reason="this CPU has no fast bf16")
 
 
 class MeanColour(torch.nn.Module):

@@ -180,7 +180,7 @@ def test_a_device_that_decodes_faster_and_as_well_does_so() -> None:
     [OnDevice(off=40), OnDevice(slow=True), OnDevice(busy=True), OnDevice(finest=True), Pixels()],
     ids=["other pixels", "slow", "the model is slower", "what it leaves would be scaled", "takes none"],
 )
-def test_any_other_leaves_it_to_the_processor(model: Pixels) -> None:
+def test_any_other_leaves_it_to_the_cpu(model: Pixels) -> None:
     samples = [*MIXED, encoded(photograph(800, 600))] if model.finest else MIXED
     settled: Any = settle(model, AUTO, lambda: samples, LIMIT)
     assert settled.card.decoder == "exact"
