@@ -24,7 +24,7 @@ from pinery.models.device import resolve_device
 
 
 def network_of(name: str) -> nn.Module:
-    """A network with random weights: what benchmarks/networks.py builds, or `clip-l`, CLIP's ViT-L/14."""
+    """Return a network with random weights: what benchmarks/networks.py builds, or `clip-l`, CLIP's ViT-L/14."""
     if name != "clip-l":
         return build(name)
     config = CLIPVisionConfig(**VISION["ViT-L/14"], projection_dim=PROJECTION["ViT-L/14"])
@@ -32,7 +32,7 @@ def network_of(name: str) -> nn.Module:
 
 
 def runs(name: str, device: str, batch: int) -> dict[str, Run]:
-    """The variants of benchmarks/networks.py, and one that it lacks."""
+    """Return the variants of benchmarks/networks.py, and one that it lacks."""
     network = network_of(name)
     own: Any = copy.deepcopy(network).eval().requires_grad_(False).to(device)
     compiled = Compiled(own.to(memory_format=torch.channels_last), "network", batch)

@@ -43,7 +43,7 @@ MEASURED_BYTES = 32 << 20
 
 
 def descriptor_vectors(folder: Path) -> Vectors:
-    """The `descriptor` vectors of all JPEGs in a folder, shape (images, dimension)."""
+    """Return the `descriptor` vectors of all JPEGs in a folder, shape (images, dimension)."""
     model = Descriptor()
     prepared = torch.stack([model.preprocess(decode(path.read_bytes())) for path in sorted(folder.glob("*.jpg"))])
     return np.concatenate([model.embed(batch) for batch in torch.split(prepared, model.batch_size)])
@@ -56,14 +56,14 @@ def random_vectors(rows: int, dimension: int) -> Vectors:
 
 
 def write(vectors: pa.Table, options: dict[str, Any], row_group: int) -> pa.Buffer:
-    """The vectors as a Parquet file in memory."""
+    """Return the vectors as a Parquet file in memory."""
     sink = pa.BufferOutputStream()
     pq.write_table(vectors, sink, row_group_size=row_group, write_statistics=False, **options)
     return sink.getvalue()
 
 
 def seconds(action: Callable[[], object], times: int, repeats: int) -> float:
-    """The median of how long doing it `times` times takes, per time."""
+    """Return the median of how long doing it `times` times takes, per time."""
     taken = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -74,7 +74,7 @@ def seconds(action: Callable[[], object], times: int, repeats: int) -> float:
 
 
 def measure(vectors: Vectors, repeats: int) -> list[list[str]]:
-    """A row of figures for each codec with each encoding."""
+    """Return a row of figures for each codec with each encoding."""
     flat = pa.array(vectors.ravel())
     offsets = pa.array(np.arange(0, vectors.size + 1, vectors.shape[1], dtype=np.int32))
     column = pa.ListArray.from_arrays(offsets, flat, type=pa.list_(pa.field("element", pa.float32())))

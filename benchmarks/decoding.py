@@ -33,7 +33,7 @@ from pinery.imaging.scaling import Decoder, least_side
 from pinery.models.descriptor import Descriptor
 
 DECODERS: tuple[Decoder, ...] = ("exact", "scaled", "fast")
-"""Those of a processor."""
+"""The decoders that run on a CPU."""
 SIDES = (224, 1000, 4000)
 MODEL_SIDE = 224
 MARGINS = (1, 2, 3, 4)
@@ -61,13 +61,13 @@ print((kib("VmHWM") - before) / 1024)
 
 
 def by_pillow(data: bytes) -> Image.Image:
-    """Every pixel, and no question asked."""
+    """Return every pixel, and no question asked."""
     with Image.open(io.BytesIO(data)) as image:
         return image.convert("RGB")
 
 
 def per_second(work: Callable[[bytes], object], data: bytes, seconds: float) -> float:
-    """Images per second, the median of single timings."""
+    """Return images per second, the median of single timings."""
     work(data)
     timings, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end or len(timings) < 5:
@@ -78,7 +78,7 @@ def per_second(work: Callable[[bytes], object], data: bytes, seconds: float) -> 
 
 
 def speeds(seconds: float) -> str:
-    """A table of decoding speeds."""
+    """Return a table of decoding speeds."""
     rows = []
     for side in SIDES:
         data = jpeg(photograph(side * 4 // 3, side, 0))
@@ -97,13 +97,13 @@ def resized(image: Image.Image) -> Image.Image:
 
 
 def through(decoder: str) -> Callable[[bytes], Image.Image]:
-    """A decoder for a model that resizes to MODEL_SIDE."""
+    """Return a decoder for a model that resizes to MODEL_SIDE."""
     least = least_side(decoder, MODEL_SIDE)
     return lambda data: decode(data, least_side=least)
 
 
 def memory() -> str:
-    """A table of the memory that one large JPEG takes."""
+    """Return a table of the memory that one large JPEG takes."""
     rows = []
     for kind in ("baseline", "progressive"):
         peaks = []
@@ -166,7 +166,7 @@ def models() -> dict[str, Any]:
 
 
 def cosines(samples: Sequence[bytes]) -> str:
-    """A table of the distance between vectors of scaled and of whole pictures, by margin."""
+    """Return a table of the distance between vectors of scaled and of whole pictures, by margin."""
     rows = []
     for name, model in models().items():
         exact = [vector(model, decode(data)) for data in samples]
@@ -184,7 +184,7 @@ def cosines(samples: Sequence[bytes]) -> str:
 
 
 def vector(model: Any, image: Image.Image) -> Any:
-    """The model's vector in float64, of length 1."""
+    """Return the model's vector in float64, of length 1."""
     values = model.embed(model.preprocess(image).unsqueeze(0))[0].astype(np.float64)
     return values / np.linalg.norm(values)
 

@@ -59,7 +59,7 @@ def histograms(images: list[Image.Image]) -> Vectors:
 
 
 def precision(vectors: Vectors, labels: npt.NDArray[np.str_], top_k: int) -> float:
-    """The mean share of an image's `top_k` nearest others by cosine that have its label."""
+    """Return the mean share of an image's `top_k` nearest others by cosine that have its label."""
     units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     scores = units @ units.T
     np.fill_diagonal(scores, -np.inf)

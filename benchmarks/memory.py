@@ -54,7 +54,7 @@ def generate(folder: Path, count: int) -> None:
 
 
 def configured(images: Path, folder: Path) -> Path:
-    """The config of a corpus over a folder of images, with a new state: `descriptor` into the embedded index."""
+    """Return the config of a corpus over a folder of images, with a new state: `descriptor` into the embedded index."""
     config = folder / "corpus.yaml"
     settings = {
         "corpus": "things",
@@ -127,7 +127,7 @@ def main() -> None:
 
 
 def measured(count: int) -> dict[str, Measured]:
-    """Each command over a new corpus of `count` images, the first of which must embed and verify everything."""
+    """Return each command over a new corpus of `count` images, the first of which must embed and verify everything."""
     with tempfile.TemporaryDirectory(prefix="pinery-memory-") as folder:
         images = Path(folder) / "images"
         generate(images, count)

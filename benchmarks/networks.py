@@ -1,7 +1,7 @@
 """How fast a network runs on this machine by precision, memory layout and compilation, and when compiling pays.
 
 python benchmarks/networks.py [NAME …] [--batch N] [--rounds N]; names as torchvision has them, `clip` or `dinov2`.
-Weights are random: they change no speed. As in Pinery, freed memory is kept, and on a processor each core computes
+Weights are random: they change no speed. As in Pinery, freed memory is kept, and on a CPU each core computes
 batches of its own. Each variant takes its turn in every round, so that what else the machine does meets all of them
 alike; figures are each variant's best round.
 """
@@ -51,7 +51,7 @@ class Transformer(nn.Module):
 
 
 def build(name: str) -> nn.Module:
-    """A network with random weights."""
+    """Return a network with random weights."""
     if name == "clip":
         return Transformer(CLIPVisionModelWithProjection(CLIPVisionConfig(patch_size=32)))
     if name == "dinov2":
@@ -62,7 +62,7 @@ def build(name: str) -> nn.Module:
 
 
 def variants(network: nn.Module, device: str, batch: int) -> dict[str, Run]:
-    """The network as it is, and changed step by step into what Pinery runs."""
+    """Return the network as it is, and changed step by step into what Pinery runs."""
 
     def run(precision: str, layout: torch.memory_format, *, compiled: bool = False, autocast: bool = False) -> Run:
         dtype = DTYPES["fp32" if autocast else precision]
@@ -90,7 +90,7 @@ def variants(network: nn.Module, device: str, batch: int) -> dict[str, Run]:
 
 
 def as_in_pinery(device: str) -> ThreadPoolExecutor:
-    """The threads that compute, a batch each: on a processor one for each core. Freed memory is kept from here on."""
+    """The threads that compute, a batch each: on a CPU one for each core. Freed memory is kept from here on."""
     keep_freed_memory()
     streams = min(torch.get_num_threads(), MOST_STREAMS) if torch.device(device).type == "cpu" else 1
     # Whoever computes on several cores keeps OpenMP's threads, and they would be in the way of the others.
@@ -153,7 +153,7 @@ def main() -> None:
     head = ["network", *labels, "seconds to compile", "pays from images"]
     body = (
         f"Images per second on {device}, batches of {given.batch} images of {SIDE} x {SIDE} pixels, the best of"
-        f" {given.rounds} turns; as in Pinery, freed memory is kept, and on a processor each core computes its own"
+        f" {given.rounds} turns; as in Pinery, freed memory is kept, and on a CPU each core computes its own"
         f" batches. `never`: less than 3 % faster. Compiled without torch's cache on disk; that it pays is reckoned as"
         f" if nothing else were done meanwhile.\n\n{table(head, rows)}"
     )

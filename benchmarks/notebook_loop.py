@@ -40,7 +40,7 @@ class Images(Dataset[Tensor]):
 
 
 def rate(network: nn.Module, images: Images, device: str) -> float:
-    """Images per second, the first batch left out."""
+    """Return images per second, the first batch left out."""
     vectors: list[list[float]] = []
     began = 0.0
     with torch.no_grad():

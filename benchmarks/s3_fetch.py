@@ -59,7 +59,7 @@ class Runs:
 
 
 def picture() -> bytes:
-    """A JPEG with some detail."""
+    """Return a JPEG with some detail."""
     small = np.random.default_rng(0).integers(0, 256, (SIDE // 8, SIDE // 8, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(small).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=85)
@@ -89,7 +89,7 @@ def serve(pipe: Connection, body: bytes, delay: float) -> None:
 
 @contextlib.contextmanager
 def slow_s3(body: bytes, delay: float) -> Iterator[str]:
-    """The endpoint of such a server."""
+    """Yield the endpoint of such a server."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs, body, delay))
@@ -120,7 +120,7 @@ def on_threads(work: Callable[[int], object], threads: int) -> Run:
 
 
 def embedding(endpoint: str, tag: str, threads: int) -> Run:
-    """The batch runner: fetched, hashed, decoded and embedded with `descriptor`."""
+    """Return the batch runner: fetched, hashed, decoded and embedded with `descriptor`."""
     source = S3Prefix(S3Source(kind="s3", uri="s3://photos", endpoint_url=endpoint, region="us-east-1"))
     model = Descriptor()
     cores = torch.get_num_threads()
@@ -157,7 +157,7 @@ def work(
 
 
 def rate(prepare: Callable[..., Run], given: tuple[str, str, int], processes: int, runs: Runs) -> float:
-    """Images per second of so many processes together; the median of the repeats."""
+    """Return images per second of so many processes together; the median of the repeats."""
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(processes)
     pipes, clients = [], []
@@ -199,7 +199,7 @@ def main() -> None:
         f"Images per second from a local server that answers each GET after {given.delay_ms:g} ms with a JPEG of"
         f" {len(body):,} bytes ({SIDE} x {SIDE} pixels), client processes together; server and clients share the"
         f" machine. Medians of {given.repeats}. Processes share the cores to compute on among themselves. TLS and"
-        " larger images take more of the processor than these do."
+        " larger images take more of the CPU than these do."
     )
     page = f"{about}\n\n{table([*head, 'embedded by `descriptor`'], rows)}"
     keep("s3_fetch", "Fetching from S3", ["boto3", "botocore", "torch"], page)

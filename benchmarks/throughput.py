@@ -38,7 +38,7 @@ def say(*what: object) -> None:
     print(*what, f"[load {os.getloadavg()[0]:.1f}]", file=sys.stderr, flush=True)
 
 
-def processor_seconds() -> tuple[float, float, float]:
+def cpu_seconds() -> tuple[float, float, float]:
     """What all processes together used, what this one and its ended children did, and the time."""
     times = psutil.cpu_times()
     used = sum(times[:3]) + sum(getattr(times, kind, 0.0) for kind in ("irq", "softirq"))
@@ -46,7 +46,7 @@ def processor_seconds() -> tuple[float, float, float]:
 
 
 def subset(images: Path, folder: Path, count: int) -> Path:
-    """A folder with the first of the images."""
+    """Return a folder with the first of the images."""
     folder.mkdir()
     for path in sorted(images.iterdir())[:count]:
         os.link(path, folder / path.name)
@@ -54,8 +54,8 @@ def subset(images: Path, folder: Path, count: int) -> Path:
 
 
 def one_round(images: Path, folder: Path, weights: dict[str, Any], given: argparse.Namespace) -> Round:
-    """Every contestant's turn."""
-    began = processor_seconds()
+    """Return every contestant's turn."""
+    began = cpu_seconds()
     alone = ("ceilings.py", NETWORK, "--seconds", given.seconds)
     ceilings, best = (
         child(Path(sys.executable), *alone),
@@ -69,7 +69,7 @@ def one_round(images: Path, folder: Path, weights: dict[str, Any], given: argpar
     arguments = (images, weights["weights"], "--images", given.subset)
     notebook = child(Path(sys.executable), "notebook_loop.py", *arguments)
     say(notebook)
-    used, own, wall = (after - before for before, after in zip(began, processor_seconds(), strict=True))
+    used, own, wall = (after - before for before, after in zip(began, cpu_seconds(), strict=True))
     return Round(ceilings, best, runs, notebook, others=(used - own) / (wall * len(os.sched_getaffinity(0))))
 
 
@@ -89,7 +89,7 @@ def ray_rates(python: Path | None, images: Path, weights: str, folder: Path) -> 
 
 
 def clip_rates(python: Path | None, images: Path, folder: Path, count: int) -> dict[str, float] | str:
-    """Images per second of clip-retrieval, and of Pinery with the same CLIP, or why there are none."""
+    """Return images per second of clip-retrieval, and of Pinery with the same CLIP, or why there are none."""
     if python is None:
         return "not measured: no interpreter was given"
     model = save_clip("ViT-B/32", folder)
@@ -108,7 +108,7 @@ def clip_rates(python: Path | None, images: Path, folder: Path, count: int) -> d
 
 
 def options() -> argparse.Namespace:
-    """The command line."""
+    """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=32_768, help="of a run; default: 32,768, two parts")
     parser.add_argument("--part-rows", type=int, help="items of a part; default: Pinery's own")
@@ -133,7 +133,7 @@ def options() -> argparse.Namespace:
 
 
 def measure(given: argparse.Namespace, folder: Path) -> str:
-    """All rounds and peers; the page."""
+    """Return all rounds and peers; the page."""
     images = folder / "images"
     write_jpegs(images, given.images)
     weights = save_torchvision(NETWORK, folder)

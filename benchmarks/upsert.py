@@ -71,7 +71,7 @@ def write_part(path: Path, dimension: int, first: int, rows: int) -> None:
 
 
 def batches(parts: list[Path]) -> Iterator[pa.RecordBatch]:
-    """The rows of parts as the step that upserts a part reads them, with metadata."""
+    """Yield the rows of parts as the step that upserts a part reads them, with metadata."""
     for part in parts:
         for batch in stream(part, ["id", "version", "values"], 1024):
             metadata = pa.array([metadata_of(id) for id in batch["id"].to_pylist()])
@@ -100,7 +100,7 @@ def pinery(url: str, setting: Setting) -> int:
 
 
 def sdk(url: str, setting: Setting, batch_size: int, concurrency: int) -> int:
-    """The SDK's batches, a part at a time, as they want all their rows in memory; the rows acknowledged."""
+    """Return the SDK's batches, a part at a time, as they want all their rows in memory; the rows acknowledged."""
     client = pinecone.Pinecone(api_key="sink", host=url, connection_pool_maxsize=2 * concurrency)
     done = 0
     with client.index(host=url) as index:
@@ -129,14 +129,14 @@ def loop(url: str, setting: Setting) -> int:
 
 
 def vectors_of(batch: pa.RecordBatch) -> list[tuple[str, list[float], dict[str, Any]]]:
-    """A batch in the SDK's form."""
+    """Return a batch in the SDK's form."""
     matrix = batch["values"].flatten().to_numpy().reshape(batch.num_rows, -1)
     metadata = map(json.loads, batch["metadata"].to_pylist())
     return list(zip(batch["id"].to_pylist(), matrix.tolist(), metadata, strict=True))
 
 
 def rate(contestant: Callable[[str, Setting], int], url: str, setting: Setting) -> float:
-    """Rows per second; every row must have been acknowledged."""
+    """Return rows per second; every row must have been acknowledged."""
     expected = sum(pq.read_metadata(part).num_rows for part in setting.parts)
     began = time.monotonic()
     done = contestant(url, setting)
@@ -147,7 +147,7 @@ def rate(contestant: Callable[[str, Setting], int], url: str, setting: Setting) 
 
 
 def best_sdk(url: str, setting: Setting) -> tuple[int, int]:
-    """The batch size and concurrency that the SDK's batches are fastest with, over a small part."""
+    """Return the batch size and concurrency that the SDK's batches are fastest with, over a small part."""
     choices = itertools.product(BATCHES[setting.dimension], CONCURRENCIES)
 
     def fastest(choice: tuple[int, int]) -> float:

@@ -70,7 +70,7 @@ def upsert(folder: Path, url: str) -> None:
 
 
 def told(found: Measured, parts: int, peak: float) -> str:
-    """The figures as text and table."""
+    """Return the figures as text and table."""
     length, count = len(found.samples) / STRETCHES, parts * PART_ROWS
     stretches = [found.samples[int(n * length) : int((n + 1) * length)] for n in range(STRETCHES)]
     rows = [

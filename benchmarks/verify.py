@@ -36,7 +36,7 @@ PART_ROWS, DIMENSION, BATCH = 16384, 512, 4096
 
 
 def listed(count: int) -> Iterator[pa.RecordBatch]:
-    """Batches (LISTING_SCHEMA) of the items of a corpus that needn't be there."""
+    """Yield batches (LISTING_SCHEMA) of the items of a corpus that needn't be there."""
     for first in range(0, count, BATCH):
         numbers = range(first, min(first + BATCH, count))
         rows = [{"id": f"photos/{n}.jpg", "version": "1", "bytes": 1, "metadata": f'{{"n":{n}}}'} for n in numbers]
@@ -75,11 +75,11 @@ def fill(held: HeldTarget, rows: int) -> None:
 
 
 def seconds(held: HeldTarget) -> tuple[float, float]:
-    """Wall and processor seconds of a full comparison, which must find no difference."""
-    wall, processor = time.perf_counter(), time.process_time()
+    """Return the wall and CPU seconds of a full comparison, which must find no difference."""
+    wall, cpu = time.perf_counter(), time.process_time()
     compared = compare(held, current_listing(held.run.corpus), full=True)
     assert compared.counts.different == 0
-    return time.perf_counter() - wall, time.process_time() - processor
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def main() -> None:
@@ -120,7 +120,7 @@ def main() -> None:
         ["lancedb", "pyarrow"],
         f"{given.rows:,} rows of {DIMENSION} dimensions in an embedded index, each fetched and compared with its part;"
         f" medians of {given.rounds} rounds in turn. With checksums it takes {ratios[0]:.3f} of the wall time, and"
-        f" {ratios[1]:.3f} of the processor's.\n\n" + table(["checksums", "seconds", "processor seconds"], rows),
+        f" {ratios[1]:.3f} of the CPU's.\n\n" + table(["checksums", "seconds", "CPU seconds"], rows),
     )
 
 

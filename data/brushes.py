@@ -19,7 +19,7 @@ Y, X = np.mgrid[0:CANVAS, 0:CANVAS].astype(np.float32)
 
 
 def colour(rng: np.random.Generator, hue: float, saturation: float, value: float, spread: float = 0.02) -> Colour:
-    """A colour near the given one; all of hue, saturation and value are 0 to 1."""
+    """Return a colour near the given one; all of hue, saturation and value are 0 to 1."""
     h = (hue + rng.uniform(-spread, spread)) % 1
     s, v = (float(np.clip(x + rng.uniform(-0.07, 0.07), 0, 1)) for x in (saturation, value))
     r, g, b = colorsys.hsv_to_rgb(h, s, v)
@@ -47,7 +47,7 @@ def texture(rng: np.random.Generator, across: int, down: int) -> NDArray[np.floa
 
 
 def ridge(rng: np.random.Generator, height: float, swing: float, waves: float) -> NDArray[np.float64]:
-    """A wavy line across the picture: y for each x, in pixels of the canvas."""
+    """Return a wavy line across the picture: y for each x, in pixels of the canvas."""
     x = np.linspace(0, 2 * np.pi, CANVAS)
     parts = [np.sin(x * waves * k * rng.uniform(0.6, 1.2) + rng.uniform(0, 7)) / k for k in (1, 2, 3.7)]
     return (height + swing * (parts[0] + parts[1] + parts[2]) / 1.8) * CANVAS
@@ -65,10 +65,10 @@ def below(pixels: Pixels, line: NDArray[np.float64], upper: Colour, lower: Colou
 
 
 def picture(pixels: Pixels) -> Image.Image:
-    """The canvas as an image to draw on."""
+    """Return the canvas as an image to draw on."""
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
 def paint(c: Colour) -> tuple[int, int, int]:
-    """A colour as Pillow's drawing takes it."""
+    """Return a colour as Pillow's drawing takes it."""
     return int(c[0]), int(c[1]), int(c[2])

@@ -11,7 +11,7 @@ from sunsets import sunset
 
 
 def forest(rng: np.random.Generator) -> Image.Image:
-    """Rows of firs in mist."""
+    """Return rows of firs in mist."""
     hue = rng.uniform(0.3, 0.4)
     image = picture(gradient((0, colour(rng, hue + 0.1, 0.12, 0.93)), (1, colour(rng, hue, 0.3, 0.72))))
     draw = ImageDraw.Draw(image)
@@ -58,7 +58,7 @@ def ocean(rng: np.random.Generator) -> Image.Image:
 
 
 def city(rng: np.random.Generator) -> Image.Image:
-    """A skyline at night with lit windows and a moon."""
+    """Return a skyline at night with lit windows and a moon."""
     hue = rng.uniform(0.62, 0.72)
     pixels = gradient((0, colour(rng, hue, 0.75, 0.16)), (1, colour(rng, hue + 0.08, 0.6, 0.5)))
     x, y, radius = rng.uniform(0.15, 0.85) * CANVAS, rng.uniform(0.1, 0.25) * CANVAS, rng.uniform(12, 20)

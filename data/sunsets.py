@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 
 def sunset(rng: np.random.Generator) -> Image.Image:
-    """A low sun over hills, the sea, firs, a town or a desert."""
+    """Return a low sun over hills, the sea, firs, a town or a desert."""
     horizon = rng.uniform(0.62, 0.72)
     x, y, radius = rng.uniform(0.25, 0.75) * CANVAS, (horizon - rng.uniform(0.05, 0.16)) * CANVAS, rng.uniform(15, 25)
     pixels = _sky(rng, horizon, x, y, radius)

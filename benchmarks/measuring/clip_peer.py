@@ -14,7 +14,7 @@ WORKERS = 2
 def clip_inference(
     python: Path, images: Path, model: Path, out: Path, batch: int = BATCH, workers: int = WORKERS
 ) -> float:
-    """Images per second of `clip-retrieval inference` by the interpreter `python`, by the figures it leaves.
+    """Return images per second of `clip-retrieval inference` by the interpreter `python`, by the figures it leaves.
 
     They begin when the model is loaded and warm. Raises RuntimeError with the reason if it fails.
     """

@@ -14,21 +14,21 @@ OF_CEILING = 0.90
 OF_NOTEBOOK = {"uncompiled": 3.5, "compiled": 5.0}
 REST = 0.05
 QUIET = 0.1
-"""The share of the processor that processes of others may take: beside more than that, no bar is judged."""
+"""The share of the CPU that processes of others may take: beside more than that, no bar is judged."""
 CEILINGS = {
     ("fp32", "uncompiled"): "fp32, channels last",
     ("bf16", "uncompiled"): "bf16 weights",
     ("fp32", "compiled"): "fp32, channels last, compiled",
     ("bf16", "compiled"): "bf16 weights, compiled",
 }
-BUSY = f"""Not judged, because other processes took more than {QUIET:.0%} of the processor. A network on two threads
+BUSY = f"""Not judged, because other processes took more than {QUIET:.0%} of the CPU. A network on two threads
 waits for both at each of its layers, so that on a busy machine the model alone and the notebook loop lose more than a
 run does, which has other work to do meanwhile: the ratios above flatter the run. Repeat the command on a quiet
 machine."""
 NO_GPU = """## GPU: not measured, no GPU was at hand
 
 `python benchmarks/throughput.py --gpu` measures squeezenet1_1, resnet50, CLIP ViT-B/32 and ViT-L/14 on a CUDA device,
-each decoded on the processor and on the device: the model alone, decoding alone, from files to Parquet, how busy the
+each decoded on the CPU and on the device: the model alone, decoding alone, from files to Parquet, how busy the
 device was, and the notebook loop, Ray Data and clip-retrieval beside them. It needs no Prefect, DuckDB or LanceDB.
 Without a device it says so and ends with 2."""
 
@@ -43,14 +43,14 @@ class Round:
     runs: dict[str, Whole]
     notebook: dict[str, float]
     others: float
-    """The share of the processor that processes of others took meanwhile."""
+    """The share of the CPU that processes of others took meanwhile."""
 
     def of_ceiling(self, way: str, ceilings: dict[str, float]) -> float:
-        """The run's steady rate by that of the model alone, in the precision and the mode of that run."""
+        """Return the run's steady rate by that of the model alone, in the precision and the mode of that run."""
         return self.runs[way].steady / ceilings[CEILINGS[self.runs[way].report["precision"], way]]
 
     def whole_rate(self, way: str) -> float:
-        """Images per second from the start of the process to its end."""
+        """Return images per second from the start of the process to its end."""
         run = self.runs[way]
         return float(run.report["embedded"] / run.wall)
 
@@ -63,7 +63,7 @@ def spread(values: Sequence[float], form: str = ",.0f") -> list[str]:
 def page(
     rounds: list[Round], ray: dict[str, float] | str, clip: dict[str, float] | str, given: argparse.Namespace
 ) -> str:
-    """The body of the results."""
+    """Return the body of the results."""
     chosen = " and ".join(sorted({run.report["precision"] for one in rounds for run in one.runs.values()}))
     others = ", ".join(f"{one.others:.0%}" for one in rounds)
     about = (
@@ -78,7 +78,7 @@ def page(
         " DataLoader without workers, batches of 200, and `.tolist()` of every vector; its rate is constant, so it had"
         f" {given.subset:,} images, the first batch not counted. Each is a process of its own with the same"
         f" environment. Medians, lowest and highest of {given.rounds} rounds in which each had its turn; ratios are"
-        f" taken within a round. Other processes took {others} of the processor during them."
+        f" taken within a round. Other processes took {others} of the CPU during them."
     )
     parts = [
         about,
@@ -127,7 +127,7 @@ def bars(rounds: list[Round]) -> str:
 
 
 def rates(rounds: list[Round]) -> str:
-    """Images per second of all that had a turn in every round."""
+    """Return images per second of all that had a turn in every round."""
     alone: dict[str, Callable[[Round], dict[str, float]]] = {
         "": lambda one: one.ceilings,
         "; as Pinery runs it": lambda one: one.best,
@@ -147,7 +147,7 @@ def rates(rounds: list[Round]) -> str:
 
 
 def times(rounds: list[Round]) -> str:
-    """Seconds of a run by what happened in them, and shares."""
+    """Return seconds of a run by what happened in them, and shares."""
     figures: dict[str, tuple[Callable[[Whole], float], str]] = {
         "the whole process": (lambda run: run.wall, ",.1f"),
         "start: imports, Prefect's server, the model's card": (lambda run: run.start, ",.1f"),

@@ -17,10 +17,10 @@ RESULTS = Path(__file__).parent.parent / "results"
 
 
 def machine() -> str:
-    """The processor, its cores as this process may use them, the memory and the system."""
+    """Return the CPU, its cores as this process may use them, the memory and the system."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = psutil.virtual_memory().total / 2**30
-    return f"{_processor()}, {cores} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}"
+    return f"{_cpu()}, {cores} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}"
 
 
 def versions(*packages: str) -> str:
@@ -29,7 +29,7 @@ def versions(*packages: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, its first column to the left and all others to the right."""
+    """Return a Markdown table, its first column to the left and all others to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -47,9 +47,9 @@ def keep(name: str, title: str, packages: Sequence[str], body: str, script: str 
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
 
 
-def _processor() -> str:
+def _cpu() -> str:
     try:
         found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
         found = None
-    return found.group(1).strip() if found else platform.processor() or "unknown processor"
+    return found.group(1).strip() if found else platform.processor() or "unknown CPU"

@@ -33,7 +33,7 @@ CLIP_VOCABULARY = 49_408
 
 
 def photograph(width: int, height: int, seed: int) -> Image.Image:
-    """A picture with detail at every size, its contrast falling with it."""
+    """Return a picture with detail at every size, its contrast falling with it."""
     rng, longest = np.random.default_rng(seed), max(width, height)
     values = np.zeros((height, width, 3), np.float32)
     cells = 4
@@ -48,7 +48,7 @@ def photograph(width: int, height: int, seed: int) -> Image.Image:
 
 
 def jpeg(picture: Image.Image, quality: int = 85) -> bytes:
-    """The picture as JPEG."""
+    """Return the picture as JPEG."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

@@ -21,7 +21,7 @@ ROW = b'"id":'
 
 @contextmanager
 def sink(latency: float = 0.0) -> Iterator[str]:
-    """The address of a sink in a process of its own, which adds `latency` s to each upsert."""
+    """Yield the address of a sink in a process of its own, which adds `latency` s to each upsert."""
     command = [sys.executable, str(Path(__file__)), "--latency", str(latency)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

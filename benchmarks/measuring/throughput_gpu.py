@@ -69,7 +69,7 @@ class Measured:
 
 
 def settings(name: str, folder: Path) -> dict[str, Any]:
-    """A model's settings for a config, its weights saved into `folder`."""
+    """Return a model's settings for a config, its weights saved into `folder`."""
     return save_torchvision(name, folder) if name in TORCHVISION else {"name": f"clip:{save_clip(CLIPS[name], folder)}"}
 
 
@@ -106,7 +106,7 @@ def decoding(model: dict[str, Any], images: Path, seconds: float) -> float:
 
 
 def measure(name: str, images: Path, folder: Path, given: argparse.Namespace) -> dict[str, Measured]:
-    """A model's figures with each decoder."""
+    """Return a model's figures with each decoder."""
     found = {decoder: Measured() for decoder in DECODERS}
     for number, (decoder, figures) in itertools.product(range(given.rounds), found.items()):
         model = {**given.models[name], "decode": decoder, "device": given.device}
@@ -129,7 +129,7 @@ def _part(images: Path, out: Path, model: dict[str, Any]) -> Any:
 
 
 def peers(name: str, images: Path, folder: Path, given: argparse.Namespace) -> dict[str, float | str]:
-    """Images per second of each peer of a model, or why there are none."""
+    """Return images per second of each peer of a model, or why there are none."""
     found: dict[str, float | str] = {}
     model = given.models[name]
     if name in CLIPS:
@@ -164,7 +164,7 @@ def _tried(python: Path | None, work: Callable[[Path], float]) -> float | str:
 def page(
     found: dict[str, dict[str, Measured]], beside: dict[str, dict[str, float | str]], given: argparse.Namespace
 ) -> str:
-    """The body of the results."""
+    """Return the body of the results."""
     rows, bars, others = [], [], []
     for name, ways in found.items():
         shown = CLIPS.get(name, name)
@@ -220,7 +220,7 @@ def main(given: argparse.Namespace) -> None:
 
 
 def measured(given: argparse.Namespace) -> str:
-    """All figures; the page."""
+    """Return all figures; the page."""
     with tempfile.TemporaryDirectory(prefix="pinery-throughput-") as place:
         folder = Path(place)
         write_jpegs(folder / "images", given.images, PICTURES)
