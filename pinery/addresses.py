@@ -20,29 +20,29 @@ HIDDEN = "…"
 
 
 def without_secrets(text: str) -> str:
-    """`text` with every address in it cut down to scheme, host and path."""
+    """Return `text` with every address in it cut down to scheme, host and path."""
     return _PARAMETER.sub(_hidden_parameter, _ADDRESS.sub(_bare, text))
 
 
 def holds_secret(address: str) -> bool:
-    """Whether an address has a user or password before its host, or a query that may be a signature."""
+    """Return whether an address has a user or password before its host, or a query that may be a signature."""
     return any(_is_secret(*match.groups()) for match in _ADDRESS.finditer(address))
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a value of this name is likely to be a secret, such as `api_key`, `password` or `X-Amz-Signature`."""
+    """Return whether a name, such as `api_key`, `password` or `X-Amz-Signature`, is that of a secret."""
     return bool(_SECRET.search(name.replace("-", "_")))
 
 
 def shown(value: Any) -> Any:
-    """A value as it may be shown: values with the name of a secret are hidden, at any depth."""
+    """Return a copy of `value` in which every value that has the name of a secret is hidden, at any depth."""
     if isinstance(value, Mapping):
         return {key: HIDDEN if is_secret_name(str(key)) else shown(one) for key, one in value.items()}
     return [shown(one) for one in value] if isinstance(value, list) else value
 
 
 def secrets_in(value: Any, where: tuple[str, ...] = ()) -> Iterator[str]:
-    """The dotted keys of the addresses with a secret in a nested mapping."""
+    """Yield the dotted keys of the addresses with a secret in a nested mapping."""
     if isinstance(value, Mapping):
         for key, one in value.items():
             yield from secrets_in(one, (*where, str(key)))
@@ -76,7 +76,7 @@ def _bare(match: re.Match[str]) -> str:
 
 
 def _divided(rest: str) -> tuple[str, str]:
-    """An address without its scheme, divided into the user before the host, and the host with what follows."""
+    """Return an address without its scheme, divided into the user before the host, and the host with what follows."""
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
     user, at, _ = host.rpartition("@")
     if at:

@@ -8,10 +8,10 @@ import os
 ARENA_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = -8, -3, -1
 """The numbers of settings in glibc's malloc.h."""
 KEPT, LARGEST_KEPT = 256 << 20, 32 << 20
-"""How many free bytes at the end of the heap are kept, and how large a single block may be to be kept (in glibc at most
-32 MiB).
+"""The number of free bytes that are kept at the end of the heap, and the size up to which a single block is kept.
 
-Larger blocks always go back at once: when they were kept too, a run over large broken images took 1.1 GB more.
+glibc keeps no block above 32 MiB. Larger blocks always go back at once: when they were kept too, a run over large
+broken images took 1.1 GB more.
 """
 OWN = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 """The beginnings of the environment variables with which a user configures malloc."""

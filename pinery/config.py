@@ -89,7 +89,7 @@ class AnyIndexSettings(Settings):
     """The settings that every kind of index has."""
 
     metric: Literal["cosine", "dotproduct", "euclidean"] = Field(
-        "cosine", description="How the distance between vectors is measured."
+        "cosine", description="The distance between vectors is measured by this."
     )
     prefix: str = Field(
         "pinery",
@@ -105,7 +105,7 @@ class AnyIndexSettings(Settings):
     )
 
     def name_for(self, card: ModelCard) -> str:
-        """The index' name for vectors of that model: the name that is set, or the default."""
+        """Return the index' name for vectors of that model: the name that is set, or the default."""
         if self.name:
             return self.name
         room = INDEX_NAME_LENGTH - len(self.prefix) - len(card.key) - 2
@@ -138,7 +138,7 @@ IndexSettings = Annotated[LanceSettings | PineconeSettings, Field(discriminator=
 
 
 class RunSettings(Settings):
-    """Part size and guards."""
+    """The size of parts, the guards and the limits of a run."""
 
     part_rows: Items = Field(
         16384,
@@ -185,7 +185,7 @@ class RunSettings(Settings):
 
 
 class UpsertSettings(Settings):
-    """How hard the index is driven, and how long an outage is waited out."""
+    """The limits of requests to the index, and of the wait in an outage."""
 
     max_concurrency: Requests = Field(
         16,
@@ -204,7 +204,7 @@ class UpsertSettings(Settings):
 
 
 class RunnerSettings(Settings):
-    """Where parts are embedded."""
+    """The place where parts are embedded."""
 
     kind: Literal["auto", "threads", "processes"] = Field(
         "auto",
@@ -239,18 +239,18 @@ class Config(Settings):
     )
     state_s3: S3Access = Field(
         S3Access(),
-        description="How the S3 API of the state is reached, where the environment doesn't say it all.",
+        description="The S3 API of the state is reached by these, where the environment doesn't say it all.",
     )
     cache_bytes: Bytes = Field(
         CACHE_BYTES,
         ge=0,
         description="Copies of a state on S3 take so much of this disk; what was used longest ago goes first.",
     )
-    run: RunSettings = Field(RunSettings(), description="The size of parts, the guards and the limits of a run.")
+    run: RunSettings = Field(RunSettings(), description="These are the part size, the guards and the limits of a run.")
     upsert: UpsertSettings = Field(
-        UpsertSettings(), description="How hard the index is driven, and how long an outage is waited out."
+        UpsertSettings(), description="These are the limits of requests to the index, and of the wait in an outage."
     )
-    runner: RunnerSettings = Field(RunnerSettings(), description="Where parts are embedded.")
+    runner: RunnerSettings = Field(RunnerSettings(), description="Parts are embedded here.")
 
     @field_validator("model", mode="before", json_schema_input_type=str | ModelSettings)
     @classmethod
@@ -295,7 +295,7 @@ class Config(Settings):
         return self
 
     def import_obstacle(self) -> str | None:
-        """Why Pinecone can't bulk-import from the state, as far as the config tells; None if it can."""
+        """Return why Pinecone can't bulk-import from the state, by the config alone; None if it can."""
         if not isinstance(self.index, PineconeSettings):
             return "index.kind is not pinecone"
         if not self.is_s3_state:
@@ -306,12 +306,12 @@ class Config(Settings):
 
     @property
     def is_s3_state(self) -> bool:
-        """Whether the state root is an S3 prefix."""
+        """True where the state root is an S3 prefix."""
         return self.state.startswith("s3://")
 
 
 def _with_fetch_threads(run: Any, source: Any) -> Any:
-    """The settings of a run with `auto` resolved; anything else is left as it is, to be validated later."""
+    """Return the settings of a run with `auto` resolved; anything else is left as it is, to be validated later."""
     if not isinstance(run, dict) or run.get("fetch_threads", "auto") != "auto":
         return run
     kind = source.get("kind") if isinstance(source, dict) else getattr(source, "kind", None)
@@ -320,14 +320,14 @@ def _with_fetch_threads(run: Any, source: Any) -> Any:
 
 
 def absolute(path: str, base: Path) -> str:
-    """`path` as an absolute path against `base`; URLs stay as they are."""
+    """Return `path` as an absolute path against `base`; URLs stay as they are."""
     if "://" in path:
         return path
     return str((base / Path(path).expanduser()).resolve())
 
 
 def cache_root() -> Path:
-    """The cache folder, in `$PINERY_CACHE`, else `$XDG_CACHE_HOME/pinery`, else `~/.cache/pinery`."""
+    """Return the cache folder, in `$PINERY_CACHE`, else `$XDG_CACHE_HOME/pinery`, else `~/.cache/pinery`."""
     if own := os.environ.get("PINERY_CACHE"):
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")

@@ -14,13 +14,13 @@ from pinery.config import Config
 from pinery.config_reference import Node, groups_of, takes, unit
 
 NEAR, NEAR_ELSEWHERE = 0.6, 0.75
-"""How similar (difflib's ratio) a wrong key must be to a key of its own group, or of another one, to mean that one."""
+"""The similarity (difflib's ratio) from which a wrong key means a key of its own group, or one of another group."""
 NOT_KEYS = ("model_type", "model_attributes_type", "dict_type")
 NOT_A_NUMBER = ("int_parsing", "int_type", "int_from_float", "float_parsing", "float_type", "bool_parsing", "bool_type")
 
 
 def explain(error: ValidationError) -> list[str]:
-    """One line for each key that is wrong, in the order of the config's keys."""
+    """Return one line for each key that is wrong, in the order of the config's keys."""
     known, found = _known_keys(), dict[str, list[ErrorDetails]]()
     for detail in error.errors(include_url=False):
         found.setdefault(_dotted(detail, known), []).append(detail)
@@ -28,7 +28,7 @@ def explain(error: ValidationError) -> list[str]:
 
 
 def _known_keys() -> dict[str, list[tuple[str, Node]]]:
-    """Each key by its dotted name, with the kinds of source or index that have it (else "") and its schema."""
+    """Return each key by its dotted name, with the kinds of source or index that have it (else "") and its schema."""
     schema = Config.model_json_schema()
     known: dict[str, list[tuple[str, Node]]] = {}
     for _, before, group in groups_of(schema):
@@ -39,7 +39,7 @@ def _known_keys() -> dict[str, list[tuple[str, Node]]]:
 
 
 def _dotted(detail: ErrorDetails, known: dict[str, list[tuple[str, Node]]]) -> str:
-    """The key that an error is about, without the kind or type that pydantic may add to it."""
+    """Return the key that an error is about, without the kind or type that pydantic may add to it."""
     first, *rest = [str(part) for part in detail["loc"]] or [""]
     kinds = {kind for kind, _ in known.get(f"{first}.kind", [])}
     rest = rest[1:] if rest and rest[0] in kinds else rest

@@ -23,7 +23,7 @@ FOLDER_REFERENCES = ("clip:", "hf:")
 
 
 def load_config(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """The config in the YAML file at a path, or in a mapping or its text, with `dotted.key=value` overrides.
+    """Return the config in the YAML file at a path, or in a mapping or its text, with `dotted.key=value` overrides.
 
     Relative paths are relative to the file's folder; in overrides, to the working directory; in an inline config, they
     are errors. Raises ConfigError where keys are wrong, with the value, what is allowed and the nearest valid key for
@@ -65,7 +65,7 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
 
 
 def _problem(error: yaml.YAMLError) -> str:
-    """The mistake and its place, without the text around it, which may be a secret."""
+    """Return the mistake and its place, without the text around it, which may be a secret."""
     mark = getattr(error, "problem_mark", None)
     said = getattr(error, "problem", None) or str(error).splitlines()[0]
     return f"{said} (line {mark.line + 1}, column {mark.column + 1})" if mark else said

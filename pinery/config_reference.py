@@ -36,13 +36,13 @@ def main() -> None:
 
 
 def schema() -> str:
-    """The JSON schema of a config, as text."""
+    """Return the JSON schema of a config, as text."""
     found: Node = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Config.model_json_schema()
     return json.dumps(_for_editors(found) | {"title": "Pinery config"}, indent=1) + "\n"
 
 
 def page() -> str:
-    """The reference as Markdown: a table for each group of keys."""
+    """Return the reference as Markdown: a table for each group of keys."""
     found = Config.model_json_schema()
     parts = [INTRODUCTION]
     for heading, before, node in groups_of(found):
@@ -54,7 +54,7 @@ def page() -> str:
 
 
 def groups_of(found: Node) -> Iterator[tuple[str, str, Node]]:
-    """Each group of keys: its heading, the prefix of its keys, and its schema; each kind has a group of its own."""
+    """Yield the heading, the prefix of the keys and the schema of each group; each kind has a group of its own."""
     yield "The config", "", found
     for name, child in found["properties"].items():
         references = _references(child)
@@ -90,7 +90,7 @@ def _default(node: Node, required: bool) -> str:
 
 
 def takes(node: Node) -> str:
-    """In words, which values a key takes."""
+    """Return in words which values a key takes."""
     if "$ref" in node or "oneOf" in node:
         return "keys, see below"
     if "anyOf" in node:
@@ -123,12 +123,12 @@ def _text(node: Node) -> str:
 
 
 def unit(node: Node) -> str:
-    """The unit of a key's number, or an empty string where it has none."""
+    """Return the unit of a key's number, or an empty string where it has none."""
     return next((str(one["unit"]) for one in [node, *node.get("anyOf", [])] if "unit" in one), "")
 
 
 def _for_editors(node: Any) -> Any:
-    """The schema with each unit in its description, and without what editors don't use."""
+    """Return the schema with each unit in its description, and without what editors don't use."""
     if isinstance(node, list):
         return [_for_editors(one) for one in node]
     if not isinstance(node, dict):

@@ -11,13 +11,13 @@ from pinery.errors import AccessDeniedError, ConfigError, PineryError, Transient
 
 CHUNK = 1 << 20
 SECONDS = 30.0
-"""How long to wait for a connection, and for each piece of an answer."""
+"""The longest wait for a connection, and for each piece of an answer."""
 DENIED, MISSING, PASSING = (401, 403), (404, 410), (408, 429)
 """HTTP statuses by what they mean; other 4xx say that the request itself is refused."""
 
 
 def http_chunks(address: str) -> Iterator[bytes]:
-    """The bytes at an http:// or https:// address, in pieces of at most 1 MiB; redirects are followed.
+    """Yield the bytes at an http:// or https:// address, in pieces of at most 1 MiB; redirects are followed.
 
     Raises AccessDeniedError where access is denied; ConfigError where the address is not valid, nothing is there or the
     request is refused; and TransientError where no proper answer came.

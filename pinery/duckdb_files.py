@@ -28,7 +28,7 @@ _links: dict[Path, Path] = {}
 
 
 def plain(path: Path | str) -> str:
-    """A path of plain characters to the file or folder at `path`; only the folder that holds it need exist.
+    """Return a path of plain characters to the file or folder at `path`; only the folder that holds it need exist.
 
     Raises ConfigError where this machine has no temporary folder with a plain name.
     """
@@ -47,7 +47,7 @@ def scan(
     filename: bool = False,
     row_number: bool = False,
 ) -> duckdb.DuckDBPyRelation:
-    """The rows of Parquet files, on request with the columns `filename` (as `plain` gives it) and `file_row_number`."""
+    """Return the rows of Parquet files, on request with the columns `filename` (by `plain`) and `file_row_number`."""
     paths = [files] if isinstance(files, Path | str) else files
     return con.read_parquet(
         [plain(path) for path in paths], filename=filename, file_row_number=row_number, hive_partitioning=False
@@ -71,7 +71,7 @@ def write(
 
 @contextlib.contextmanager
 def scratch_database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An empty database with its tables in a file in `folder`, where its joins spill, too; deleted in the end."""
+    """Yield an empty database, whose tables and spilled joins lie in `folder` until it is deleted in the end."""
     # DuckDB resolves the links in a database's path, and would misread it again. So with a path that isn't plain, the
     # tables are in memory and spill to the folder, as joins do.
     file = folder.resolve() / "plan.duckdb"
@@ -95,7 +95,7 @@ def _link(target: Path) -> Path:
 
 @functools.cache
 def _folder() -> Path:
-    """A temporary folder with a plain name, which is deleted when the process ends."""
+    """Return a temporary folder with a plain name, which is deleted when the process ends."""
     for base in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
         if PLAIN.fullmatch(base) and Path(base).is_dir():
             made = Path(tempfile.mkdtemp(prefix="pinery-", dir=base))

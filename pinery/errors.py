@@ -8,14 +8,14 @@ from pinery.addresses import without_secrets
 
 
 class PineryError(Exception):
-    """Base of all errors with a message for the user: what happened, with which value, and what to do next.
+    """The base of all errors whose message is for the user: what happened, with which value, and what to do next.
 
     Addresses in the message are shown without their passwords and queries.
     """
 
     exit_code = 1
     rerun_helps = True
-    """Whether the same command may succeed later, once the cause has passed."""
+    """True where the same command may succeed later, once the cause has passed."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(without_secrets(one) if isinstance(one, str) else one for one in args))

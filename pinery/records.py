@@ -62,15 +62,15 @@ class ModelCard:
     revision: str
     """The Hub commit, or an empty string."""
     layer: str
-    """Which output is the vector, e.g. `logits`."""
+    """The output that is the vector, e.g. `logits`."""
     preprocessing: str
     """A canonical text of the preprocessing and its parameters."""
     decoder: str
-    """How bytes become pixels: `exact` is Pillow."""
+    """The way from bytes to pixels: `exact` is Pillow."""
     precision: str
     """`fp32`, `bf16` or `fp16`."""
     normalise: bool
-    """Whether vectors are scaled to length 1."""
+    """True where vectors are scaled to length 1."""
     dimension: int
     probe: Mapping[str, float] = field(default_factory=dict, compare=False)
     """The figures by which `auto` was decided, such as `precision_cosine`; empty without a probe. Not in the key."""
@@ -91,7 +91,7 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which index this is: the id of the state that owns it, and the index's own incarnation."""
+    """The identity of an index: the id of the state that owns it, its own incarnation and its model."""
 
     state: str
     incarnation: str
@@ -128,7 +128,7 @@ class Work:
 
     @property
     def rows(self) -> int:
-        """How many rows this is."""
+        """The number of rows."""
         return self.stop - self.start
 
     @property
@@ -164,10 +164,10 @@ class UpsertReport:
 
 
 def metadata_file(rows: Path) -> Path:
-    """The file with the metadata of the rows of a file of work, one row for each of its rows, in the same order."""
+    """Return the file with the metadata of a file of work: one row for each of its rows, in the same order."""
     return rows.with_suffix(".metadata.parquet")
 
 
 def metadata_hash(metadata: str) -> str:
-    """The hash that a ledger keeps of the metadata JSON exactly as sent."""
+    """Return the hash that a ledger keeps of the metadata JSON, exactly as it was sent."""
     return hashlib.sha256(metadata.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The results of commands and flows as frozen types: terminal, `--json`, Prefect's artifacts and state read the same.
+"""The results of commands and flows as frozen types, which terminal, `--json`, Prefect's artifacts and state share.
 
 `to_dict` gives what `--json` prints; its keys are a contract.
 """
@@ -47,12 +47,12 @@ class RunReport:
     state: str = "running"
     """`running`, `done`, `failed`, `refused` or `stopped`."""
 
-    # Known once the plan passed the guards.
+    # These are known once the plan passed the guards.
     listing: str | None = None
     """The name of the listing in the state; it is the current one from then on."""
     limited: int | None = None
     left_out: Mapping[str, int] | None = None
-    """How many files the listing left out, by kind."""
+    """The number of files that the listing left out, by kind."""
     remarks: tuple[str, ...] | None = None
     """Other remarks on the listing, for the user."""
     listed: int | None = None
@@ -61,7 +61,7 @@ class RunReport:
     relabelled: int | None = None
     unchanged: int | None = None
 
-    # Known at the end, whatever it was.
+    # These are known at the end, whatever it was.
     finished: str | None = None
     attempted: int | None = None
     """Items for which a vector or an error was published."""
@@ -71,15 +71,15 @@ class RunReport:
     quarantined: int | None = None
     rejected: int | None = None
     not_indexed: Mapping[str, Mapping[str, int]] | None = None
-    """How many items of the corpus are not in the index, by kind and reason."""
+    """The number of items of the corpus that are not in the index, by kind and reason."""
     verified: bool | None = None
 
-    # Known where the run failed.
+    # These are known where the run failed.
     error: str | None = None
     examples: tuple[Mapping[str, str], ...] | None = None
     """Some of the items that could not be embedded, with reasons."""
 
-    # Known where it is done.
+    # These are known where the run is done.
     deleted: int | None = None
     awaited: int | None = None
     """Items whose listed version is not embedded yet."""
@@ -94,21 +94,21 @@ class RunReport:
     images_per_second: float | None = None
     bottleneck: str | None = None
     reasons: Mapping[str, int] | None = None
-    """How many items this run quarantined, by reason."""
+    """The number of items that this run quarantined, by reason."""
     notes: tuple[str, ...] | None = None
     held: int | None = None
     targets: tuple[TargetReport, ...] | None = None
     """A row for each target that was brought true, the main one first."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The report with what is known; once there is a plan, `limited` is there, even where it is null."""
+        """Return the report with what is known; once there is a plan, `limited` is there, even where it is null."""
         planned = self.listing is not None
         data = _plain(asdict(self))
         return {name: value for name, value in data.items() if value is not None or (name == "limited" and planned)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunReport:
-        """The report that was written, maybe by another version of Pinery; fields that it lacks stay empty.
+        """Return the report that was written, maybe by another version of Pinery; fields that it lacks stay empty.
 
         Raises TypeError where `data` is not a report.
         """
@@ -150,44 +150,44 @@ class Preview:
     to_upsert: int
     limited: int | None
     refused: tuple[str, ...]
-    """Why the run would be refused."""
+    """The reasons why the run would be refused."""
     left_out: Mapping[str, int]
     remarks: tuple[str, ...]
     estimate: Estimate
 
     def to_dict(self) -> dict[str, Any]:
-        """The preview as `plan --json` prints it."""
+        """Return the preview as `plan --json` prints it."""
         return _plain(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How an index differs from the live rows, in ids; each id counts once."""
+    """The differences between an index and the live rows, in ids; each id counts once."""
 
     expected: int
     """Live rows that the index did not reject."""
     held: int
     """Ids that the index listed."""
     missing: int
-    """Live, and not in the index."""
+    """Ids that are live and not in the index."""
     extra: int
-    """In the index, and not live."""
+    """Ids that are in the index and not live."""
     stale: int
-    """In the index, but the ledger says that another version or metadata was sent last, or doesn't know."""
+    """Ids in the index for which the ledger has another version or other metadata, or is in doubt."""
     wrong: int
-    """Another vector than the checkpoint's."""
+    """Ids with another vector than the checkpoint's."""
     wrong_metadata: int
-    """Other metadata than the listing's."""
+    """Ids with other metadata than the listing's."""
     checked: int
     """Rows whose vector and metadata were fetched and compared."""
     awaited: int
-    """Listed in a version that is not embedded yet; what the index holds for them stays, however old."""
+    """Items listed in a version that is not embedded yet; what the index holds for them stays, however old."""
     rounded: int
     """Compared vectors that differ by rounding alone: within 1e-6 relative, but not equal as float32."""
 
     @property
     def different(self) -> int:
-        """Ids that differ in any way."""
+        """The number of ids that differ in any way."""
         return self.missing + self.extra + self.stale + self.wrong + self.wrong_metadata
 
 
@@ -206,18 +206,18 @@ class VerifyReport:
     differences: str | None
     """The path of the file with the ids that differ."""
     repaired: Mapping[str, int] | None
-    """How many rows were `upserted` and `deleted`; None where nothing had to be repaired."""
+    """The numbers of rows that were `upserted` and `deleted`; None where nothing had to be repaired."""
     seconds: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as `verify --json` prints it, with the counts beside the other keys."""
+        """Return the report as `verify --json` prints it, with the counts beside the other keys."""
         data = _plain(asdict(self))
         counts: dict[str, Any] = data.pop("counts")
         return data | counts
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VerifyReport:
-        """The report whose `to_dict` returned `data`."""
+        """Return the report whose `to_dict` returned `data`."""
         counts = Comparison(**{one.name: data[one.name] for one in fields(Comparison)})
         return cls(counts=counts, **{one.name: data[one.name] for one in fields(cls) if one.name != "counts"})
 
@@ -245,10 +245,10 @@ class Status:
     rejected: tuple[Mapping[str, str], ...] = ()
     """Listed items that the index refused, each with its `id`, `uri` and `reason`."""
     left: Mapping[str, int] = field(default_factory=lambda: {"embed": 0, "upsert": 0, "delete": 0})
-    """How many items the next run has to `embed`, `upsert` and `delete`, by the current listing."""
+    """The numbers of items that the next run has to `embed`, `upsert` and `delete`, by the current listing."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The status as `status --json` prints it."""
+        """Return the status as `status --json` prints it."""
         return _plain(asdict(self)) | {"last_run": self.last_run.to_dict() if self.last_run else None}
 
 
@@ -264,12 +264,12 @@ class Removal:
     removed: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """The removal as `remove --json` prints it."""
+        """Return the removal as `remove --json` prints it."""
         return _plain(asdict(self))
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The same data as JSON returns it, with lists in place of tuples."""
+    """Return the same data as JSON returns it, with lists in place of tuples."""
     return {key: _plain_value(value) for key, value in data.items()}
 
 

@@ -1,4 +1,4 @@
-"""S3 clients, and what an error of S3 means; each room says in its own words what follows from it."""
+"""Makes S3 clients, and says what an error of S3 means; each room says in its own words what follows from it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from pinery.settings import S3Access
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
-"""Seconds."""
+"""The longest waits for a connection and for an answer, in seconds."""
 RETRIES = 5
-"""How often the SDK repeats one request."""
+"""The number of times that the SDK repeats one request."""
 BODY_ERRORS = (HTTPClientError, HTTPError)
-"""What is raised where a connection breaks while the body of an answer is read, which the SDK doesn't repeat."""
+"""The errors of a connection that breaks while the body of an answer is read, which the SDK doesn't repeat."""
 ERRORS = (ClientError, BotoCoreError, Boto3Error, HTTPError)
-"""Whatever the SDK raises."""
+"""All errors that the SDK raises."""
 
 _NO_CREDENTIALS = (
     NoCredentialsError,
@@ -57,10 +57,10 @@ _DISCONNECTED = (HTTPClientError, EndpointError, IncompleteReadError, FlexibleCh
 
 
 class Fault(Enum):
-    """What is behind an error of S3."""
+    """The cause of an error of S3."""
 
     NO_CREDENTIALS = auto()
-    """There are none on this machine, or none that can be used."""
+    """This machine has no credentials, or none that can be used."""
     BAD_CREDENTIALS = auto()
     """The server takes these credentials for no request."""
     DENIED = auto()
@@ -112,7 +112,7 @@ _FAULTS_BY_STATUS = {
 
 
 class Meaning(NamedTuple):
-    """What an error means, and what may be shown of it."""
+    """The meaning of an error, and what may be shown of it."""
 
     fault: Fault
     status: int
@@ -188,7 +188,7 @@ def connect(
 
 
 def shown_endpoint(url: str | None) -> str:
-    """Return an endpoint without what may be a secret in it."""
+    """Return an endpoint without the credentials that it may have."""
     if url is None:
         return "AWS's own endpoint"
     parts = urlsplit(url)

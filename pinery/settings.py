@@ -1,4 +1,4 @@
-"""What all settings have in common, and how an S3 API is reached."""
+"""The base of all settings, and the settings by which an S3 API is reached."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, and an unknown key is an error."""
+    """The base of all settings: they are frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class S3Access(Settings):
-    """How an S3 API is reached, where the environment doesn't say it all."""
+    """The way to an S3 API, where the environment doesn't say it all."""
 
     endpoint_url: str | None = Field(None, description="The S3 API answers here, where it is not Amazon's.")
     region: str | None = Field(None, description="The bucket is in this region; by default boto3 decides.")

@@ -12,19 +12,19 @@ from pydantic import Field, field_validator, model_validator
 from pinery.settings import S3Access, Settings
 
 LOCAL_FETCH_THREADS, S3_FETCH_THREADS = 16, 64
-"""What `run.fetch_threads: auto` may be: S3 answers late, and many at once (benchmarks/s3_fetch.py)."""
+"""The threads that `run.fetch_threads: auto` means: S3 answers late, and many at once (benchmarks/s3_fetch.py)."""
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".jpg_large", ".jpg-large", ".mpo", ".jps"),
     *(".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif", ".avifs"),
     *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ico", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
-"""Endings, in small letters, of the files that Pinery decodes: they decide what is listed, and bytes what it is."""
+"""The endings, in small letters, of the files that Pinery decodes: they decide what is listed, not what it is."""
 HEIC_SUFFIXES = (".heic", ".heif", ".hif", ".heics", ".heifs")
-"""Endings of those that it decodes only with the extra `heic` installed."""
+"""The endings of files that it decodes only with the extra `heic` installed."""
 
 
 class SourceBase(Settings):
-    """What every kind of source takes."""
+    """The settings of every kind of source."""
 
     kind: str = Field(description="This names the kind of source.")
     metadata: str | None = Field(
@@ -69,7 +69,7 @@ class SourceBase(Settings):
 
 
 class FilesSource(SourceBase):
-    """What the sources take that list files: which of them they list."""
+    """The settings of sources that list files: they say which files are listed."""
 
     suffixes: list[str] = Field(
         default_factory=lambda: [*IMAGE_SUFFIXES, *HEIC_SUFFIXES],
@@ -140,15 +140,15 @@ class SourceKind:
     settings: type[SourceBase]
     """Its settings, whose `kind` has the name as its only value."""
     door: str
-    """The class behind it, as `module:name`: called with the settings and the past, it gives a `Source`."""
+    """The class of the source, as `module:name`: called with the settings and the past, it returns a `Source`."""
     paths: tuple[str, ...] = ()
     """Its settings that are paths of this machine."""
     fetch_threads: int = LOCAL_FETCH_THREADS
-    """What `run.fetch_threads: auto` is."""
+    """The threads that `run.fetch_threads: auto` means."""
 
     @property
     def name(self) -> str:
-        """What `source.kind` says."""
+        """The value of `source.kind`."""
         [name] = get_args(self.settings.model_fields["kind"].annotation)
         return str(name)
 

@@ -12,18 +12,18 @@ PINECONE_KEY = "PINECONE_API_KEY"
 
 
 def variable_of(setting: str) -> str | None:
-    """The environment variable that a setting such as `$WEIGHTS_URL` names, or None where it names none."""
+    """Return the environment variable that a setting such as `$WEIGHTS_URL` names, or None where it names none."""
     match = re.fullmatch(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", setting)
     return match and (match[1] or match[2])
 
 
 def block_of(variable: str) -> str:
-    """The Prefect Secret block that is read where a variable is not set, such as `weights-url` for WEIGHTS_URL."""
+    """Return the Prefect Secret block that stands in for a variable, such as `weights-url` for WEIGHTS_URL."""
     return variable.lower().replace("_", "-")
 
 
 def resolved(setting: str) -> str:
-    """The setting, or the value of the variable that it names. Raises ConfigError where that is not set."""
+    """Return the setting, or the value of the variable that it names. Raises ConfigError where that is not set."""
     variable = variable_of(setting)
     if variable is None:
         return setting
@@ -36,7 +36,7 @@ def resolved(setting: str) -> str:
 
 
 def lacking(config: Config) -> list[str]:
-    """The variables that a config needs and that are not set in this process."""
+    """Return the variables that a config needs and that are not set in this process."""
     needed = [PINECONE_KEY] if isinstance(config.index, PineconeSettings) else []
     if config.model.weights is not None and (variable := variable_of(config.model.weights)):
         needed.append(variable)

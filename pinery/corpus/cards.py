@@ -28,7 +28,7 @@ class Cards:
     """The card of the config's model reference, and the model behind it. Safe to use from several threads."""
 
     def __init__(self, store: Store, config: Config, source: Callable[[], Source]) -> None:
-        """`source` opens the corpus' source, whose first images decide what the reference leaves to `auto`."""
+        """Open nothing yet; the first images of `source()` decide what the reference leaves to `auto`."""
         self._store, self._config, self._source = store, config, source
         self._model: Model | None = None
         self._lock = threading.Lock()
@@ -39,7 +39,7 @@ class Cards:
         return self.stored() or self._resolve()
 
     def stored(self) -> ModelCard | None:
-        """The card, if the reference was ever resolved for this state; loads no model. Raises DamagedError."""
+        """Return the card, if the reference was ever resolved for this state; loads no model. Raises DamagedError."""
         found = self._store.read(self._name)
         if found is None:
             return None
@@ -47,7 +47,7 @@ class Cards:
             return ModelCard(**json.loads(found[0]))
 
     def loaded(self, card: ModelCard) -> Callable[[], Model]:
-        """A function that returns the model with that card, loaded on its first call.
+        """Return a function that returns the model with that card, loaded on its first call.
 
         It raises TerminalError where the model is no longer the one that the card names, and where the card is
         another than that of the config's reference.
@@ -91,7 +91,7 @@ class Cards:
         return model.card
 
     def _samples(self) -> list[bytes]:
-        """The first images' bytes, for what the reference leaves to `auto`."""
+        """Return the first images' bytes, for what the reference leaves to `auto`."""
         from pinery.models.samples import take_samples  # brings Pillow; most commands read no image
 
         faults: list[TransientError] = []
@@ -101,7 +101,7 @@ class Cards:
         return found
 
     def _first_images(self, faults: list[TransientError]) -> Iterator[bytes]:
-        """The bytes of the first items that can be read; `faults` collects why others could not be."""
+        """Yield the bytes of the first items that can be read; `faults` collects why others could not be."""
         source = self._source()
         listed = (row for batch in source.list_batches() for row in batch.select(["uri", "version"]).to_pylist())
         for row in itertools.islice(listed, TRIED):

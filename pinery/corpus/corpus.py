@@ -30,17 +30,17 @@ class Corpus:
 
     @cached_property
     def store(self) -> Store:
-        """Where the state lives."""
+        """The store that has the state."""
         return open_store(self.config)
 
     @cached_property
     def source(self) -> Source:
-        """Where the images live."""
+        """The source of the images."""
         return open_source(self.config.source, self.past)
 
     @cached_property
     def past(self) -> StatePast:
-        """What the state remembers of the corpus' items."""
+        """The memory that the state has of the corpus' items."""
         return StatePast(self.config, self.store, self.current_listing, self._model_keys)
 
     @cached_property
@@ -61,7 +61,7 @@ class Corpus:
         return self.cards.card
 
     def known_card(self) -> ModelCard | None:
-        """That card if the reference was ever resolved for this state; makes no state and loads no model."""
+        """Return that card if the reference was ever resolved for this state; make no state and load no model."""
         return None if state_id(self.store, create=False) is None else self.cards.stored()
 
     @cached_property
@@ -71,15 +71,15 @@ class Corpus:
         return self.open_target(IndexEntry(index.kind, index.name_for(card), self.config.namespace, card))
 
     def open_target(self, entry: IndexEntry) -> Target:
-        """A target of this corpus; nothing is created or reached yet."""
+        """Return a target of this corpus; nothing is created or reached yet."""
         return Target(self.config, self.store, self.paths, entry, self.cards.loaded(entry.card))
 
     def alias(self) -> tuple[Alias, str | None]:
-        """The alias of this corpus and its tag."""
+        """Return the alias of this corpus and its tag."""
         return read_alias(self.store, self.paths.alias)
 
     def refuse_another_model(self) -> tuple[Alias, str | None]:
-        """The alias and its tag; RefusedError where the live index was filled with another model than the config's."""
+        """Return the alias and its tag. Raises RefusedError where another model filled the live index."""
         alias, tag = self.alias()
         live = alias.live
         if live is not None and live.card.key != self.card.key:
@@ -91,11 +91,11 @@ class Corpus:
         return alias, tag
 
     def _model_keys(self) -> list[str]:
-        """The key of the config's model, and that of the live index where it is another."""
+        """Return the key of the config's model, and that of the live index where it is another."""
         cards = [self.cards.stored(), live.card if (live := self.alias()[0].live) else None]
         return list(dict.fromkeys(card.key for card in cards if card))
 
     def current_listing(self) -> str | None:
-        """The name of the newest listing whose plan passed the guards."""
+        """Return the name of the newest listing whose plan passed the guards."""
         names = only(OF_RUN, self.store.names(self.paths.listings))
         return f"{self.paths.listings}/{names[-1]}" if names else None

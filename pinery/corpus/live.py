@@ -13,9 +13,9 @@ from pinery.errors import ConflictError, RefusedError
 
 
 def change_alias(run: Run, change: Callable[[Alias, str], Alias], missed: str) -> None:
-    """Change the alias that the run saw when it began into `change(alias, time)`, by compare-and-swap.
+    """Replace the alias that the run saw when it began by `change(alias, time)`, by compare-and-swap.
 
-    `missed` is the part of the error that says what did not come about. Raises RefusedError where something else
+    `missed` is the part of the error that says what was not achieved. Raises RefusedError where something else
     changed what is live since then: the run could not know of it.
     """
     corpus, at = run.corpus, datetime.now(UTC).isoformat(timespec="seconds")
@@ -54,7 +54,7 @@ def _lost(corpus: str, missed: str, live: IndexEntry | None) -> str:
 
 
 def retired(corpus: Corpus) -> list[dict[str, str]]:
-    """The indexes that were live once and that no run keeps true any more, each with the command that removes it."""
+    """Return the indexes that were live once and are not kept true, each with the command that removes it."""
     return [
         {
             "kind": one.kind,

@@ -111,7 +111,7 @@ def _why_wait(holder: Holder, seconds: float, wait: bool) -> str:
 
 
 def run_name(now: datetime, newest_listing: str | None) -> str:
-    """A name that sorts after those of all earlier runs, whatever the clocks of the hosts that they ran on said."""
+    """Return a name that sorts after those of all earlier runs, even if the clocks of their hosts were wrong."""
     stamp = f"{now:{STAMP}}"
     newest = (newest_listing or "").rpartition("/")[2].partition("-")[0]
     if stamp <= newest:

@@ -1,4 +1,4 @@
-"""Requests of a run to its index: each repeated through an outage, none sent without the lease."""
+"""Requests of a run to its index: each is repeated through an outage, and none is sent without the lease."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pinery.errors import TransientError
 from pinery.indexes.engine import Patience, Result, with_patience
 
 SETTLE_SECONDS = 60.0
-"""How long is waited for an index that shows writes late, however little patience there is with one that is away."""
+"""The least seconds to wait for an index that shows writes late, however short `upsert.outage_patience` is."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
-"""Seconds between two looks at such an index."""
+"""The seconds between two looks at such an index."""
 
 
 def retry_through_outage(held: HeldTarget, action: Callable[[], Result]) -> Result:
-    """Ask or tell the target's index something, through an outage if need be; return what it says."""
+    """Call `action`, a request to the target's index, again and again while an outage lasts; return its result."""
     return with_patience(action, f"index {held.target.name}", patience(held))
 
 
 def patience(held: HeldTarget) -> Patience:
-    """How the run meets an outage of this index."""
+    """Return how long and in which way the run waits out an outage of this index."""
     run = held.run
     return Patience(held.target.config.upsert.outage_patience, held.check, run.pause, run.note, held.writing)
 

@@ -31,12 +31,12 @@ class StatePast:
         current_listing: Callable[[], str | None],
         model_keys: Callable[[], Iterable[str]],
     ) -> None:
-        """`current_listing` names it, and `model_keys` those of the checkpoints, the likeliest first."""
+        """Read nothing yet; `model_keys` names the checkpoints, the likeliest first."""
         self._config, self._store = config, store
         self._current_listing, self._model_keys = current_listing, model_keys
 
     def cache(self) -> Path | None:
-        """A local folder for what the source remembers between listings; None before the first run of the corpus."""
+        """Return a local folder for what the source remembers between listings; None before the first run."""
         config = self._config
         if not config.is_s3_state and not (Path(config.state) / config.corpus).is_dir():
             return None  # whoever only looks at what a run would do leaves nothing behind

@@ -1,4 +1,4 @@
-"""Who is told how a run goes on."""
+"""The Protocol of whatever is told how a run goes on, and one that tells nobody."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ class Progress(Protocol):
     """A person or a page that follows a run."""
 
     def start(self, stage: str, total: int | None) -> None:
-        """A stage began; `total` is its number of items, if known."""
+        """Show that a stage began; `total` is its number of items, if that is known."""
 
     def advance(self, stage: str, items: int) -> None:
-        """`items` more are done in `stage`."""
+        """Show that `items` more are done in `stage`."""
 
     def note(self, text: str) -> None:
-        """Tell a wait or a warning, in one line."""
+        """Show a wait or a warning, in one line."""
 
 
 class Silent:

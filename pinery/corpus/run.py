@@ -54,7 +54,7 @@ class Run:
 
     @property
     def stopping(self) -> bool:
-        """Whether the run is to stop at the next safe point."""
+        """True where the run is to stop at the next safe point."""
         return self._stopped.is_set()
 
     def stop(self, reason: PineryError | None = None) -> None:
@@ -71,7 +71,7 @@ class Run:
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[None]:
-        """Time a stage; its seconds add up in `seconds`."""
+        """Add the time that is spent inside to the `seconds` of the stage."""
         self._progress.start(name, total)
         began = time.monotonic()
         try:
@@ -80,16 +80,16 @@ class Run:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
 
     def advance(self, stage: str, items: int) -> None:
-        """Tell that `items` more are done in `stage`."""
+        """Show that `items` more are done in `stage`."""
         self._moved_on = time.monotonic()
         self._progress.advance(stage, items)
 
     def note(self, text: str) -> None:
-        """Tell the person who watches."""
+        """Show a line to the person who watches."""
         self._progress.note(text)
 
     def idle_seconds(self) -> float:
-        """Seconds since anything last moved on."""
+        """Return the seconds since the run last made progress."""
         return time.monotonic() - self._moved_on
 
 
@@ -100,15 +100,15 @@ class HeldTarget:
         self.run, self.target, self.lease, self.scratch = run, target, lease, scratch
         self.settings = target.config.run
         self.identity: Identity | None = None
-        """Which index it is; None while there is none."""
+        """The identity of the index; None while there is none."""
         self.behind = ""
-        """Why the index is ahead of this state; empty as a rule."""
+        """The reason why the index is ahead of this state; usually empty."""
         self.mark = ""
         """The mark that this run left in the index before its first write there; empty until then."""
         self.imported = 0
         """Rows that bulk imports brought to the index in this run."""
         self.not_indexed: Mapping[str, Mapping[str, int]] | None = None
-        """Why items of the corpus are not in the index, once that is known: by kind, how many for each reason."""
+        """The number of items that are not in the index, by kind and by reason, once that is known."""
         self._ledger: Ledger | None = None
 
     @property
@@ -124,7 +124,7 @@ class HeldTarget:
         return self._ledger
 
     def identify(self, found: Identity | None) -> None:
-        """Take the index for what was found, and open the ledger of that."""
+        """Remember the identity that was found, and open the ledger of that index."""
         self.identity, self._ledger = found, self.target.ledger_of(found, self.lease.epoch)
 
     def check(self) -> None:
@@ -142,6 +142,6 @@ class HeldTarget:
     def planned(
         self, listing: Path, *, limit: int | None = None, retry_quarantined: bool = False
     ) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """The tables of the plan that brings the index to `listing`, as checkpoint and ledger are now."""
+        """Return the tables of the plan that brings the index to `listing`, as checkpoint and ledger are now."""
         checkpoint, ledger = self.target.checkpoint, self.ledger
         return planned(self.scratch, listing, checkpoint, ledger, limit=limit, retry_quarantined=retry_quarantined)

@@ -29,7 +29,7 @@ ATTEMPTS = 5
 
 
 def undisturbed(read: Callable[[], Result]) -> Result:
-    """Read the state without a lease; again where a run that is under way replaced files meanwhile.
+    """Return what `read` reads of the state without a lease; repeat it where a run replaced files meanwhile.
 
     Raises TerminalError where reading fails each time.
     """
@@ -47,7 +47,7 @@ def _may_pass(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def temporary_folder(purpose: str) -> Iterator[Path]:
-    """A folder for files in the making, outside of the state and gone in the end."""
+    """Yield a folder for files in the making, outside of the state; it is removed in the end."""
     folder = Path(tempfile.mkdtemp(prefix=f"pinery-{purpose}-"))
     try:
         yield folder
@@ -57,13 +57,13 @@ def temporary_folder(purpose: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def planned_as_recorded(target: Target, listing: Path, ledger: Ledger | None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The tables of the plan that brings an index to `listing`, for who only reads; see `planned`."""
+    """Yield the tables of the plan that brings an index to `listing`, for a reader without a lease; see `planned`."""
     with temporary_folder("plan") as scratch, planned(scratch, listing, target.checkpoint, ledger) as con:
         yield con
 
 
 def current_listing(corpus: Corpus) -> Path:
-    """A local copy of the newest listing whose plan passed the guards.
+    """Return a local copy of the newest listing whose plan passed the guards.
 
     Raises ConfigError before the first run, DamagedError where the listing isn't what was written.
     """
@@ -76,7 +76,7 @@ def current_listing(corpus: Corpus) -> Path:
 
 
 def last_report(corpus: Corpus) -> RunReport | None:
-    """The newest run's report, finished or not; None before the first run. Raises DamagedError."""
+    """Return the newest run's report, finished or not; None before the first run. Raises DamagedError."""
     names = only(OF_RUN, corpus.store.names(corpus.paths.runs))
     if not names:
         return None

@@ -1,4 +1,4 @@
-"""The tables that planning works on, as DuckDB sees them: listing, checkpoint, ledger, rejected."""
+"""The tables that planning works on, in DuckDB: listing, checkpoint, ledger and rejected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNREADABLE = (duckdb.InvalidInputException, duckdb.IOException, duckdb.Error)
 
 @contextlib.contextmanager
 def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection whose tables live in `scratch`, and whose joins spill there."""
+    """Yield a connection whose tables live in `scratch`, and whose joins spill there."""
     give_back_freed_memory()  # DuckDB takes its own from the system, beside what listing or embedding has left
     with scratch_database(scratch) as con:
         con.execute(f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET preserve_insertion_order = false")
@@ -53,7 +53,7 @@ def planned(
     limit: int | None = None,
     retry_quarantined: bool = False,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The tables of `define_tables`, and of the plan that makes of what is recorded what is listed (`define_plan`)."""
+    """Yield a connection with the tables of `define_tables` and of the plan over them (`define_plan`)."""
     with connect(scratch) as con:
         define_tables(con, listing, checkpoint, ledger)
         define_plan(con, limit=limit, retry_quarantined=retry_quarantined)

@@ -56,7 +56,7 @@ class Target:
 
     @property
     def recorded_at(self) -> IndexPaths:
-        """Where what is recorded of the index lies in the state."""
+        """The place in the state of what is recorded of the index."""
         return self.paths.index(self.entry.kind, self.entry.name, self.entry.namespace)
 
     @cached_property
@@ -70,11 +70,11 @@ class Target:
         return open_index(self.config, self.entry.name, self.entry.namespace, self.card.dimension)
 
     def model(self) -> Model:
-        """The model, loaded on the first call; see `Cards.loaded`."""
+        """Return the model, loaded on the first call; see `Cards.loaded`."""
         return self._load_model()
 
     def recorded(self) -> Recorded | None:
-        """The record that the state has of the index; None if it never wrote to one. Raises DamagedError."""
+        """Return the record that the state has of the index; None if it never wrote to one. Raises DamagedError."""
         found = self.store.read(self.recorded_at.identity)
         if found is None:
             return None
@@ -83,18 +83,18 @@ class Target:
             return Recorded(**data | {"marks": tuple(data.get("marks", ()))})
 
     def record(self, recorded: Recorded) -> None:
-        """Write the record of the index; only for who holds the target's lease."""
+        """Write the record of the index; only the holder of the target's lease may do that."""
         self.store.write(self.recorded_at.identity, json.dumps(asdict(recorded)).encode())
 
     def recorded_ledger(self) -> Ledger | None:
-        """The ledger of the index that the state remembers, to be read; None if it remembers none."""
+        """Return the ledger of the index that the state remembers, to be read; None if it remembers none."""
         recorded = self.recorded()
         return Ledger(self.store, self.recorded_at, NEVER_WRITTEN, recorded.first_epoch) if recorded else None
 
     def ledger_of(self, found: Identity | None, epoch: int = NEVER_WRITTEN) -> Ledger:
-        """The ledger of the index that was `found`, written under lease `epoch`; empty where what is recorded is void.
+        """Return the ledger of the index that was `found`, to be written under lease `epoch`.
 
-        It is void where the index is gone or is another incarnation.
+        It is empty where what is recorded is void, which is where the index is gone or is another incarnation.
         """
         recorded = self.recorded()
         # A lease that was deleted by hand starts to count anew; its entries must still come last.

@@ -1,4 +1,4 @@
-"""What writes to a serverless Pinecone index cost, by its published formula."""
+"""The cost of writes to a serverless Pinecone index, by its published formula."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import math
 FLOAT_BYTES = 4
 ID_BYTES = 40
 METADATA_BYTES = 100
-"""Assumed per row, where nobody counted them."""
+"""The assumed bytes of metadata per row, where nobody counted them."""
 REQUEST_ROWS = 100
 LEAST_UNITS = 5
 DOLLARS_PER_MILLION = 4.0
-"""AWS us-east-1, Standard plan, as published in 2026; enterprise plans pay more."""
+"""The price in AWS us-east-1 on the Standard plan, as published in 2026; enterprise plans pay more."""
 
 
 def upsert_write_units(rows: int, dimension: int, metadata_bytes: int) -> int:
-    """Write units of upserting `rows` new vectors of `dimension` with about `metadata_bytes` of metadata each.
+    """Return the write units for upserting `rows` new vectors of `dimension`, with so many bytes of metadata each.
 
-    One unit a KB of request (1000 bytes), at least 5 a request; docs.pinecone.io, "Understanding cost".
+    A request costs one unit per KB (1000 bytes), and at least 5 units; see docs.pinecone.io, "Understanding cost".
     """
     row = FLOAT_BYTES * dimension + ID_BYTES + metadata_bytes
     full, rest = divmod(rows, REQUEST_ROWS)
@@ -26,5 +26,5 @@ def upsert_write_units(rows: int, dimension: int, metadata_bytes: int) -> int:
 
 
 def write_unit_dollars(units: int) -> float:
-    """US dollars for `units` write units."""
+    """Return the US dollars for `units` write units."""
     return units / 1e6 * DOLLARS_PER_MILLION

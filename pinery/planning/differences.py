@@ -1,4 +1,4 @@
-"""How an index differs from the live rows, in ids: pure SQL over the plan and what the index lists."""
+"""Finds the ids in which an index differs from the live rows, by pure SQL over the plan and what the index lists."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def define_differences(con: duckdb.DuckDBPyConnection) -> None:
     there.
     """
     con.execute("""
-        CREATE OR REPLACE VIEW expected AS SELECT * FROM state WHERE part IS NOT NULL AND NOT bad AND NOT refused;
+        CREATE OR REPLACE VIEW expected AS SELECT * FROM items WHERE part IS NOT NULL AND NOT bad AND NOT refused;
         CREATE OR REPLACE VIEW waiting AS
-            SELECT * FROM state WHERE part IS NULL AND NOT refused AND (NOT absent OR doubt);
+            SELECT * FROM items WHERE part IS NULL AND NOT refused AND (NOT absent OR doubt);
         CREATE OR REPLACE TABLE difference (id VARCHAR, difference VARCHAR);
         INSERT INTO difference SELECT id, 'missing' FROM expected ANTI JOIN held USING (id);
         INSERT INTO difference SELECT id, 'missing' FROM waiting ANTI JOIN held USING (id) WHERE NOT doubt;

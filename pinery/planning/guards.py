@@ -1,4 +1,4 @@
-"""Guards: which plans are refused before anything is embedded, and which runs are stopped."""
+"""The guards: they refuse plans before anything is embedded, and stop runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUARANTINES_ALWAYS_ALLOWED = 100
 def judge_plan(
     counts: PlanCounts, *, delete_guard: float, change_guard: float, allow_deletes: bool, allow_changes: bool
 ) -> list[str]:
-    """Why the plan is refused, each with the counts and the flag that allows it; empty where it may go on.
+    """Return the reasons why the plan is refused, with counts and the flag that allows it; empty where it may go on.
 
     The guards are shares (0 to 1) of what the index holds.
     """
@@ -28,7 +28,7 @@ def judge_plan(
 
 
 def judge_deletes(leaving: int, held: int, delete_guard: float) -> list[str]:
-    """Why deleting `leaving` of the `held` rows of an index is refused; empty where it may go on."""
+    """Return why deleting `leaving` of the `held` rows of an index is refused; empty where it may go on."""
     if leaving <= delete_guard * held:
         return []
     return [
@@ -38,12 +38,12 @@ def judge_deletes(leaving: int, held: int, delete_guard: float) -> list[str]:
 
 
 def relabels_allowed(held: int, relabel_guard: float) -> float:
-    """How many of the `held` rows may lose metadata in one run."""
+    """Return how many of the `held` rows may lose metadata in one run."""
     return max(relabel_guard * held, RELABELS_ALWAYS_ALLOWED)
 
 
 def judge_relabels(losing: int, names: Sequence[str], held: int, relabel_guard: float) -> list[str]:
-    """Why taking metadata off `losing` of the `held` rows of an index is refused; empty where it may go on.
+    """Return why taking metadata off `losing` of the `held` rows of an index is refused; empty where it may go on.
 
     `names` are metadata keys that they would lose.
     """
@@ -57,5 +57,5 @@ def judge_relabels(losing: int, names: Sequence[str], held: int, relabel_guard: 
 
 
 def too_many_quarantined(quarantined: int, attempted: int, guard: float) -> bool:
-    """Whether so many attempts ended in quarantine that something other than the images must be wrong."""
+    """Return whether so many attempts ended in quarantine that something other than the images must be wrong."""
     return quarantined > QUARANTINES_ALWAYS_ALLOWED and quarantined > guard * attempted

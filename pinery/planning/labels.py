@@ -1,4 +1,4 @@
-"""Which rows would lose metadata that an index has: pure SQL over the tables of a plan and earlier listings.
+"""Finds the rows that would lose metadata of the index, by pure SQL over the tables of a plan and earlier listings.
 
 The ledger has only the hash of what was sent, so the names of the metadata come from the listing that it was sent from.
 Metadata itself is reduced to its names before anything is joined.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import duckdb
 
-from pinery.planning.plan import HASHED
+from pinery.planning.plan import HASHED, count_rows
 
 SHOWN_NAMES = 3
 
@@ -17,18 +17,18 @@ def find_relabelled(con: duckdb.DuckDBPyConnection) -> int:
     """Define `relabelled`, the rows that would get other metadata than the index has; return how many there are."""
     con.execute("""
         CREATE OR REPLACE TABLE relabelled AS
-        SELECT s.id, s.position, g.metadata_hash FROM state s JOIN ledger g USING (id)
-        WHERE NOT s.absent AND s.other_metadata AND NOT s.bad AND NOT s.refused
+        SELECT i.id, i.position, g.metadata_hash FROM items i JOIN ledger g USING (id)
+        WHERE NOT i.absent AND i.other_metadata AND NOT i.bad AND NOT i.refused
     """)
     con.execute("CREATE OR REPLACE TABLE before (id VARCHAR, names VARCHAR[])")
-    return _count(con, "relabelled")
+    return count_rows(con, "relabelled")
 
 
 def note_names(con: duckdb.DuckDBPyConnection, listing: str, exact: bool) -> bool:
     """Enter in `before` which names the `relabelled` rows had in `listing`, a relation with id and metadata.
 
-    Only rows that have none yet, and with `exact` only those whose metadata was what the index has. Returns whether all
-    have theirs now.
+    It enters only rows that have no names yet and, with `exact`, only those whose metadata was what the index has.
+    Returns whether all rows have their names now.
     """
     same = "o.metadata_hash = r.metadata_hash" if exact else "true"
     con.execute(f"""
@@ -37,11 +37,11 @@ def note_names(con: duckdb.DuckDBPyConnection, listing: str, exact: bool) -> boo
         FROM (SELECT id, json_keys(metadata) AS names, {HASHED} AS metadata_hash FROM {listing}) o
         JOIN relabelled r ON r.id = o.id AND {same} ANTI JOIN before ON before.id = o.id
     """)
-    return _count(con, "before") == _count(con, "relabelled")
+    return count_rows(con, "before") == count_rows(con, "relabelled")
 
 
 def count_losing(con: duckdb.DuckDBPyConnection) -> tuple[int, list[str]]:
-    """How many rows have fewer names in the listing than before, and the names most often lost."""
+    """Return how many rows have fewer names in the listing than before, and the names most often lost."""
     con.execute("""
         CREATE OR REPLACE TABLE losing AS
         SELECT before.names AS before, now.names AS now
@@ -53,9 +53,4 @@ def count_losing(con: duckdb.DuckDBPyConnection) -> tuple[int, list[str]]:
         SELECT name FROM (SELECT unnest(before) AS name, now FROM losing) WHERE NOT list_contains(now, name)
         GROUP BY name ORDER BY count(*) DESC, name LIMIT {SHOWN_NAMES}
     """).fetchall()
-    return _count(con, "losing"), [name for (name,) in names]
-
-
-def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
-    [(count,)] = con.execute(f"SELECT count(*) FROM {table}").fetchall()
-    return int(count)
+    return count_rows(con, "losing"), [name for (name,) in names]

@@ -1,4 +1,4 @@
-"""How a new namespace is filled: by upserts, or by Pinecone's bulk import; with what both take and cost."""
+"""Decides whether a new namespace is filled by upserts or by Pinecone's bulk import; estimates what both take."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Load = Literal["upsert", "import"]
 
 IMPORT_FROM_ROWS = 1_000_000
 IMPORT_DOLLARS_PER_GB = 1.0
-"""As third parties give it in 2026; Pinecone's own pages name no price."""
+"""The price that third parties give in 2026; Pinecone's own pages name none."""
 LEAST_IMPORT_SECONDS = 600
-"""docs.pinecone.io, "Import records": at least ten minutes."""
+"""By docs.pinecone.io, "Import records", an import takes at least ten minutes."""
 UPSERT_BYTES_PER_SECOND = 50_000_000
-"""docs.pinecone.io, "Rate limits": of one namespace."""
+"""The limit of one namespace, by docs.pinecone.io, "Rate limits"."""
 UPSERT_REQUEST_BYTES = 2_000_000
 UPSERT_REQUESTS_PER_SECOND = 100
 
 
 @dataclass(frozen=True, slots=True)
 class LoadEstimate:
-    """What loading some rows takes at least, and about what it costs (AWS us-east-1, Standard plan)."""
+    """The least time that loading some rows takes, and about what it costs (AWS us-east-1, Standard plan)."""
 
     rows: int
     upsert_seconds: float
@@ -40,7 +40,7 @@ class LoadEstimate:
 
 
 def estimate_load(rows: int, dimension: int, metadata_bytes: int) -> LoadEstimate:
-    """Seconds and dollars for `rows` vectors of `dimension` with about `metadata_bytes` of metadata each."""
+    """Return the seconds and dollars for `rows` vectors of `dimension` with so many bytes of metadata each."""
     size = rows * (FLOAT_BYTES * dimension + ID_BYTES + metadata_bytes)
     requests = math.ceil(size / UPSERT_REQUEST_BYTES)
     return LoadEstimate(
@@ -53,7 +53,7 @@ def estimate_load(rows: int, dimension: int, metadata_bytes: int) -> LoadEstimat
 
 
 def choose_load(wanted: Literal["auto", "upsert", "import"], rows: int, obstacle: str | None) -> Load:
-    """How to load `rows`; `obstacle` says why an import can't be, None if it can."""
+    """Return how to load `rows`; `obstacle` says why an import is not possible, and is None if it is."""
     if wanted == "upsert" or obstacle is not None or not rows:
         return "upsert"
     return "import" if wanted == "import" or rows >= IMPORT_FROM_ROWS else "upsert"

@@ -1,6 +1,6 @@
-"""How many requests may be in flight at once: fewer when the index asks for less, more again while all goes well.
+"""Limits the requests in flight: to fewer when the index asks for less, to more again while all goes well.
 
-Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain, 1989).
+The limit grows by addition and shrinks by division, as that of TCP does (Chiu and Jain, 1989).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ class Pace:
     """A limit between 1 and `most`. Not for several threads at once."""
 
     def __init__(self, most: int) -> None:
-        """Raises ValueError where `most` is below 1."""
+        """Begin with a limit of `most`. Raises ValueError where that is below 1."""
         if most < 1:
             raise ValueError(f"at least one request must be allowed, got {most}")
         self.limit = self.most = most
@@ -19,7 +19,7 @@ class Pace:
         self._successes = 0
 
     def slow(self, epoch: int) -> bool:
-        """A request sent in `epoch` was told to slow down: halve the limit, once for all requests of that epoch.
+        """Halve the limit for a request of `epoch` that was told to slow down, once for all requests of that epoch.
 
         Returns whether the limit changed its epoch.
         """
@@ -31,7 +31,7 @@ class Pace:
         return True
 
     def succeed(self) -> None:
-        """A request succeeded: as many as the limit in a row raise it by one."""
+        """Note that a request succeeded; as many in a row as the limit raise it by one."""
         self._successes += 1
         if self._successes >= self.limit:
             self.limit = min(self.most, self.limit + 1)

@@ -1,4 +1,4 @@
-"""How rows are packed into requests: by their bytes as well as by their number."""
+"""Packs rows into requests, by their bytes as well as by their number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def pack(row_bytes: NDArray[np.int64], max_rows: int, max_bytes: int) -> list[tuple[int, int]]:
-    """Slices (start, stop) over n rows, in order and without gaps, each within both limits.
+    """Return slices (start, stop) over n rows, in order and without gaps, each within both limits.
 
     `row_bytes` is how many bytes each row takes: shape (n,), int64. A row that exceeds `max_bytes` by itself gets a
     slice of its own. Raises ValueError where a limit is below 1.

@@ -24,13 +24,13 @@ from pinery.duckdb_files import plain, scan
 # Must equal records.metadata_hash.
 HASHED = "substr(sha256(metadata), 1, 16)"
 
-TOLD_REASONS = 10
-"""Of those for which items are left out."""
+SHOWN_REASONS = 10
+"""The most reasons, for which items are left out, that are reported by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanCounts:
-    """What a run would do, counted in ids."""
+    """The changes that a run would make, counted in ids."""
 
     listed: int
     new: int
@@ -38,35 +38,35 @@ class PlanCounts:
     relabelled: int
     unchanged: int
     deleted: int
-    """Acknowledged by the index, not in the listing."""
+    """Ids that the index acknowledged and that are not in the listing."""
     leaving: int
-    """In the ledger, and not in the listing, or listed as bytes that are recorded as bad or refused."""
+    """Ids of the ledger that are not in the listing, or are listed with bytes that are recorded as bad or refused."""
     quarantined: int
-    """Listed with a verdict already recorded for this version."""
+    """Listed items for whose version a verdict is recorded already."""
     rejected: int
-    """Listed and refused by the index as they stand, or with metadata that no index takes."""
+    """Listed items that the index refused as they are, or whose metadata no index takes."""
     awaited: int
-    """Listed in a version that has neither vector nor verdict."""
+    """Listed items whose version has neither vector nor verdict."""
     to_embed: int
     to_upsert: int
-    """Checkpointed already and not in the ledger as they should be."""
+    """Checkpointed items that the ledger doesn't have as it should."""
     to_delete: int
-    """What is leaving, or nothing where the work is limited."""
+    """The ids that are leaving, or none where the work is limited."""
     held: int
-    """What the index acknowledged to hold."""
+    """Rows that the index acknowledged to hold."""
     doubtful: int
     """Rows that were being written or deleted when a run died."""
     held_in_doubt: int
-    """Of these, the ones that the index had acknowledged before: they may be gone by now."""
+    """Doubtful rows that the index had acknowledged before: they may be gone by now."""
 
     @property
     def perhaps_held(self) -> int:
-        """What the index holds or may hold: all rows of the ledger."""
+        """The number of rows that the index holds or may hold: all rows of the ledger."""
         return self.held + self.doubtful - self.held_in_doubt
 
 
 def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quarantined: bool) -> None:
-    """Define `winner`, `desired`, `state`, `to_embed`, `to_upsert`, `leaving` and `to_delete` over the four tables.
+    """Define `winner`, `desired`, `items`, `to_embed`, `to_upsert`, `leaving` and `to_delete` over the four tables.
 
     `limit` restricts the work to the first items of each group of the listing, and then nothing is deleted.
     `retry_quarantined` embeds again what has an error for its version, and sends again what was refused.
@@ -85,27 +85,27 @@ def define_plan(con: duckdb.DuckDBPyConnection, *, limit: int | None, retry_quar
         SELECT l.id, l.uri, l.version, l.metadata, l.position, {unfit} AS unfit, w.part, w.error
         FROM listing l LEFT JOIN winner w ON w.id = l.id AND w.version = l.version
     """)
-    _define_state(con, unfit, limit, retry_quarantined)
+    _define_items(con, unfit, limit, retry_quarantined)
     within = "true" if limit is None else f"place <= {int(limit)}"
     missing = "part IS NULL OR bad" if retry_quarantined else "part IS NULL"
-    con.execute(f"CREATE OR REPLACE VIEW to_embed AS SELECT * FROM state WHERE ({missing}) AND {within}")
+    con.execute(f"CREATE OR REPLACE VIEW to_embed AS SELECT * FROM items WHERE ({missing}) AND {within}")
     con.execute(f"""
         CREATE OR REPLACE VIEW to_upsert AS
-        SELECT * FROM state WHERE part IS NOT NULL AND NOT bad AND NOT refused
+        SELECT * FROM items WHERE part IS NOT NULL AND NOT bad AND NOT refused
         AND (absent OR other_version OR other_metadata OR doubt) AND {within}
     """)
     # Bytes that are bad now, or a row that was refused, must not be found as what they were before.
     con.execute("""
         CREATE OR REPLACE TABLE leaving AS
-        SELECT g.id, s.id IS NULL AND g.version IS NOT NULL AS deleted FROM ledger g LEFT JOIN state s USING (id)
-        WHERE s.id IS NULL
-           OR (s.bad AND (s.other_version OR s.doubt))
-           OR (s.refused AND (s.other_version OR s.other_metadata OR s.doubt))
+        SELECT g.id, i.id IS NULL AND g.version IS NOT NULL AS deleted FROM ledger g LEFT JOIN items i USING (id)
+        WHERE i.id IS NULL
+           OR (i.bad AND (i.other_version OR i.doubt))
+           OR (i.refused AND (i.other_version OR i.other_metadata OR i.doubt))
     """)
     con.execute(f"CREATE OR REPLACE VIEW to_delete AS SELECT id FROM leaving WHERE {limit is None}")
 
 
-def _define_state(con: duckdb.DuckDBPyConnection, unfit: str, limit: int | None, retry_quarantined: bool) -> None:
+def _define_items(con: duckdb.DuckDBPyConnection, unfit: str, limit: int | None, retry_quarantined: bool) -> None:
     # Metadata is hashed before any join or sort, for rows of tens of kilobytes would not fit into one.
     columns = (
         f"id, uri, version, position, {HASHED} AS metadata_hash, strlen(metadata) AS size,"
@@ -115,7 +115,7 @@ def _define_state(con: duckdb.DuckDBPyConnection, unfit: str, limit: int | None,
     place = "0" if limit is None else "row_number() OVER (PARTITION BY l.in_group ORDER BY l.position)"
     asked = "false" if retry_quarantined else "true"
     con.execute(f"""
-        CREATE OR REPLACE TABLE state AS
+        CREATE OR REPLACE TABLE items AS
         SELECT l.id, l.version, l.position, w.part, l.place, l.metadata_hash, l.size,
                w.error IS NOT NULL AS bad,
                g.version IS NULL AS absent, coalesce(g.doubt, false) AS doubt,
@@ -133,7 +133,7 @@ def _define_state(con: duckdb.DuckDBPyConnection, unfit: str, limit: int | None,
 
 
 def _listed(con: duckdb.DuckDBPyConnection, column: str) -> str:
-    """The column of the listing `l` as an expression: null where an earlier version wrote the listing without it.
+    """Return the column of the listing `l` as an expression; it is null where an earlier version wrote no such column.
 
     Such a listing is never limited, for a limited run makes its own.
     """
@@ -142,7 +142,7 @@ def _listed(con: duckdb.DuckDBPyConnection, column: str) -> str:
 
 
 def group_sizes(con: duckdb.DuckDBPyConnection) -> list[tuple[str | None, int]]:
-    """How many items each group of the listing has, by name; the group is None where the corpus is one."""
+    """Return how many items each group of the listing has, by name; the group is None where the corpus is one."""
     group = _listed(con, "group")
     return con.execute(f"SELECT {group} AS name, count(*) FROM listing l GROUP BY name ORDER BY name").fetchall()
 
@@ -157,7 +157,7 @@ def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
                count(*) FILTER (NOT absent AND NOT other_version AND other_metadata AND NOT refused),
                count(*) FILTER (NOT absent AND NOT other_version AND NOT other_metadata),
                count(*) FILTER (bad), count(*) FILTER (refused AND NOT bad)
-        FROM state
+        FROM items
     """).fetchall()
     return PlanCounts(
         listed=listed,
@@ -169,7 +169,7 @@ def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
         leaving=count_rows(con, "leaving"),
         quarantined=bad,
         rejected=refused,
-        awaited=count_rows(con, "state WHERE part IS NULL"),
+        awaited=count_rows(con, "items WHERE part IS NULL"),
         to_embed=count_rows(con, "to_embed"),
         to_upsert=count_rows(con, "to_upsert"),
         to_delete=count_rows(con, "to_delete"),
@@ -186,7 +186,7 @@ def count_rows(con: duckdb.DuckDBPyConnection, rows: str) -> int:
 
 
 def duplicate_ids(con: duckdb.DuckDBPyConnection) -> tuple[str, str, str] | None:
-    """An id that two items of the listing share, with both uris; None where ids are distinct."""
+    """Return an id that two items of the listing share, with both uris; None where ids are distinct."""
     rows = con.execute(
         "SELECT id, min(uri), max(uri) FROM listing GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"
     ).fetchall()
@@ -221,7 +221,7 @@ def fold_ledger(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
 
 
 def last_window(con: duckdb.DuckDBPyConnection, files: list[str]) -> duckdb.DuckDBPyRelation:
-    """The ids of the entry files (LEDGER_SCHEMA) given, and of all rows of the table `ledger` that are in doubt."""
+    """Return the ids of these entry files (LEDGER_SCHEMA), and of all rows of the table `ledger` in doubt."""
     doubtful = "SELECT id FROM ledger WHERE doubt"
     if not files:
         return con.sql(doubtful)
@@ -230,7 +230,7 @@ def last_window(con: duckdb.DuckDBPyConnection, files: list[str]) -> duckdb.Duck
 
 
 def snapshot_rows(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
-    """The rows (LEDGER_SCHEMA) that say in one file what the table `ledger` says; an intent comes last."""
+    """Return the rows (LEDGER_SCHEMA) that say in one file what the table `ledger` says; an intent comes last."""
     return con.sql("""
         SELECT id, version, metadata_hash, false AS deleted FROM ledger WHERE version IS NOT NULL
         UNION ALL SELECT id, NULL, NULL, false FROM ledger WHERE doubt
@@ -238,22 +238,22 @@ def snapshot_rows(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
 
 
 def not_indexed(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
-    """Why listed items are not in the index: `quarantined` and `rejected`, how many for each common reason."""
+    """Return the number of listed items that are not in the index, by kind and by the commonest reasons."""
     quarantined = "SELECT error AS reason FROM winner WHERE error IS NOT NULL"
     rejected = """
         SELECT coalesce(any_value(r.reason), 'metadata that no index takes') AS reason
-        FROM state s LEFT JOIN rejected r
-             ON r.id = s.id AND r.version = s.version AND r.metadata_hash = s.metadata_hash
-        WHERE s.refused AND NOT s.bad GROUP BY s.id
+        FROM items i LEFT JOIN rejected r
+             ON r.id = i.id AND r.version = i.version AND r.metadata_hash = i.metadata_hash
+        WHERE i.refused AND NOT i.bad GROUP BY i.id
     """
     found = {"quarantined": _commonest(con, quarantined), "rejected": _commonest(con, rejected)}
     return {kind: reasons for kind, reasons in found.items() if reasons}
 
 
 def _commonest(con: duckdb.DuckDBPyConnection, rows: str) -> dict[str, int]:
-    """How often each `reason` is in the rows; those beyond the commonest are counted together."""
+    """Return how often each `reason` is in the rows; those beyond the commonest are counted together."""
     counts = con.execute(f"""
-        SELECT CASE WHEN place <= {TOLD_REASONS} THEN reason ELSE 'other reasons' END, sum(times)::BIGINT
+        SELECT CASE WHEN place <= {SHOWN_REASONS} THEN reason ELSE 'other reasons' END, sum(times)::BIGINT
         FROM (
             SELECT reason, count(*) AS times, row_number() OVER (ORDER BY count(*) DESC, reason) AS place
             FROM ({rows}) GROUP BY reason

@@ -31,7 +31,7 @@ class Embeddings:
         self._corpus = corpus
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Batches with COLUMNS, part by part; each row of `values` has the shape (dimension,), float32."""
+        """Yield batches with COLUMNS, part by part; each row of `values` has the shape (dimension,), float32."""
         with temporary_folder("embeddings") as folder:
             live = folder / "live.parquet"
             start = 0
@@ -41,7 +41,7 @@ class Embeddings:
                 yield from self._joined(part, wanted)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A DataFrame of all live rows with COLUMNS, indexed by `id`; each of `values` has (dimension,) float32."""
+        """Return all live rows as a DataFrame with COLUMNS, indexed by `id`; `values` are (dimension,), float32."""
         import pandas as pd
 
         frames = [batch.to_pandas() for batch in self.batches()]
@@ -57,7 +57,7 @@ class Embeddings:
             return con.sql(f"SELECT part, count(*) {rows} GROUP BY part ORDER BY part").fetchall()
 
     def _joined(self, part: str, wanted: pa.Table) -> Iterator[pa.RecordBatch]:
-        """The rows of a part that are among the `wanted` (part, id, version, metadata), with COLUMNS."""
+        """Yield the rows of a part that are among the `wanted` (part, id, version, metadata), with COLUMNS."""
         for batch in self._corpus.target.checkpoint.batches(part, ["id", "version", "values"]):
             found = pc.index_in(batch["id"], wanted["id"].combine_chunks())
             rows = batch.filter(pc.is_valid(found))

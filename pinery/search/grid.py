@@ -31,7 +31,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One picture of a grid, with its caption and score below it, and below these a note, such as an id.
+    """One picture of a grid; its caption and score are drawn below it, and below these a note, such as an id.
 
     Without an image, the note says why there is none, and is drawn on a grey tile.
     """
@@ -114,7 +114,7 @@ def _draw_line(draw: ImageDraw.ImageDraw, text: str, x: int, y: int, width: floa
 
 
 def _fitted(image: Image.Image) -> Image.Image:
-    """The whole image, centred on a square; a small one is enlarged with sharp pixels."""
+    """Return the whole image, centred on a square; a small one is enlarged with sharp pixels."""
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         layer = upright.convert("RGBA")
@@ -135,7 +135,7 @@ def _one_line(text: str) -> str:
 
 @functools.cache
 def _fonts(size: int) -> tuple[Font, ...]:
-    """Pillow's own font, then those that are installed for other scripts."""
+    """Return Pillow's own font, then those that are installed for other scripts."""
     found: list[Font] = [ImageFont.load_default(size)]
     for name in _MORE_FONTS:
         with contextlib.suppress(OSError):
@@ -154,7 +154,7 @@ def _has(font: Font, text: str) -> bool:
 
 
 def _lettering(text: str, size: int) -> tuple[str, Font]:
-    """`text` and a font that has its letters; where there is none, accents are dropped and other letters are boxes."""
+    """Return `text` and a font with its letters; without such a font, accents are dropped and letters are boxes."""
     for font in _fonts(size):
         if _has(font, text):
             return text, font

@@ -43,7 +43,7 @@ class Query:
     text: str | None = None
     id: str | None = None
     top_k: int = 10
-    """How many matches to find at most."""
+    """The most matches to find."""
     filter: Mapping[str, Any] | None = None
     """A filter on the metadata, in Pinecone's filter language."""
     grid: str | None = None
@@ -58,11 +58,11 @@ class Answer:
     grid: Path | None
 
     def to_dict(self) -> dict[str, Any]:
-        """The answer as `search --json` prints it."""
+        """Return the answer as `search --json` prints it."""
         return {"matches": [asdict(match) for match in self.matches], "grid": str(self.grid) if self.grid else None}
 
     def to_pandas(self) -> Any:
-        """A DataFrame with a row for each match: id, score, uri, and a column for each metadata key."""
+        """Return a DataFrame with a row for each match: id, score, uri, and a column for each metadata key."""
         import pandas as pd
 
         rows = [{"id": m.id, "score": m.score, "uri": m.uri, **m.metadata} for m in self.matches]
@@ -93,14 +93,14 @@ def search(corpus: Corpus, query: Query) -> Answer:
 
 
 def _held_id(corpus: Corpus, index: Index, name: str) -> str:
-    """The id that the index holds for `name`, an id or an item's key; `name` itself where it holds none."""
+    """Return the id that the index holds for `name`, an id or an item's key; `name` itself where it holds none."""
     possible = possible_ids(name, corpus.config.source.ids)
     held = index.fetch(possible)
     return next((id for id in possible if id in held), name)
 
 
 def searched_target(corpus: Corpus) -> Target:
-    """The live target or, as long as none is live, the config's own, as far as limited runs have filled it.
+    """Return the live target or, as long as none is live, the config's own, as far as limited runs have filled it.
 
     Raises ConfigError before the first run, and IndexMismatchError where the live index holds another model's vectors.
     """
@@ -136,11 +136,11 @@ class Uris:
         self._listing = current_listing(corpus)
 
     def of(self, ids: list[str]) -> dict[str, str]:
-        """The uris of those ids that are listed, by id."""
+        """Return the uris of those ids that are listed, by id."""
         return {row[0]: row[1] for row in self._rows(ids)}
 
     def item(self, item_id: str) -> tuple[str, str] | None:
-        """The uri and version of one id, or None where it isn't listed."""
+        """Return the uri and version of one id, or None where it isn't listed."""
         rows = self._rows([item_id])
         return (rows[0][1], rows[0][2]) if rows else None
 
@@ -152,7 +152,7 @@ class Uris:
 
 
 def _vector(target: Target, query: Query) -> tuple[list[float], Image.Image | None]:
-    """The vector to search for, of the model's dimension, and the picture of a query by image."""
+    """Return the vector to search for, of the model's dimension, and the picture of a query by image."""
     index, limits = target.index, target.config.run
     if query.id is not None:
         wanted = query.id
@@ -175,7 +175,7 @@ def _vector(target: Target, query: Query) -> tuple[list[float], Image.Image | No
 
 
 def read_file(where: str, max_bytes: int) -> bytes:
-    """The bytes at a path or http(s) URL. Raises ConfigError where they can't be read or are more than `max_bytes`."""
+    """Return the bytes at a path or URL. Raises ConfigError where they can't be read or are more than `max_bytes`."""
     try:
         if where.startswith(("http://", "https://")):
             return _download(where, max_bytes)
@@ -218,7 +218,7 @@ def tile(
     metadata: Mapping[str, Any],
     score: float | None = None,
 ) -> Tile:
-    """The tile of an item: its picture, or the reason why there is none, with label, id and score.
+    """Return the tile of an item: its picture, or the reason why there is none, with label, id and score.
 
     `item` is its uri and version in the listing, or None where it isn't listed.
     """

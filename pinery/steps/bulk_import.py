@@ -29,7 +29,7 @@ TELL_SECONDS = 600.0
 
 
 def choose_load(held: HeldTarget, plan: Plan, limit: int | None) -> Load:
-    """How to load the plan's rows; says why, and what both ways take, where an import is wanted or worth it."""
+    """Return how to load the plan's rows; note why, and what both ways take, where an import is wanted or worth it."""
     config, rows = held.target.config, plan.rows
     if not rows or config.upsert.load == "upsert" or config.import_obstacle() is not None or limit is not None:
         return "upsert"
@@ -106,7 +106,7 @@ def _finish(held: HeldTarget, records: ImportRecords, record: ImportRecord) -> i
 
 
 def _given_up(held: HeldTarget, records: ImportRecords, record: ImportRecord, reason: str) -> TerminalError:
-    """Record that an import failed, and that nothing is known of its rows; the error to raise."""
+    """Record that an import failed and that nothing is known of its rows; return the error to raise."""
     _enter(held, records, record, completed=False)
     _close(held, records, replace(record, state="failed", error=reason))
     named = f"import {record.id} of {record.uri}" if record.id else f"import of {record.uri}"
@@ -144,7 +144,7 @@ def _wait(held: HeldTarget, imports: PineconeImports, record: ImportRecord) -> I
 
 
 def _enter(held: HeldTarget, records: ImportRecords, record: ImportRecord, *, completed: bool) -> int:
-    """Enter in the ledger what the index lists of the import; of a failed one, that nothing is known of its rows."""
+    """Enter the rows of the import that the index lists in the ledger; all rows of a failed import are in doubt."""
     listed = list_held(held) if completed else None
     path, entered = held.scratch / "imported.parquet", 0
     with held.run.stage("enter"), connect(held.scratch) as con:

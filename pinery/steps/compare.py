@@ -40,11 +40,11 @@ IDS_SCHEMA = pa.schema([("id", pa.string())])
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """How an index differs from the live rows."""
+    """The differences between an index and the live rows."""
 
     counts: Comparison
     differences: Path | None
-    """A local Parquet file of ids and what is wrong with each (DIFFERENCE_SCHEMA), where anything is."""
+    """A local Parquet file of the ids that differ (DIFFERENCE_SCHEMA); None if there are none."""
 
 
 def compare(held: HeldTarget, listing: Path, full: bool) -> Compared:
@@ -64,7 +64,7 @@ def compare(held: HeldTarget, listing: Path, full: bool) -> Compared:
         checked, rounded = _compare_values(held, con, _work(held, con, full))
         counts = dict(con.execute("SELECT difference, count(*) FROM difference GROUP BY difference").fetchall())
         [(expected, awaited)] = con.execute("""
-            SELECT (SELECT count(*) FROM expected), (SELECT count(*) FROM state WHERE part IS NULL)
+            SELECT (SELECT count(*) FROM expected), (SELECT count(*) FROM items WHERE part IS NULL)
         """).fetchall()
         result = Comparison(
             expected=expected,
@@ -100,7 +100,7 @@ def mark_differences(held: HeldTarget, compared: Compared, allow_deletes: bool) 
 def publish_comparison(
     held: HeldTarget, compared: Compared, full: bool, repaired: Mapping[str, int] | None
 ) -> VerifyReport:
-    """The report of a comparison, with the ids that differ published as a file of the state."""
+    """Return the report of a comparison, with the ids that differ published as a file of the state."""
     run, target, differences = held.run, held.target, None
     if compared.differences is not None:
         paths = run.corpus.paths
@@ -126,7 +126,7 @@ def publish_comparison(
 
 
 def difference_of(stored: Stored | None, values: np.ndarray[Any, Any], metadata: Mapping[str, Any]) -> str | None:
-    """The kind of difference of a stored row, one of `KINDS`, or None.
+    """Return the kind of difference of a stored row, one of `KINDS`, or None.
 
     `values` has shape (dimension,). They may differ by 1e-6 relative; numbers in metadata are compared as float64.
     """
@@ -139,7 +139,7 @@ def difference_of(stored: Stored | None, values: np.ndarray[Any, Any], metadata:
 
 
 def list_held(held: HeldTarget) -> Path:
-    """A local Parquet file of all ids in the index."""
+    """Return a local Parquet file of all ids in the index."""
     path, pages = held.scratch / "held.parquet", held.index.list_ids()
     with TableWriter(path, IDS_SCHEMA) as writer:
         while (page := retry_through_outage(held, lambda: next(pages, None))) is not None:
@@ -149,7 +149,7 @@ def list_held(held: HeldTarget) -> Path:
 
 
 def _work(held: HeldTarget, con: duckdb.DuckDBPyConnection, full: bool) -> tuple[Work, ...]:
-    """The rows to fetch, as ranges of a file, a range a part: all that seem right, or a sample of them."""
+    """Return the rows to fetch, as ranges of a file, a range a part: all that seem right, or a sample of them."""
     path = held.scratch / "compare.parquet"
     seed = random.Random(held.run.name).randrange(1 << 30)
     con.execute(
@@ -166,7 +166,7 @@ def _work(held: HeldTarget, con: duckdb.DuckDBPyConnection, full: bool) -> tuple
 
 
 def _compare_values(held: HeldTarget, con: duckdb.DuckDBPyConnection, work: tuple[Work, ...]) -> tuple[int, int]:
-    """Enter what differs in the table `difference`; return how many rows were compared, and rounded."""
+    """Enter what differs in the table `difference`; return how many rows were compared, and how many are rounded."""
     checked = rounded = 0
     path = held.scratch / "found.parquet"
     with TableWriter(path, DIFFERENCE_SCHEMA) as writer:
@@ -193,7 +193,7 @@ def _compare_values(held: HeldTarget, con: duckdb.DuckDBPyConnection, work: tupl
 
 
 def _fetched(held: HeldTarget, work: tuple[Work, ...]) -> Iterator[tuple[pa.RecordBatch, dict[str, Stored]]]:
-    """Live rows, and what the index holds of them, some at a time."""
+    """Yield live rows, some at a time, each batch with what the index holds of it."""
     index = held.index
     size = max(64, FETCHED_AT_ONCE // index.max_concurrency)
 

@@ -51,13 +51,13 @@ def delete_rows(held: HeldTarget, listing: Path, plan: Plan, rejected: int, opti
 
 
 def _may_hold_others(plan: Plan, rejected: int) -> bool:
-    """Whether anything may be in the index that is no live row."""
+    """Return whether anything may be in the index that is no live row."""
     counts = plan.counts
     return bool(rejected) or (counts.held + counts.doubtful > 0 and bool(counts.to_delete or plan.embed))
 
 
 def _leaving(held: HeldTarget, listing: Path, allow_deletes: bool) -> Path:
-    """A local Parquet file of the ids to delete."""
+    """Return a local Parquet file of the ids to delete."""
     path, guard = held.scratch / "delete.parquet", held.settings.delete_guard
     with held.planned(listing) as con:
         counts = count_plan(con)

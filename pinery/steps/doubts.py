@@ -1,4 +1,4 @@
-"""Rows in doubt: those that a request still on its way to the index may change after its lease was taken over.
+"""Rows in doubt: those that a request on its way to the index may still change after its lease was taken over.
 
 The run that takes over writes them again, after the longest life of a request; and so does the run after it, for what
 the index may have carried out later still.

@@ -27,14 +27,14 @@ MANIFEST_ROWS = 250_000
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Where an export lies: in `folder` of the state, which is `uri`/<namespace> on S3."""
+    """The place of an export: `folder` in the state, which is `uri`/<namespace> on S3."""
 
     folder: str
     uri: str
 
 
 def place_of(held: HeldTarget, name: str) -> Exported:
-    """Where the export `name` belongs."""
+    """Return the place of the export `name`."""
     namespace, root = held.target.entry.namespace, held.target.store.root.rstrip("/")
     return Exported(f"exports/{name}/{namespace}", f"{root}/exports/{name}")
 
@@ -93,7 +93,7 @@ def _publish_part(held: HeldTarget, work: Work, folder: str) -> None:
 
 
 def manifest_rows(con: duckdb.DuckDBPyConnection, files: list[Path], held: Path | None) -> duckdb.DuckDBPyRelation:
-    """The rows (LEDGER_SCHEMA) of a manifest: as acknowledged where their id is in `held`, else as only intended."""
+    """Return the rows (LEDGER_SCHEMA) of a manifest: acknowledged where their id is in `held`, else intended."""
     if not files:
         return con.sql("SELECT '' AS id, '' AS version, '' AS metadata_hash, false AS deleted LIMIT 0")
     scan(con, files).create_view("manifest")

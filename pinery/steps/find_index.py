@@ -1,4 +1,4 @@
-"""Which index a target has: found by identity before anything is embedded, created after the guards."""
+"""Finds the index of a target by its identity before anything is embedded; creates it after the guards."""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ from pinery.sources.selection import left_out_line
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A listing (LISTING_SCHEMA, in the source's order), and what was worth telling of it."""
+    """A listing (LISTING_SCHEMA, in the source's order), and remarks on it."""
 
     path: Path
     """A local file."""
     name: str | None = None
     """Its name in the state, once it is published."""
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """What the source has and the listing doesn't, counted by kind."""
+    """The number of files that the listing left out, by kind."""
     remarks: tuple[str, ...] = ()
 
 
@@ -51,7 +51,7 @@ def list_items(run: Run) -> Listing:
 
 
 def copy_current_listing(run: Run) -> Listing:
-    """A copy of the current listing, for a plan that publishes it anew. Raises ConfigError, DamagedError."""
+    """Return a copy of the current listing, for a plan that publishes it anew. Raises ConfigError, DamagedError."""
     return Listing(shutil.copyfile(current_listing(run.corpus), run.main.scratch / "listing.parquet"))
 
 

@@ -1,4 +1,4 @@
-"""The relabel guard: whether a plan would take metadata off many rows of the index."""
+"""The relabel guard: it refuses a plan that would take metadata off many rows of the index."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pinery.planning.labels import count_losing, find_relabelled, note_names
 
 
 def judge_labels(con: duckdb.DuckDBPyConnection, held: int, corpus: Corpus) -> list[str]:
-    """Why the plan that is defined in `con` takes metadata off too many of the `held` rows; empty where it doesn't."""
+    """Return why the plan in `con` takes metadata off too many of the `held` rows; empty where it doesn't."""
     guard = corpus.config.run.relabel_guard
     if find_relabelled(con) <= relabels_allowed(held, guard):
         return []  # no need to look at any earlier listing

@@ -33,7 +33,7 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """How many rows the plan embeds or upserts."""
+        """The number of rows that the plan embeds or upserts."""
         return sum(work.rows for work in (*self.embed, *self.upsert))
 
 
@@ -52,7 +52,7 @@ class PlanOptions:
 
 
 def make_plan(held: HeldTarget, listing: Path, options: PlanOptions) -> Plan:
-    """Plan what makes of the target what `listing` says.
+    """Plan the work that brings the target to `listing`.
 
     A limit restricts the work, not what is judged: the current listing is always one that could be brought about as a
     whole. Raises ConfigError where two items have one id or `limit` is above a group's size, RefusedError by the
@@ -121,7 +121,7 @@ def upsert_work(con: duckdb.DuckDBPyConnection, path: Path, rows: str = "to_upse
 
 def _sound_row(con: duckdb.DuckDBPyConnection, scratch: Path) -> Work | None:
     con.execute("""
-        CREATE OR REPLACE TABLE sound AS SELECT part, position, metadata_hash FROM state
+        CREATE OR REPLACE TABLE sound AS SELECT part, position, metadata_hash FROM items
         WHERE part IS NOT NULL AND NOT bad AND NOT (absent OR other_version OR other_metadata OR doubt) LIMIT 1
     """)
     return next(iter(upsert_work(con, scratch / "sound.parquet", "sound")), None)
@@ -136,12 +136,12 @@ def _write(con: duckdb.DuckDBPyConnection, path: Path, rows: str, columns: str, 
 
 
 def still_to_upsert(held: HeldTarget, plan: Plan, listing: Path, limit: int | None) -> Plan:
-    """The plan with what is left to upsert once its parts are embedded, as checkpoint and ledger are now."""
+    """Return the plan with what is left to upsert once its parts are embedded, as checkpoint and ledger are now."""
     with held.planned(listing, limit=limit) as con:
         sound = _sound_row(con, held.scratch)
         return replace(plan, embed=(), upsert=upsert_work(con, held.scratch / "left.parquet"), sound=sound)
 
 
 def checkpointed_only(plan: Plan) -> Plan:
-    """The plan without what would have to be embedded."""
+    """Return the plan without its work to embed."""
     return replace(plan, embed=())

@@ -18,7 +18,7 @@ from pinery.errors import RefusedError, TerminalError
 
 
 def why_behind(target: Target, mark: str | None) -> str:
-    """Why an index with that mark is ahead of this state; empty if it isn't, or if it was never marked."""
+    """Return why an index with that mark is ahead of this state; empty if it isn't, or if it was never marked."""
     recorded = target.recorded()
     marks = recorded.marks if recorded else ()
     if mark is None or mark in marks:
@@ -78,7 +78,7 @@ def check_mark(held: HeldTarget) -> None:
 
 
 def _possible(marks: tuple[str, ...], found: str | None) -> tuple[str, ...]:
-    """The marks that an index with the mark `found` may yet show: that one, or newer ones that were on their way."""
+    """Return the marks that an index with the mark `found` may yet show: that one, and newer ones on their way."""
     if found is None:
         return marks
     return marks[: marks.index(found) + 1] if found in marks else (found,)

@@ -31,8 +31,8 @@ def write_metadata(con: duckdb.DuckDBPyConnection, path: Path, rows: str, order:
     """
     con.execute(f"""
         CREATE OR REPLACE TABLE places AS
-        SELECT position, s.size, s.refused, row_number() OVER (ORDER BY {order}) - 1 AS place
-        FROM {rows} w JOIN state s USING (position)
+        SELECT position, i.size, i.refused, row_number() OVER (ORDER BY {order}) - 1 AS place
+        FROM {rows} w JOIN items i USING (position)
     """)
     [(count, size)] = con.execute("SELECT count(*), coalesce(sum(size), 0) FROM places").fetchall()
     room = max(BIN_BYTES, size // MOST_BINS + 1)
@@ -46,7 +46,7 @@ def write_metadata(con: duckdb.DuckDBPyConnection, path: Path, rows: str, order:
 
 
 def _filled_bins(con: duckdb.DuckDBPyConnection, path: Path, room: int, at_once: int) -> Iterator[pa.Table]:
-    """The rows as tables of about `room` bytes, each with all rows of a range of places, in any order."""
+    """Yield the rows as tables of about `room` bytes, each with all rows of a range of places, in any order."""
     # The sum before a row says which bin it belongs to.
     found = con.sql(f"""
         SELECT p.place, CASE WHEN NOT p.refused THEN l.metadata END AS metadata, p.bin::BIGINT AS bin

@@ -1,4 +1,4 @@
-"""What a run would do, how long it would take and what it would cost; loads no model and changes nothing."""
+"""Previews what a run would do, how long it would take and what it would cost, without a model or a change."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def preview(corpus: Corpus, limit: int | None) -> Preview:
 
 
 def _look_up(corpus: Corpus, target: Target) -> tuple[Ledger | None, list[str]]:
-    """The ledger that a run would go by, and why the index would refuse that run."""
+    """Return the ledger that a run would go by, and why the index would refuse that run."""
     corpus.refuse_another_model()
     index, what = target.index, f"index {target.name}"
     found = ask(index.describe, what)
@@ -69,7 +69,7 @@ def _look_up(corpus: Corpus, target: Target) -> tuple[Ledger | None, list[str]]:
 def _foreseen(
     corpus: Corpus, target: Target | None, ledger: Ledger | None, options: PlanOptions
 ) -> tuple[PlanCounts, list[str]]:
-    """What a run would do, and why the guards would refuse it."""
+    """Return what a run would do, and why the guards would refuse it."""
     with temporary_folder("plan") as folder:
         corpus.source.check()
         listing = folder / "listing.parquet"

@@ -29,7 +29,7 @@ class Refusals:
         self._taken = row
 
     def are_believed(self, words: str) -> bool:
-        """Whether the index takes a row that it has as it should be; False where it has none.
+        """Return whether the index takes a row that it has as it should be; False where it has none.
 
         Raises TransientError where it refuses that one too: then it is the index, and not the rows that it refused
         with `words`.

@@ -30,23 +30,23 @@ class Done:
 
     @property
     def embedded(self) -> int:
-        """Images that were embedded."""
+        """The number of images that were embedded."""
         return sum(part.embedded for part in self.parts)
 
     @property
     def upserted(self) -> int:
-        """Rows that the index acknowledged."""
+        """The number of rows that the index acknowledged."""
         return sum(upsert.upserted for upsert in self.upserts)
 
     @property
     def rejected(self) -> int:
-        """Rows that the index refused."""
+        """The number of rows that the index refused."""
         return sum(upsert.rejected for upsert in self.upserts)
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A target that is as it should be, and how it came to be."""
+    """A target that is as it should be, and the work that brought it there."""
 
     held: HeldTarget
     done: Done
@@ -56,7 +56,7 @@ class Brought:
 
 
 class Reporter:
-    """Keeps the report of one run, in the state and for who tells of the run's end."""
+    """Keeps the report of one run, in the state and for the messages about the run's end."""
 
     def __init__(self, run: Run) -> None:
         target = run.main.target
@@ -80,7 +80,7 @@ class Reporter:
         self._write()
 
     def attempts_of(self, held: HeldTarget) -> Attempts:
-        """Where what the run tries to embed for a target is counted."""
+        """Return the counts of what the run tries to embed for a target."""
         return self.attempts if held is self._run.main else Attempts()
 
     def passed(self, plan: Plan, listing: Listing, limit: int | None) -> None:
@@ -146,7 +146,7 @@ class Reporter:
         )
         self._write()
         known = self._run.main.not_indexed
-        if known is not None:  # for who tells of the run's end; the state's files say the same
+        if known is not None:  # for the messages about the run's end; the state's files say the same
             counts = {kind: sum(known.get(kind, {}).values()) for kind in ("quarantined", "rejected")}
             self.report = replace(
                 self.report,
@@ -184,7 +184,7 @@ def reported(run: Run) -> Iterator[Reporter]:
 
 
 def bottleneck(seconds: Mapping[str, float]) -> str:
-    """Which stage the run waited for: `fetch`, `decode`, `infer`, `upsert`, another stage's name, or `none`.
+    """Return which stage the run waited for: `fetch`, `decode`, `infer`, `upsert`, another stage's name, or `none`.
 
     `fetch`, `decode` and `infer` are in `embed`, as the mean over the threads that do each; the others are wall time.
     """
@@ -197,7 +197,7 @@ def bottleneck(seconds: Mapping[str, float]) -> str:
 
 
 def end_of(error: BaseException) -> tuple[str, str]:
-    """The state of a run that ended by `error` (`refused`, `stopped` by a signal, or `failed`), and the reason."""
+    """Return the state of a run that ended by `error` (`refused`, `stopped` or `failed`), and the reason."""
     if isinstance(error, KeyboardInterrupt):
         return "stopped", "stopped by SIGINT (Ctrl-C)"
     reason = str(error) or type(error).__name__

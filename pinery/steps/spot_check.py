@@ -23,7 +23,7 @@ from pinery.steps.marks import check_mark
 SAMPLED_PARTS = 4
 SAMPLED_ROWS = 25
 PAUSES = (1.0, 3.0)
-"""Seconds before a difference is looked at again."""
+"""The seconds before a difference is looked at again."""
 WORDS = {"missing": "is missing", "wrong": "has another vector", "wrong_metadata": "has other metadata"}
 
 
@@ -92,8 +92,8 @@ def _differences_of_sample(held: HeldTarget, con: duckdb.DuckDBPyConnection) -> 
         con.register("sampled", rows.select(["id", "version"]))
         expected = con.execute(
             """
-            SELECT s.id, l.metadata FROM sampled p JOIN state s USING (id, version) JOIN listing l USING (position)
-            WHERE s.part = $part AND NOT (s.absent OR s.other_version OR s.other_metadata OR s.doubt)
+            SELECT i.id, l.metadata FROM sampled p JOIN items i USING (id, version) JOIN listing l USING (position)
+            WHERE i.part = $part AND NOT (i.absent OR i.other_version OR i.other_metadata OR i.doubt)
             """,
             {"part": part},
         ).fetchall()

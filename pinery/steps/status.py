@@ -16,7 +16,7 @@ LEFT = ("embed", "upsert", "delete")
 
 
 def status(corpus: Corpus) -> Status:
-    """The state of a corpus; loads no model, reaches no index."""
+    """Return the state of a corpus; loads no model, reaches no index."""
     known = Status(corpus.config.corpus, corpus.store.root)
     if corpus.known_card() is None:
         return known
@@ -40,19 +40,19 @@ def status(corpus: Corpus) -> Status:
 
 
 def _rows(corpus: Corpus) -> dict[str, Any]:
-    """The fields of `Status` that are counted in rows."""
+    """Return the fields of `Status` that are counted in rows."""
     target = corpus.target
     with planned_as_recorded(target, current_listing(corpus), target.recorded_ledger()) as con:
         bad = con.sql("SELECT id, uri, error AS reason FROM desired WHERE error IS NOT NULL ORDER BY position")
         refused = con.sql("""
             SELECT d.id, d.uri, coalesce(any_value(d.unfit), any_value(r.reason)) AS reason
-            FROM state s JOIN desired d USING (position) LEFT JOIN rejected r
-                 ON r.id = s.id AND r.version = s.version AND r.metadata_hash = s.metadata_hash
-            WHERE s.refused GROUP BY d.id, d.uri ORDER BY d.id
+            FROM items i JOIN desired d USING (position) LEFT JOIN rejected r
+                 ON r.id = i.id AND r.version = i.version AND r.metadata_hash = i.metadata_hash
+            WHERE i.refused GROUP BY d.id, d.uri ORDER BY d.id
         """)
         return {
             "held": count_rows(con, "ledger"),
-            "awaited": count_rows(con, "state WHERE part IS NULL"),
+            "awaited": count_rows(con, "items WHERE part IS NULL"),
             "quarantined": tuple(bad.to_arrow_table().to_pylist()),
             "rejected": tuple(refused.to_arrow_table().to_pylist()),
             "left": {name: count_rows(con, f"to_{name}") for name in LEFT},

@@ -86,7 +86,7 @@ class _Sending:
         self.send(again)
 
     def rejected(self) -> pa.Table:
-        """The rows that are refused, as REJECTED_SCHEMA."""
+        """Return the rows that are refused, as REJECTED_SCHEMA."""
         if not self.refused:
             return REJECTED_SCHEMA.empty_table()
         ids = pa.concat_arrays([row["id"] for row in self.refused])
@@ -105,7 +105,7 @@ class _Sending:
         settled.clear()
 
     def _acknowledged(self, one: Settled) -> pa.RecordBatch:
-        """The rows of a request that the index took; the others are kept."""
+        """Return the rows of a request that the index took; the others are kept."""
         good = one.rows
         for at, words in one.refused.items():
             row = one.rows.take(pa.array([at]))  # a slice would keep the whole request in memory

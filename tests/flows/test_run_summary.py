@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows import told
+from flows import run_summary
 from flows.parameters import with_flags
 from pinery.errors import (
     AccessDeniedError,
@@ -39,9 +39,9 @@ REPORTS: list[dict[str, Any]] = [{}, {"corpus": "c", "not_indexed": None}, {"not
 def test_every_end_has_a_state_a_line_and_a_next_step(
     error: Exception, state: str, next: str, report: dict[str, Any]
 ) -> None:
-    rows = {row["what"]: row["value"] for row in told.table(report, error, "run", "c.yaml")}
-    assert (told.state_of(error), rows["state"]) == (state, state)
-    assert rows["error"] == told.line_of(error)
+    rows = {row["what"]: row["value"] for row in run_summary.table(report, error, "run", "c.yaml")}
+    assert (run_summary.state_of(error), rows["state"]) == (state, state)
+    assert rows["error"] == run_summary.line_of(error)
     assert "\n" not in rows["error"]
     assert next in rows["next"]
     assert rows.get("rejected: no") == (2 if report.get("not_indexed") else None)
@@ -49,13 +49,13 @@ def test_every_end_has_a_state_a_line_and_a_next_step(
 
 @pytest.mark.parametrize("report", [*REPORTS, {"checked": 3}, {"embedded": 1200}], ids=str)
 def test_a_run_that_is_done_is_told_whatever_is_known_of_it(report: dict[str, Any]) -> None:
-    assert "index" in told.summary(report)
-    rows = {row["what"]: row["value"] for row in told.table(report, None, "run", "c.yaml")}
+    assert "index" in run_summary.summary(report)
+    rows = {row["what"]: row["value"] for row in run_summary.table(report, None, "run", "c.yaml")}
     assert (rows["state"], rows["next"]) == ("done", "nothing: all is well")
 
 
 def test_only_what_is_a_parameter_of_a_flow_is_named_as_one() -> None:
-    assert told.line_of(ConfigError("--set x; `limit` 3,\n  `wait`")) == "--set x; `limit` 3, `wait`"
+    assert run_summary.line_of(ConfigError("--set x; `limit` 3,\n  `wait`")) == "--set x; `limit` 3, `wait`"
     assert (
         with_flags("`limit` 3, `wait`, `retry_quarantined`, `other`")
         == "--limit 3, --wait, --retry-quarantined, `other`"
@@ -64,8 +64,8 @@ def test_only_what_is_a_parameter_of_a_flow_is_named_as_one() -> None:
 
 def test_what_is_not_in_the_index_is_a_warning() -> None:
     report = {"quarantined": 1200, "moved": 3, "not_indexed": {"quarantined": {"empty": 1200}}}
-    assert told.warning(report, "pinery status c") == (
+    assert run_summary.warning(report, "pinery status c") == (
         "not in the index as listed: 1,200 quarantined, 3 moved (quarantined 1,200 times: empty);"
         " `pinery status c` lists them"
     )
-    assert told.warning({"quarantined": 0, "rejected": 0, "moved": 0}, "pinery status c") == ""
+    assert run_summary.warning({"quarantined": 0, "rejected": 0, "moved": 0}, "pinery status c") == ""

@@ -356,5 +356,5 @@ def test_rare_reasons_are_counted_together() -> None:
 def test_the_metadata_hash_of_the_sql_is_that_of_the_records(texts: list[str]) -> None:
     with tables([(str(n), "v1", text) for n, text in enumerate(texts)]) as con:
         define_plan(con, limit=None, retry_quarantined=False)
-        hashes = con.execute("SELECT metadata_hash FROM state ORDER BY position").fetchall()
+        hashes = con.execute("SELECT metadata_hash FROM items ORDER BY position").fetchall()
     assert [row[0] for row in hashes] == [metadata_hash(text) for text in texts]

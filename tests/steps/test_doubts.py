@@ -59,5 +59,5 @@ def known(held: HeldTarget, id: str) -> Any:
     """The row of an item as the ledger has it once it is acknowledged (LEDGER_SCHEMA)."""
     with held.planned(current_listing(held)) as con:
         return con.sql(
-            f"SELECT id, version, metadata_hash, false AS deleted FROM state WHERE id = '{id}'"
+            f"SELECT id, version, metadata_hash, false AS deleted FROM items WHERE id = '{id}'"
         ).to_arrow_table()

@@ -39,7 +39,7 @@ def test_live_rows_have_their_metadata_whatever_the_pieces(
     checkpoint.publish("part-00000000", tmp_path / "part")
     with connect(tmp_path) as con:
         planned(con, tmp_path / "listing.parquet")
-        con.execute("CREATE TABLE wanted AS SELECT 'part-00000000' AS part, position, metadata_hash FROM state")
+        con.execute("CREATE TABLE wanted AS SELECT 'part-00000000' AS part, position, metadata_hash FROM items")
         [work] = upsert_work(con, tmp_path / "upsert.parquet", "wanted")
     found = [row for batch in live_rows(checkpoint, work) for row in batch.to_pylist()]
     assert len(found) == 90

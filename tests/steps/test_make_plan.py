@@ -85,7 +85,7 @@ def test_what_is_left_to_upsert_is_asked_of_checkpoint_and_ledger_anew(filled: d
         plan = make_plan(held, current_listing(held), PlanOptions())
         assert [work.rows for work in plan.upsert] == [5, 5, 2]
         with held.planned(current_listing(held)) as con:
-            query = "SELECT id, version, metadata_hash, false AS deleted FROM state LIMIT 9"
+            query = "SELECT id, version, metadata_hash, false AS deleted FROM items LIMIT 9"
             held.ledger.enter(con.sql(query).to_arrow_table(), held.scratch)
         left = still_to_upsert(held, plan, current_listing(held), None)
         assert sum(work.rows for work in left.upsert) == 3

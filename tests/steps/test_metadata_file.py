@@ -36,7 +36,7 @@ def test_each_row_has_its_metadata_in_the_order_that_is_asked_for(
     write_listing(item_batches(listed), tmp_path / "listing.parquet", lambda _: None)
     with connect(tmp_path) as con:
         planned(con, tmp_path / "listing.parquet")
-        con.execute("CREATE TABLE wanted AS SELECT 'part' AS part, position FROM state WHERE position % 2 = 1")
+        con.execute("CREATE TABLE wanted AS SELECT 'part' AS part, position FROM items WHERE position % 2 = 1")
         metadata_file.write_metadata(con, tmp_path / "metadata.parquet", "wanted", "position DESC")
         metadata_file.write_metadata(con, tmp_path / "none.parquet", "(FROM wanted LIMIT 0)", "position")
     texts = pq.read_table(tmp_path / "metadata.parquet")["metadata"].to_pylist()
