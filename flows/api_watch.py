@@ -1,4 +1,4 @@
-"""A Prefect API that dies before a run in this process does: the run goes on, and in the end nobody waits for the API.
+"""Notices a Prefect API that dies before a run in this process does: the run goes on, and nobody waits for the API.
 
 Left alone, Prefect repeats what it can't deliver for minutes: the state of the flow run, and at the process' end each
 of its events.
@@ -14,7 +14,7 @@ from flows.leaving import leave_at_once
 from flows.reachable import answers
 
 REQUEST_SECONDS = 15.0
-"""The longest wait for one answer: an API that hangs holds the end of a run up once by so much."""
+"""The longest wait for one answer: an API that hangs delays the end of a run once by so much."""
 
 
 class _Watch:
@@ -43,7 +43,7 @@ def watched(url: str | None) -> Iterator[None]:
 
 
 def look_at_api() -> None:
-    """If the watched API doesn't answer any more, have Prefect's client try each request once only from now on."""
+    """Look whether the watched API still answers; if not, have Prefect's client try each request only once."""
     watch = _watch.get()
     if watch is not None and not watch.dead and not answers(watch.url):
         watch.dead = True

@@ -1,4 +1,4 @@
-"""The kind of flow that works on a corpus: Prefect keeps no secret of its parameters, and tells a failure once."""
+"""The kind of flow that works on a corpus: Prefect keeps no secret of its parameters, and shows a failure once."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -36,14 +36,14 @@ class CorpusFlow(Flow[..., Any]):
         return outcome.value()
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The parameters of a run as Prefect keeps them, in clear. Raises ConfigError for a secret in them."""
+        """Return the parameters of a run as Prefect keeps them, in clear. Raises ConfigError for a secret in them."""
         config = parameters.get("config")
         refuse_secrets(config if isinstance(config, Mapping) else {"config": config}, "the inline config")
         return super().serialize_parameters(parameters)
 
 
 def flow(name: str) -> Callable[[Callable[..., Any]], CorpusFlow]:
-    """Makes a function the flow of that name."""
+    """Return a decorator that makes a function the flow of that name."""
     keep_to_one_line()
     runner: Any = ThreadPoolTaskRunner(max_workers=THREADS)
     return partial(CorpusFlow, name=name, task_runner=runner, persist_result=False)

@@ -73,7 +73,10 @@ def _api_url() -> str:
 
 
 def _deployed(pool: str, name: str, config: str | dict[str, Any]) -> DeploymentResponse | None:
-    """The deployment that this one replaces, if any; it must be of the same config, and the pool must be there."""
+    """Return the deployment that this one replaces, if any.
+
+    Raises ConfigError where it is of another config, or the work pool is missing.
+    """
     with get_client(sync_client=True) as client:
         try:
             client.read_work_pool(pool)
@@ -96,7 +99,7 @@ def _deployed(pool: str, name: str, config: str | dict[str, Any]) -> DeploymentR
 
 
 def _settled(asked: CronSchedule | None, before: Sequence[DeploymentSchedule]) -> list[DeploymentScheduleCreate]:
-    """The schedules of the deployment: the one asked for, paused if someone paused it, else those that it has."""
+    """Return the schedules to deploy: the one asked for, paused if someone paused it, else those that are there."""
     if asked is None:
         # Prefect removes schedules that a redeploy leaves out, and activates those whose `active` it leaves out.
         kept = [one.model_dump(include={"schedule", "active", "parameters", "slug"}) for one in before]

@@ -21,13 +21,13 @@ from tasks.import_rows import import_rows
 from tasks.upsert_part import upsert_part
 
 THREADS = MAX_WORKERS + 1
-"""Threads for tasks, made when they are needed: one upserts, the others embed."""
+"""The threads for tasks, which are made when they are needed: one upserts, the others embed."""
 
 Future = PrefectFuture[Any]
 
 
 def embed_and_upsert(held: HeldTarget, plan: Plan, listing: Listing, limit: int | None, attempts: Attempts) -> Done:
-    """Do what the plan says but for the deletes, by upserts or by a bulk import.
+    """Do what the plan says except the deletes, by upserts or by a bulk import.
 
     Raises what the steps raise, NothingLiveError where nothing that was tried could be embedded, and TerminalError
     where the index refused every row and that can't be believed.
@@ -61,7 +61,7 @@ class _Pipeline:
         self._done: SimpleQueue[Future] = SimpleQueue()
 
     def work(self, embed: tuple[Work, ...], *, upsert: tuple[Work, ...] | None) -> Done:
-        """Embed and upsert; without `upsert` the embedded parts are not upserted either."""
+        """Embed and upsert; if `upsert` is None, the embedded parts are not upserted either."""
         run, items = self._held.run, sum(work.rows for work in embed)
         rows = 0 if upsert is None else items + sum(work.rows for work in upsert)
         with (
@@ -104,7 +104,7 @@ class _Pipeline:
         return future
 
     def _forget(self, future: Future) -> Any:
-        """Take a task that has ended off the list; return its work, if it embedded."""
+        """Remove a task that has ended from the list; return its work, if it embedded."""
         if future is self._sending:
             self._sending = None
             return None

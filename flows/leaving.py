@@ -1,4 +1,4 @@
-"""The end of a process: nothing is kept alive by an error, and nobody waits minutes for an API that has died."""
+"""Ends a process: no error keeps anything alive, and nobody waits minutes for an API that has died."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _asked: list[str] = []
 
 
 def leave_at_once(why: str) -> None:
-    """Have `leaving` end the process; `why` is for whoever looks into it."""
+    """Have `leaving` end the process for the reason `why`."""
     _asked.append(why)
 
 
 @contextlib.contextmanager
 def leaving() -> Iterator[None]:
-    """Around a whole command: pass its end on, or if that was asked for, end the process with its exit code."""
+    """Pass on the end of the command inside or, if `leave_at_once` was called, end the process with its exit code."""
     sys.excepthook = _print_without_secrets
     code: str | int | None = 0
     ended: BaseException | None = None

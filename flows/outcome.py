@@ -1,6 +1,6 @@
-"""How a flow run ends, whoever started it: a line in Prefect's log, the artifact `pinery-run`, a state with a name.
+"""Ends a flow run, whoever started it: with a line in Prefect's log, the artifact `pinery-run` and a named state.
 
-None of it is needed: the run's report is in the state, and the lease is let go of before anything is told here.
+None of that is needed: the run's report is in the state, and the lease is let go of before anything is shown here.
 """
 
 import os
@@ -15,10 +15,10 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from flows import told
+from flows import run_summary
 from flows.api_watch import look_at_api
 from flows.leaving import release
-from flows.logs import TOLD
+from flows.logs import LOGGED
 from pinery.addresses import without_secrets
 from pinery.errors import DifferentError, PineryError
 from pinery.steps.report import Reporter
@@ -33,7 +33,7 @@ class Outcome:
 
     def __init__(self, command: str, config: str | dict[str, Any]) -> None:
         self.report: dict[str, Any] = {}
-        """The report of the run as it goes on, which the flow returns if all goes well."""
+        """The report of the run so far, which the flow returns if all goes well."""
         self._command = command
         path = isinstance(config, str) and "\n" not in config and "{" not in config
         self._config = shlex.quote(str(config)) if path else _named.get()
@@ -45,7 +45,7 @@ class Outcome:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
         if error is not None and not isinstance(error, Exception):
-            return False  # a signal, which Prefect and the command line tell of
+            return False  # a signal, which Prefect and the command line report
         self._error = error
         if self._reporter is not None:
             self.report = self._reporter.report.to_dict()
@@ -54,56 +54,57 @@ class Outcome:
         _last.set(self)
         look_at_api()
         if FlowRunContext.get() is not None:
-            self._tell()
+            self._publish()
         if isinstance(error, PineryError) and not os.environ.get("PINERY_DEBUG"):
             release(error)  # or DuckDB's binding lists at the process' end what was still alive
         return True
 
     def follow(self, reporter: Reporter) -> None:
-        """Have `report` say, in the end, what the reporter of the run knows then."""
+        """Take the report from the run's reporter in the end."""
         self._reporter = reporter
 
     def value(self) -> dict[str, Any]:
-        """The flow's result. Raises what its work raised."""
+        """Return the flow's result. Raises what its work raised."""
         if self._error is not None:
             raise self._error
         return self.report
 
     def end(self) -> dict[str, Any] | State:
-        """The flow's result, or the state that it fails in; whoever called the flow gets its error raised."""
+        """Return the flow's result, or the state that it fails in; whoever called the flow gets its error raised."""
         if self._error is None or FlowRunContext.get() is None:
             return self.value()
-        return Failed(name=told.state_of(self._error), message=told.line_of(self._error), data=self._error)
+        name, message = run_summary.state_of(self._error), run_summary.line_of(self._error)
+        return Failed(name=name, message=message, data=self._error)
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         self._log()
-        rows = told.table(self.report, self._error, self._command, self._config)
+        rows = run_summary.table(self.report, self._error, self._command, self._config)
         corpus = self.report.get("corpus", self._config)
-        publish_artifact(rows, f"pinery {self._command}, corpus {corpus}: {told.state_of(self._error)}")
+        publish_artifact(rows, f"pinery {self._command}, corpus {corpus}: {run_summary.state_of(self._error)}")
 
     def _log(self) -> None:
         log, error = get_run_logger(), self._error
         if error is None:
-            log.info("%s", told.summary(self.report))
-            if warning := told.warning(self.report, f"pinery status {self._config}"):
+            log.info("%s", run_summary.summary(self.report))
+            if warning := run_summary.warning(self.report, f"pinery status {self._config}"):
                 log.warning("%s", warning)
             return
-        log.error("%s: %s", told.state_of(error), told.line_of(error))
+        log.error("%s: %s", run_summary.state_of(error), run_summary.line_of(error))
         if not isinstance(error, PineryError):
             log.error("%s", without_secrets("".join(traceback.format_exception(error))))
-        setattr(error, TOLD, True)
+        setattr(error, LOGGED, True)
 
 
-def call_it(config: str) -> None:
-    """Name the config file of the flow that is about to be called with its settings."""
+def name_config(config: str) -> None:
+    """Remember the config file of the flow that is about to be called with its settings."""
     _named.set(shlex.quote(config))
 
 
 def forget() -> None:
-    """Have `last_outcome` tell of a flow run that is yet to come."""
+    """Forget the last outcome, before another flow is called."""
     _last.set(None)
 
 
 def last_outcome() -> Outcome | None:
-    """How the work of the flow run ended that was called last; None if it didn't end."""
+    """Return the outcome of the flow run that was called last; None if its work didn't end."""
     return _last.get()

@@ -1,4 +1,4 @@
-"""How a run shows its progress: bars on a terminal, a line now and then off one, log lines under a Prefect worker."""
+"""Shows the progress of a run: as bars on a terminal, as a line now and then elsewhere, as a worker's log lines."""
 
 import contextlib
 import sys
@@ -16,20 +16,20 @@ from rich.progress import Progress as Bars
 from pinery.corpus.progress import Progress
 
 LINE_SECONDS = 15.0
-"""Between two lines of progress where stderr is no terminal."""
+"""The seconds between two lines of progress where stderr is no terminal."""
 
 _chosen: list[Progress] = []
 
 
 class Once:
-    """Says of a text that comes again right after itself, from however many threads, that it was said."""
+    """Recognises a text that comes again right after itself; threads may share it."""
 
     def __init__(self) -> None:
         self._last = ""
         self._lock = threading.Lock()
 
     def is_news(self, text: str) -> bool:
-        """Whether the text is another than the last."""
+        """Return whether the text differs from the last one."""
         with self._lock:
             last, self._last = self._last, text
             return text != last
@@ -57,7 +57,7 @@ class LoggedProgress:
 
 
 class TerminalProgress:
-    """Bars on stderr, which is a terminal."""
+    """Shows bars on stderr, which is a terminal."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -91,22 +91,22 @@ class TerminalProgress:
 
 
 class LineProgress:
-    """A line now and then on stderr, where that is no terminal: a log file, a job of a CI."""
+    """Prints a line now and then to stderr, where that is no terminal, as in a log file or a CI job."""
 
     def __init__(self, seconds: float = LINE_SECONDS, out: TextIO | None = None) -> None:
         self._seconds, self._out = seconds, out or sys.stderr
         self._done: dict[str, int] = {}
         self._totals: dict[str, int | None] = {}
         self._moved: list[str] = []
-        """The stages that began or moved on since the last line; where none did, the ones of that line."""
-        self._said = True
+        """The stages that began or moved on since the last line; where none did, those of that line."""
+        self._printed = True
         self._lock = threading.Lock()
         self._ended = threading.Event()
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
-        """Print a line every some seconds while the block runs."""
-        thread = threading.Thread(target=self._tell, args=(time.monotonic(),), name="progress", daemon=True)
+        """Print a line at regular intervals while the block runs."""
+        thread = threading.Thread(target=self._print_lines, args=(time.monotonic(),), name="progress", daemon=True)
         thread.start()
         try:
             yield
@@ -132,16 +132,16 @@ class LineProgress:
         print(text, file=self._out, flush=True)  # a line of progress is what this is for
 
     def _note_move(self, stage: str) -> None:
-        if self._said:
-            self._moved, self._said = [], False
+        if self._printed:
+            self._moved, self._printed = [], False
         if stage not in self._moved:
             self._moved.append(stage)
 
-    def _tell(self, began: float) -> None:
+    def _print_lines(self, began: float) -> None:
         while not self._ended.wait(self._seconds):
             with self._lock:
                 stages = ", ".join(self._describe(stage) for stage in self._moved)
-                self._said = True
+                self._printed = True
             self.note(f"pinery: {stages or 'starting'} (after {time.monotonic() - began:,.0f} s)")
 
     def _describe(self, stage: str) -> str:
@@ -163,5 +163,5 @@ def on_terminal() -> Iterator[None]:
 
 
 def current_progress() -> Progress:
-    """Who is told of the progress of a run that starts now."""
+    """Return what shows the progress of a run that starts now."""
     return _chosen[-1] if _chosen else LoggedProgress()

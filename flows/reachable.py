@@ -1,4 +1,4 @@
-"""Whether a Prefect API answers, before anything is asked of it."""
+"""Checks whether a Prefect API answers, before anything is asked of it."""
 
 import re
 
@@ -11,8 +11,8 @@ ANSWER_SECONDS = 5.0
 
 
 def check_reachable(url: str) -> str:
-    """The URL without credentials, for people to read. Raises TerminalError where nothing answers there."""
-    # Any answer will do, 401 and 404 too: whether it is the right server for these credentials, Prefect will tell.
+    """Return the URL without credentials, for people to read. Raises TerminalError where nothing answers there."""
+    # Any answer will do, 401 and 404 too: Prefect finds out whether the server takes these credentials.
     # No credentials are sent, so that the certificate needs no check; Prefect has settings of its own for that.
     bare = _bare(url)
     try:
@@ -27,7 +27,7 @@ def check_reachable(url: str) -> str:
 
 
 def answers(url: str) -> bool:
-    """Whether the API at `url` answers within seconds, whatever it says."""
+    """Return whether the API at `url` answers within seconds, whatever it says."""
     try:
         httpx.get(f"{_bare(url)}/health", timeout=ANSWER_SECONDS, verify=False)
     except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""The flow `reindex`: find, list, plan, embed, upsert, delete, check, report. The main job.
+"""The flow `reindex`, the main job: find, list, plan, embed, upsert, delete, check, report.
 
 This module must not import annotations from __future__: Prefect resolves a served flow's parameters at run time.
 """

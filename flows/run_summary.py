@@ -1,4 +1,4 @@
-"""What Prefect's pages and log say of a run's end: its state's name, its line, its table, and what to do next."""
+"""The texts on a run's end in Prefect's pages and log: its state's name, its line, its table, and what to do next."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,20 +16,19 @@ Row = dict[str, Any]
 
 
 def state_of(error: Exception | None) -> str:
-    """The name of the state that a flow run with this end gets."""
+    """Return the name of the state that a flow run with this end gets."""
     return "done" if error is None else next((name for kind, name in STATES if isinstance(error, kind)), "Failed")
 
 
 def line_of(error: Exception) -> str:
-    """The error in one line, for who reads it in Prefect: a flow has parameters where a command has flags."""
+    """Return the error in one line, for Prefect: a flow has parameters where a command has flags."""
     if not isinstance(error, PineryError):
         return without_secrets(f"{type(error).__name__}: {error}. This should not happen")
-
     return " ".join(str(error).split())
 
 
 def summary(report: Mapping[str, Any]) -> str:
-    """A run that is done, in one line."""
+    """Return the summary of a run that is done, in one line."""
     if "checked" in report:
         return f"index {report.get('index')} holds what it should: {report['checked']:,} rows compared by value"
     counts = ", ".join(f"{report[name]:,} {name}" for name in DONE if report.get(name))
@@ -37,15 +36,15 @@ def summary(report: Mapping[str, Any]) -> str:
 
 
 def warning(report: Mapping[str, Any], status: str) -> str:
-    """The items of the corpus that are not in the index, and why; empty if all are. `status` is a command."""
+    """Return the items of the corpus that are not in the index, and why; empty if all are. `status` is a command."""
     counts = ", ".join(f"{report[name]:,} {name}" for name in LEFT_OUT if report.get(name))
     reasons = "; ".join(f"{kind} {times:,} times: {reason}" for kind, reason, times in _reasons(report))
-    told = f" ({reasons})" if reasons else ""
-    return f"not in the index as listed: {counts}{told}; `{status}` lists them" if counts else ""
+    shown = f" ({reasons})" if reasons else ""
+    return f"not in the index as listed: {counts}{shown}; `{status}` lists them" if counts else ""
 
 
 def table(report: Mapping[str, Any], error: Exception | None, command: str, config: str) -> list[Row]:
-    """The rows, `what` and `value`, of the artifact of a run; `command` is that of the run, `config` its config."""
+    """Return the rows, `what` and `value`, of the artifact of a run of `command` with the config `config`."""
     known = {"state": state_of(error)} | {name: value for name, value in report.items() if name != "state"}
     if error is not None:
         known |= {"error": line_of(error)}
@@ -55,7 +54,7 @@ def table(report: Mapping[str, Any], error: Exception | None, command: str, conf
 
 
 def next_step(report: Mapping[str, Any], error: Exception | None, command: str, config: str) -> str:
-    """The command to run after a run with this end."""
+    """Return the command to run after a run with this end."""
     again = f"pinery {command} {config}"
     if error is None:
         left = any(report.get(name) for name in LEFT_OUT)
@@ -77,6 +76,6 @@ def next_step(report: Mapping[str, Any], error: Exception | None, command: str, 
 
 
 def _reasons(report: Mapping[str, Any]) -> list[tuple[str, str, int]]:
-    """Why items are left out: quarantined or rejected, the reason, and of how many items."""
+    """Return the kind (quarantined or rejected), the reason and the number of the items that are left out."""
     found = report.get("not_indexed") or {}
     return [(kind, reason, times) for kind, reasons in found.items() for reason, times in reasons.items()]

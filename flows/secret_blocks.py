@@ -1,4 +1,4 @@
-"""Where secrets come from: the environment first, then Prefect Secret blocks; never a config or a parameter."""
+"""Takes secrets from the environment first, then from Prefect Secret blocks, and never from a config or a parameter."""
 
 import os
 from typing import Any
@@ -18,13 +18,13 @@ def provide_secrets(config: Config) -> None:
     """Put what the config needs and the environment lacks into this process' environment, from Secret blocks.
 
     A block is named as its variable: `pinecone-api-key` for PINECONE_API_KEY. Without the block nothing happens:
-    whoever needs the variable then says what is missing. Raises AccessDeniedError where Prefect gives no block away.
+    what needs the variable then says what is missing. Raises AccessDeniedError where Prefect refuses the block.
     """
     for variable in lacking(config):
         try:
             block: Any = Secret.load(block_of(variable))
             os.environ[variable] = str(block.get())
-        except ValueError:  # Prefect's word for a block that isn't there
+        except ValueError:  # Prefect raises this for a block that isn't there
             continue
         except (httpx.HTTPError, PrefectException) as error:
             raise AccessDeniedError(
@@ -34,7 +34,7 @@ def provide_secrets(config: Config) -> None:
 
 
 def provide_secrets_if_configured(config: Config) -> None:
-    """The same for a command that runs no flow: where no Prefect API is configured, there are no blocks to look for.
+    """Do the same for a command that runs no flow, if a Prefect API, which may have such blocks, is configured.
 
     Raises TerminalError where the configured API doesn't answer.
     """

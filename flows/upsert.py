@@ -1,4 +1,4 @@
-"""The flow `upsert`: the index from listing and checkpoint alone; no model is loaded and no image is read.
+"""The flow `upsert` fills an index from listing and checkpoint alone; it loads no model and reads no image.
 
 This module must not import annotations from __future__: Prefect resolves a served flow's parameters at run time.
 """

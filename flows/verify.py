@@ -1,4 +1,4 @@
-"""The flow `verify`: compare an index with the live rows, and on request bring it back to them.
+"""The flow `verify` compares an index with the live rows, and on request brings it back to them.
 
 This module must not import annotations from __future__: Prefect resolves a served flow's parameters at run time.
 """
@@ -64,7 +64,7 @@ def verify(
             listing = copy_current_listing(run)
             compared = compare(held, listing.path, full)
             if repair and (compared.counts.different or held.behind):
-                repaired = mend(held, listing, compared, allow_deletes)
+                repaired = repair_index(held, listing, compared, allow_deletes)
                 compared = compare(held, current_listing(corpus), full)
             report = publish_comparison(held, compared, full, repaired)
             outcome.report = report.to_dict()
@@ -73,7 +73,7 @@ def verify(
     return outcome.end()
 
 
-def mend(held: HeldTarget, listing: Listing, compared: Compared, allow_deletes: bool) -> Mapping[str, int]:
+def repair_index(held: HeldTarget, listing: Listing, compared: Compared, allow_deletes: bool) -> Mapping[str, int]:
     """Upsert and delete what differs or is in doubt; return how many rows of each."""
     options = PlanOptions(allow_deletes=True, allow_changes=True)
     mark_differences(held, compared, allow_deletes)

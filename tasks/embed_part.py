@@ -14,7 +14,7 @@ FIRST_DELAY_SECONDS = 5
 
 
 def is_transient(task: Any, task_run: Any, state: Any) -> bool:  # noqa: ARG001  # Prefect's signature
-    """Whether a later attempt may succeed, by the type of the error."""
+    """Return whether a later attempt may succeed, by the type of the error."""
     return isinstance(state.result(raise_on_failure=False), TransientError)
 
 

@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def command(*options: Callable[[Command], Command]) -> Callable[[Command], click.Command]:
-    """A command over one config, with `--set` and `--json`."""
+    """Return a command over one config, with `--set` and `--json`."""
 
     def decorate(function: Command) -> click.Command:
         @functools.wraps(function)

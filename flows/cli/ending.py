@@ -1,4 +1,4 @@
-"""How a command ends: its failure in one line, its exit code, and what a signal or a gone reader makes of it."""
+"""Ends a command: with its failure in one line and its exit code, also after a signal or without a reader."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 def end(work: Callable[[], None], as_json: bool) -> None:
-    """Do the work and exit as the contract says."""
+    """Do the work, and exit with the code that the contract says."""
     before = {number: signal.signal(number, _interrupt) for number in STOPPED}
     failure: tuple[str, int] | None = None
     try:
@@ -42,14 +42,14 @@ def end(work: Callable[[], None], as_json: bool) -> None:
 
 
 def _attempt(work: Callable[[], None]) -> tuple[str, int] | None:
-    """Do the work; return what to say of its failure and the exit code, and keep nothing of the failure alive."""
+    """Do the work; return the message for its failure and the exit code, and keep nothing of the failure alive."""
     arrived = _watch_signals()
     try:
         _do(work)
     except (click.ClickException, click.exceptions.Exit):
         raise
     except BrokenPipeError:
-        os._exit(1)  # the reader of stdout has gone, and so has whom to tell
+        os._exit(1)  # the reader of stdout has gone, so nobody would see a message
     except BaseException as error:  # the last stop: no user sees a stack trace unless asked for
         failure = _describe(error, arrived())
         if failure is None:
@@ -65,7 +65,7 @@ def _do(work: Callable[[], None]) -> None:
 
 
 def _describe(error: BaseException, signals: set[int]) -> tuple[str, int] | None:
-    """What to say of an error and the exit code; None for what is to be raised as it is."""
+    """Return the message for an error and the exit code; None where the error is to be raised as it is."""
     again = f"Run the same command again to go on: {without_secrets(shlex.join(['pinery', *sys.argv[1:]]))}"
     # The signals come first: what their handlers raise may be wrapped by the code it was raised in.
     if type(error).__name__ in ("TerminationSignal", "Terminated") or signal.SIGTERM in signals:
@@ -84,7 +84,7 @@ def _describe(error: BaseException, signals: set[int]) -> tuple[str, int] | None
 
 
 def _watch_signals() -> Callable[[], set[int]]:
-    """From now on, note each signal as it arrives, whoever handles it; returns who tells which came."""
+    """Note each signal that arrives from now on; return a function that returns the signals that came."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)
@@ -105,14 +105,14 @@ def _say(text: str, code: int, as_json: bool) -> None:
     click.echo(f"pinery: {text}", err=True)
     sys.stdout.flush()
     if code in STOPPED.values():
-        # The interpreter waits for requests in flight before it ends; who can't wait sends one signal more.
+        # The interpreter waits for requests in flight before it ends; one more signal ends it at once.
         for number in STOPPED:
             signal.signal(number, lambda *_: os._exit(code))
     sys.exit(code)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End the work, or cut short what it waits for in ending; once it is over, nothing is left to be interrupted."""
+    """Interrupt the work, or what it waits for at its end; once it is over, do nothing."""
     while frame is not None:
         if frame.f_code is _do.__code__:
             raise KeyboardInterrupt if number == signal.SIGINT else Terminated

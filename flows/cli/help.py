@@ -1,4 +1,4 @@
-"""What help shows beside the options, the commands' order and their examples; and how wrong usage ends."""
+"""The help beside the options: the order of the commands and their examples; and the end of wrong usage."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ EXAMPLES = {
     "show": ("pinery show configs/sample.yaml --count 36 --grid sample.png",),
     "models": ("pinery models",),
 }
-"""What to type, by command; `--help` of the command shows it."""
+"""The examples of each command, which its `--help` shows."""
 
 
 def examples(command: str) -> str:
-    """The examples of a command, as the end of its help; click leaves what follows a backspace as it is."""
+    """Return the examples of a command, as the end of its help; click leaves what follows a backspace as it is."""
     return "Examples:\n\n\b\n" + "\n".join(f"  {line}" for line in EXAMPLES.get(command, ()))
 
 
@@ -41,7 +41,7 @@ class Commands(click.Group):
     """Lists the commands in the order of a user's day, and ends wrong usage as every other error ends."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """The commands' names."""
+        """Return the commands' names."""
         return list(self.commands)
 
     def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:  # type: ignore[override]  # click's has overloads

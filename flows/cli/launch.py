@@ -41,10 +41,10 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
 
     with prefect_api(meanwhile=prepare) as url:
         prepare()
-        from flows.outcome import call_it
+        from flows.outcome import name_config
         from flows.progress import on_terminal
 
-        call_it(config)
+        name_config(config)
         flow = getattr(importlib.import_module(f"{FLOWS}.{name}"), name)
         try:
             with on_terminal():
@@ -56,7 +56,7 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
 
 
 def open_corpus(config: str, overrides: Sequence[str]) -> Corpus:
-    """The corpus of a config file, for a command that runs no flow; secrets may come from Prefect's Secret blocks."""
+    """Return the corpus of a config file, for a command that runs no flow; Secret blocks may provide secrets."""
     settings = load_config(config, overrides)
     if lacking(settings):
         _quieten()
@@ -83,7 +83,7 @@ def _judged(config: str, overrides: Sequence[str]) -> Config:
 
 
 def _quieten() -> None:
-    # Prefect logs stack traces of failures that the command line tells in one line, and much else besides.
+    # Prefect logs stack traces of failures that the command line shows in one line, and much else.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

@@ -1,4 +1,4 @@
-"""Which Prefect API a command talks to: the one that is configured, or a temporary one of its own."""
+"""Provides the Prefect API that a command talks to: the configured one, or a temporary one of its own."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""How results look on a terminal, and as JSON."""
+"""Prints results on a terminal or as JSON."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ WORK = ("embedded", "reused", "imported", "upserted", "deleted", "moved")
 COUNTS = ("listed", "new", "changed", "relabelled", "unchanged", *WORK)
 SHOWN_ROWS = 20
 UNFOLDED = 1_000_000
-"""Columns where stdout is no terminal: whoever reads it gets each value whole, on one line."""
+"""The columns where stdout is no terminal, so that each value stays whole, on one line."""
 
 
 def run(report: RunReport, as_json: bool) -> None:
-    """The summary of a run."""
+    """Print the summary of a run."""
     if as_json:
         return _json(report.to_dict())
     table = _table(f"run {report.run} of corpus {report.corpus}")
@@ -62,7 +62,7 @@ def run(report: RunReport, as_json: bool) -> None:
 
 
 def preview(data: Preview, as_json: bool) -> None:
-    """The work that a run would do."""
+    """Print the work that a run would do."""
     if as_json:
         return _json(data.to_dict())
     table = _table(f"plan of corpus {data.corpus}")
@@ -86,7 +86,7 @@ def preview(data: Preview, as_json: bool) -> None:
 
 
 def comparison(report: VerifyReport, as_json: bool) -> None:
-    """How an index differs from the live rows."""
+    """Print how an index differs from the live rows."""
     if as_json:
         return _json(report.to_dict())
     counts = report.counts
@@ -108,7 +108,7 @@ def comparison(report: VerifyReport, as_json: bool) -> None:
 
 
 def removal(data: Removal, as_json: bool) -> None:
-    """The rows that were removed, or would be."""
+    """Print the rows that were removed, or would be."""
     if as_json:
         return _json(data.to_dict())
     where = f"namespace {data.namespace} of index {data.kind}:{data.index} ({data.rows:,} rows)"
@@ -120,7 +120,7 @@ def removal(data: Removal, as_json: bool) -> None:
 
 
 def matches(answer: Answer, as_json: bool) -> None:
-    """The hits of a search."""
+    """Print the matches of a search."""
     if as_json:
         return _json(answer.to_dict())
     table = Table(box=None, pad_edge=False)
@@ -137,7 +137,7 @@ def matches(answer: Answer, as_json: bool) -> None:
 
 
 def status(data: Status, as_json: bool) -> None:
-    """The state of a corpus."""
+    """Print the state of a corpus."""
     if as_json:
         return _json(data.to_dict())
     table = _table(f"corpus {data.corpus}")
@@ -171,7 +171,7 @@ def status(data: Status, as_json: bool) -> None:
 
 
 def deployment(data: dict[str, Any], as_json: bool) -> None:
-    """What was registered, and what to do next."""
+    """Print what was registered, and what to do next."""
     if as_json:
         return _json(data)
     name, pool = data["deployment"], data["pool"]
@@ -204,7 +204,7 @@ def _add_retired(table: Table, retired: Sequence[Mapping[str, str]]) -> None:
 
 
 def sample(data: dict[str, Any], as_json: bool) -> None:
-    """Where the sample's picture lies."""
+    """Print the path of the sample's picture."""
     if as_json:
         return _json(data)
     click.echo(f"picture of {len(data['items'])} items: {Path(data['grid'])}")
@@ -212,14 +212,14 @@ def sample(data: dict[str, Any], as_json: bool) -> None:
 
 
 def _remark(name: str, limit: int | None) -> str:
-    """Say what a count needs to be understood."""
+    """Return the remark that a count needs to be understood, or an empty text."""
     if name == "listed" and limit:
         return f" (limited to the first {limit:,})"
     return " (took the vector of an image with the same bytes)" if name == "reused" else ""
 
 
 def _add_last_run(table: Table, last: RunReport) -> None:
-    """When a run was, and what it counted; a run that ended early has fewer counts, one that died has no end."""
+    """Add when a run was and what it counted; one that ended early has fewer counts, and one that died has no end."""
     if last.started:
         _add(table, "started", last.started.replace("T", " "))
     if last.started and last.finished:
@@ -260,7 +260,7 @@ def _json(data: Any) -> None:
 
 
 def models(as_json: bool) -> None:
-    """The model families."""
+    """Print the model families."""
     from dataclasses import asdict
 
     from pinery.models.registry import FAMILIES

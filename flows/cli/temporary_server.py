@@ -12,7 +12,7 @@ import threading
 import uvicorn
 
 REMOVALS = 20
-"""Attempts to remove the folder: the server still runs and may write a file amid one."""
+"""The attempts to remove the folder: the server still runs and may write a file amid one."""
 
 
 def main() -> None:
