@@ -11,7 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.drills.costs"]
+pytest_plugins = ["tests.drills.costs", "tests.filled", "tests.pinecone_server.fixtures", "tests.s3_server"]
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("pinery", deadline=None)

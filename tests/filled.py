@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pinery.checkpoint.listings import write_listing
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run
-from pinery.corpus.progress import Progress
+from pinery.corpus.progress import Progress, Silent
 from pinery.corpus.run import HeldTarget
 from pinery.records import Item, Stored
 from pinery.reports import RunReport
@@ -42,6 +43,12 @@ def rows_of(settings: dict[str, Any]) -> dict[str, Stored]:
     """What the config's index holds, by id."""
     index = opened(settings).target.index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
+
+
+def counts(report: Mapping[str, Any]) -> dict[str, int]:
+    """What a run counted, without what it counted none of."""
+    names = ("new", "changed", "relabelled", "deleted", "unchanged", "embedded", "reused", "upserted", "quarantined")
+    return {name: report[name] for name in names if report[name]}
 
 
 @contextlib.contextmanager
@@ -73,6 +80,32 @@ def bring(settings: dict[str, Any], options: PlanOptions = PlanOptions()) -> Run
         deleted = delete_rows(held, listing.path, plan, done.rejected, options)
         counts = spot_check(held, listing.path, options.limit)
         return close_run(run, reporter, [Brought(held, done, deleted, counts)], may_replace=True)
+
+
+class Heard(Silent):
+    """Counts the items that a run says are done, by stage, and keeps its notes."""
+
+    def __init__(self) -> None:
+        self.done, self.notes = Counter[str](), list[str]()
+
+    def advance(self, stage: str, items: int) -> None:
+        self.done[stage] += items
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class Failing:
+    """An action that fails some times, and then answers."""
+
+    def __init__(self, error: Exception, times: int) -> None:
+        self.error, self.left, self.calls = error, times, 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.calls <= self.left:
+            raise self.error
+        return "answer"
 
 
 @pytest.fixture(scope="session")

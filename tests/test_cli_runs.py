@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from tests.corpora import config
+from tests.filled import opened
 from tests.processes import pinery, told, write_config
 
 
@@ -46,7 +45,7 @@ def test_a_run_without_any_prefect_server(images: Path, tmp_path: Path) -> None:
 def test_verify_ends_with_one_while_a_difference_remains(images: Path, tmp_path: Path, prefect_db: None) -> None:
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
     assert pinery("run", str(path)).returncode == 0
-    Corpus(load_config(str(path))).target.index.delete(["red-0.jpg"])
+    opened(str(path)).target.index.delete(["red-0.jpg"])
     different = pinery("verify", str(path), "--json")
     assert different.returncode == 1
     counts = json.loads(different.stdout)
@@ -70,7 +69,7 @@ def test_remove_asks_for_a_yes(images: Path, tmp_path: Path, prefect_db: None) -
     assert (counted.returncode, "(12 rows); nothing was changed. --yes does it" in counted.stdout) == (0, True)
     removed = pinery("remove", str(path), "--yes", "--json")
     assert json.loads(removed.stdout)["removed"]
-    assert Corpus(load_config(str(path))).target.index.count() == 0
+    assert opened(str(path)).target.index.count() == 0
 
 
 def test_a_users_mistake_is_one_line_on_stderr(images: Path, tmp_path: Path, prefect_db: None) -> None:

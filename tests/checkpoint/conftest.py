@@ -10,7 +10,6 @@ from pinery.checkpoint.s3_store import S3Store
 from pinery.checkpoint.store import LocalStore, Store
 from pinery.settings import S3Access
 from tests.s3_server import S3Server
-from tests.s3_server import s3_server as s3_server
 
 
 @pytest.fixture

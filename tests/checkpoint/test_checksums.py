@@ -19,7 +19,6 @@ from pinery.checkpoint.parquet import TableWriter, read_rows, stream
 from pinery.checkpoint.parts import Checkpoint, part_name, part_writer
 from pinery.checkpoint.root import IndexPaths
 from pinery.checkpoint.store import LocalStore, Store
-from pinery.corpus.tables import connect, define_tables
 from pinery.errors import DamagedError
 from pinery.records import LEDGER_SCHEMA, PART_SCHEMA
 
@@ -134,19 +133,6 @@ def test_a_damaged_entry_of_the_ledger_says_how_the_index_is_compared(tmp_path: 
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(DamagedError, match=r"rm .*ledger.*`pinery verify CONFIG --full --repair`"):
         ledger.files()
-
-
-def test_a_damaged_listing_reaches_no_plan(tmp_path: Path) -> None:
-    path = tmp_path / "listings" / "now.parquet"
-    path.parent.mkdir()
-    with TableWriter(path, LEDGER_SCHEMA) as writer:
-        writer.append(pa.RecordBatch.from_pydict({"id": ["a"], "version": ["v"], "metadata_hash": ["h"],
-                                                  "deleted": [False]}, schema=LEDGER_SCHEMA))  # fmt: skip
-    damaged = bytearray(path.read_bytes())
-    damaged[30] ^= 1
-    path.write_bytes(damaged)
-    with connect(tmp_path) as con, pytest.raises(DamagedError, match="makes a new listing"):
-        define_tables(con, path, None, None)
 
 
 def test_files_of_an_earlier_version_are_read_as_they_are(tmp_path: Path) -> None:

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run, run_name
 from pinery.errors import TerminalError
 from tests.corpora import config
+from tests.filled import opened
 from tests.processes import wait_until
 
 moments = st.datetimes(min_value=datetime(2020, 1, 1), max_value=datetime(2090, 1, 1)).map(
@@ -32,7 +31,7 @@ def test_names_sort_in_the_order_of_the_runs_whatever_the_clocks_say(clocks: lis
 
 def test_a_run_without_progress_gives_up(images: Path, tmp_path: Path) -> None:
     settings = config(images, tmp_path / "state", run={"stall_timeout": 0.2})
-    with open_run(Corpus(load_config(settings))) as run:
+    with open_run(opened(settings)) as run:
         wait_until(lambda: run.stopping)
         with pytest.raises(TerminalError, match=r"no progress for 0\.2 s"):
             run.check()

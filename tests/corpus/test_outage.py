@@ -10,46 +10,19 @@ import pytest
 from pinery.corpus import outage
 from pinery.corpus.open_run import open_run
 from pinery.corpus.outage import patience, retry_through_outage, settle
-from pinery.corpus.progress import Silent
 from pinery.errors import LeaseLostError, TerminalError, TransientError
 from tests.corpora import config
-from tests.filled import holding, opened
+from tests.filled import Failing, Heard, holding, opened
 from tests.indexes.rows import batch
-from tests.pinecone_server.fixtures import pinecone_environment, pinecone_server
 from tests.pinecone_server.server import PineconeServer
-
-__all__ = ["pinecone_environment", "pinecone_server"]
-
-
-class Notes(Silent):
-    """Keeps what is told."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
-
-
-class Failing:
-    """Fails some times, and then answers."""
-
-    def __init__(self, error: Exception, times: int) -> None:
-        self.error, self.left, self.calls = error, times, 0
-
-    def __call__(self) -> str:
-        self.calls += 1
-        if self.calls <= self.left:
-            raise self.error
-        return "answer"
 
 
 def test_what_may_pass_is_repeated_and_told(filled: dict[str, Any]) -> None:
-    notes, action = Notes(), Failing(TransientError("503", retry_after=0.01), times=1)
-    with open_run(opened(filled), progress=notes) as run:
+    heard, action = Heard(), Failing(TransientError("503", retry_after=0.01), times=1)
+    with open_run(opened(filled), progress=heard) as run:
         assert retry_through_outage(run.main, action) == "answer"
     assert action.calls == 2
-    assert [text.partition(";")[0] for text in notes.texts] == ["503"]
+    assert [text.partition(";")[0] for text in heard.notes] == ["503"]
 
 
 def test_what_can_not_pass_is_not_repeated(filled: dict[str, Any]) -> None:

@@ -17,30 +17,17 @@ from pinery.corpus.stored import (
 )
 from pinery.errors import ConfigError, DamagedError, TerminalError, TransientError
 from tests.corpora import config
-from tests.filled import opened
-
-
-class Reading:
-    """Fails some times, and then reads."""
-
-    def __init__(self, error: Exception, times: int) -> None:
-        self.error, self.left, self.calls = error, times, 0
-
-    def __call__(self) -> str:
-        self.calls += 1
-        if self.calls <= self.left:
-            raise self.error
-        return "what is there"
+from tests.filled import Failing, opened
 
 
 def test_a_file_that_a_run_replaced_meanwhile_is_read_again() -> None:
-    read = Reading(TerminalError("s3://b/ledger/1 does not exist"), times=2)
-    assert undisturbed(read) == "what is there"
+    read = Failing(TerminalError("s3://b/ledger/1 does not exist"), times=2)
+    assert undisturbed(read) == "answer"
     assert read.calls == 3
 
 
 def test_what_is_always_missing_is_an_error_in_the_end() -> None:
-    read = Reading(TerminalError("gone"), times=99)
+    read = Failing(TerminalError("gone"), times=99)
     with pytest.raises(TerminalError, match="gone"):
         undisturbed(read)
     assert read.calls == ATTEMPTS
@@ -48,7 +35,7 @@ def test_what_is_always_missing_is_an_error_in_the_end() -> None:
 
 @pytest.mark.parametrize("error", [DamagedError("torn"), TransientError("503"), ConfigError("no listing")], ids=repr)
 def test_reading_again_helps_against_nothing_else(error: Exception) -> None:
-    read = Reading(error, times=99)
+    read = Failing(error, times=99)
     with pytest.raises(type(error)):
         undisturbed(read)
     assert read.calls == 1

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.records import Stored
 from pinery.steps.compare import KINDS
+from tests.filled import opened
 from tests.processes import report, write_config
 
 
@@ -63,13 +62,13 @@ def ledger_entries(state: Path) -> int:
 
 def held(config_file: Path) -> dict[str, Stored]:
     """All that the index holds."""
-    index = Corpus(load_config(config_file)).target.index
+    index = opened(config_file).target.index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
 def embedded_twice(config_file: Path) -> list[tuple[str, str]]:
     """Every (id, version) that more than one part holds."""
-    checkpoint = Corpus(load_config(config_file)).target.checkpoint
+    checkpoint = opened(config_file).target.checkpoint
     seen: set[tuple[str, str]] = set()
     doubles = []
     for part in checkpoint.names():
@@ -83,7 +82,7 @@ def embedded_twice(config_file: Path) -> list[tuple[str, str]]:
 
 def losses(config_file: Path, undisturbed: Mapping[str, Stored]) -> Losses:
     """Count what went wrong, against what the index holds after a run that nothing disturbed."""
-    index = Corpus(load_config(config_file)).target.index
+    index = opened(config_file).target.index
     ids = [id for page in index.list_ids() for id in page]
     found = index.fetch(ids)
     lost = sum(found.get(id) != stored for id, stored in undisturbed.items())

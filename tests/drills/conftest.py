@@ -11,10 +11,7 @@ from pinery.records import Stored
 from tests.corpora import COLOURS, config, paint
 from tests.drills.checks import Losses, held
 from tests.drills.costs import RECORDS, add
-from tests.pinecone_server.fixtures import pinecone_environment as pinecone_environment
-from tests.pinecone_server.fixtures import pinecone_server as pinecone_server
 from tests.processes import report, write_config
-from tests.s3_server import s3_server as s3_server
 
 PER_LABEL = 50
 TOTAL = PER_LABEL * len(COLOURS)

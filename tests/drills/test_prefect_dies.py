@@ -11,10 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.steps.status import status
 from tests.drills.conftest import TOTAL
+from tests.filled import opened
 from tests.processes import start, told, wait_until
 
 ENDS_WITHIN = 60.0
@@ -31,7 +30,7 @@ def test_a_run_does_not_need_its_api(number: signal.Signals, config_file: Path) 
         one for one in psutil.Process(process.pid).children() if "temporary_server.py" in " ".join(one.cmdline())
     ]
     os.kill(server.pid, number)
-    corpus = Corpus(load_config(str(config_file)))
+    corpus = opened(str(config_file))
     wait_until(lambda: (status(corpus).to_dict()["last_run"] or {}).get("state") == "done", process)
     ended = time.monotonic()
     out, err = process.communicate(timeout=ENDS_WITHIN + 60)

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from tests.corpora import COLOURS, config, jpeg
 from tests.drills.checks import NONE, Losses, check_failure, check_fully, held, losses, undisturbed_rows
 from tests.drills.conftest import Record
+from tests.filled import opened
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import report, start, write_config
 from tests.s3_server import S3Server
@@ -113,7 +112,7 @@ def test_s3_fails_for_good_amid_a_run(
     drill_record: Record,
 ) -> None:
     process = started_and_planned(path, pinecone_environment)
-    model = Corpus(load_config(path)).card.key
+    model = opened(path).card.key
     s3_server.fail(status, times=ALWAYS, method=method, key=key.format(model=model))
     pinecone_environment.faults.clear()
     check_failure(process, re.escape(words), rerun_helps=status != 403)  # nothing lets one in but other credentials

@@ -12,23 +12,13 @@ import pytest
 from flows.reindex import reindex
 from flows.upsert import upsert
 from flows.verify import verify
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
-from pinery.corpus.open_run import open_run
 from pinery.corpus.progress import Silent
-from pinery.errors import DifferentError, RefusedError, TerminalError
-from pinery.records import Stored
-from pinery.steps.find_index import ensure_index, find_index
-from pinery.steps.marks import check_mark, claim_index
+from pinery.errors import DifferentError, RefusedError
 from pinery.steps.preview import preview
 from pinery.steps.remove import remove
 from tests.corpora import config, paint
+from tests.filled import opened, rows_of
 from tests.pinecone_server.server import PineconeServer
-
-
-@pytest.fixture
-def server(pinecone_environment: PineconeServer) -> PineconeServer:
-    return pinecone_environment
 
 
 @pytest.fixture
@@ -44,11 +34,6 @@ def copied(settings: dict[str, Any]) -> dict[str, Any]:
     folder = f"{settings['state']}-copy"
     shutil.copytree(settings["state"], folder)
     return settings | {"state": folder}
-
-
-def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).target.index
-    return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
 def writes(server: PineconeServer) -> int:
@@ -67,7 +52,7 @@ def refuse(settings: dict[str, Any], server: PineconeServer) -> None:
         with pytest.raises(RefusedError, match=r"last written by another copy of this state, under lease epoch \d"):
             action(settings)
     with pytest.raises(RefusedError, match="another copy"):
-        remove(Corpus(load_config(settings)), really=True, progress=Silent()).to_dict()
+        remove(opened(settings), really=True, progress=Silent()).to_dict()
     assert (writes(server), sorted(Path(settings["state"]).glob("test/listings/*"))) == (before, listings)
 
 
@@ -78,8 +63,8 @@ def test_the_copy_is_refused_once_the_original_has_written(
     paint(images / "red-0.jpg", "blue", 99)
     reindex(original)
     refuse(copy, server)
-    assert any("another copy" in reason for reason in preview(Corpus(load_config(copy)), None).to_dict()["refused"])
-    assert remove(Corpus(load_config(copy)), really=False, progress=Silent()).to_dict()["rows"] == 12
+    assert any("another copy" in reason for reason in preview(opened(copy), None).to_dict()["refused"])
+    assert remove(opened(copy), really=False, progress=Silent()).to_dict()["rows"] == 12
     assert reindex(original)["verified"]
 
 
@@ -106,7 +91,7 @@ def test_a_restored_backup_is_refused_though_its_next_epoch_is_the_index_own(
 def test_the_owner_says_which_state_is_right_by_a_full_repair(
     original: dict[str, Any], images: Path, server: PineconeServer
 ) -> None:
-    copy, before = copied(original), held(original)
+    copy, before = copied(original), rows_of(original)
     paint(images / "red-0.jpg", "blue", 99)
     paint(images / "red-new.jpg", "red", 77)
     reindex(original)
@@ -115,7 +100,7 @@ def test_the_owner_says_which_state_is_right_by_a_full_repair(
         verify(copy, full=True)
     assert (caught.value.result["wrong"], caught.value.result["extra"]) == (1, 1)
     verify(copy, full=True, repair=True)
-    assert held(copy) == before, "what the copy's listing says"
+    assert rows_of(copy) == before, "what the copy's listing says"
     assert reindex(copy)["changed"] == 1
     refuse(original, server)
 
@@ -143,14 +128,14 @@ def test_a_run_with_nothing_to_write_writes_no_mark(original: dict[str, Any], se
 def test_an_index_that_the_version_before_filled_is_taken_as_it_is(
     original: dict[str, Any], images: Path, server: PineconeServer
 ) -> None:
-    Corpus(load_config(original)).target.index.leave_mark("")
+    opened(original).target.index.leave_mark("")
     record = json.loads(identity_file(original).read_text())
     del record["marks"]
     identity_file(original).write_text(json.dumps(record))
     assert reindex(original)["unchanged"] == 12
     paint(images / "red-0.jpg", "blue", 99)
     assert reindex(original)["changed"] == 1
-    assert Corpus(load_config(original)).target.index.read_mark() is not None
+    assert opened(original).target.index.read_mark() is not None
 
 
 def test_a_run_that_died_before_its_mark_reached_the_index_is_no_other_state(
@@ -160,22 +145,5 @@ def test_a_run_that_died_before_its_mark_reached_the_index_is_no_other_state(
     identity_file(original).write_text(json.dumps(record | {"marks": ["9-00000000", *record["marks"]]}))
     paint(images / "red-0.jpg", "blue", 99)
     assert reindex(original)["changed"] == 1
-    Corpus(load_config(original)).target.index.leave_mark("9-00000000")  # it arrives late
+    opened(original).target.index.leave_mark("9-00000000")  # it arrives late
     assert reindex(original)["unchanged"] == 12
-
-
-def test_two_copies_that_run_at_once_are_noticed_before_either_is_verified(original: dict[str, Any]) -> None:
-    corpus = Corpus(load_config(original))
-    with open_run(corpus) as run:
-        find_index(run.main)
-        ensure_index(run.main)
-        claim_index(run.main)
-        check_mark(run.main)
-        corpus.target.index.leave_mark("5-12345678")
-        with pytest.raises(TerminalError, match="beside this run, under lease epoch 5"):
-            check_mark(run.main)
-
-
-def test_after_a_removal_any_state_may_fill_the_namespace(original: dict[str, Any]) -> None:
-    remove(Corpus(load_config(original)), really=True, progress=Silent()).to_dict()
-    assert reindex(original)["upserted"] == 12

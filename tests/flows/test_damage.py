@@ -12,16 +12,15 @@ import pytest
 
 from flows.reindex import reindex
 from flows.verify import verify
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.errors import DamagedError, DifferentError
 from pinery.steps.status import status
 from tests.corpora import config
+from tests.filled import opened
 from tests.indexes.rows import batch
 
 
 def held(settings: dict[str, Any]) -> dict[str, tuple[float, ...]]:
-    index = Corpus(load_config(settings)).target.index
+    index = opened(settings).target.index
     return {id: stored.values for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
@@ -38,7 +37,7 @@ def test_nothing_is_repaired_from_a_damaged_part_and_deleting_it_suffices(images
     good = held(settings)
     part = sorted((tmp_path / "state").glob("test/*/parts/part-00000001.parquet"))[0]
     flip_a_vector(part)
-    Corpus(load_config(settings)).target.index.upsert(batch(["green-1.jpg"], [[9.0] * 512], [{"label": "green"}]))
+    opened(settings).target.index.upsert(batch(["green-1.jpg"], [[9.0] * 512], [{"label": "green"}]))
     with pytest.raises(DamagedError, match=f"{part} is damaged.*rm {part}"):
         verify(settings, full=True, repair=True)
     others = {id: values for id, values in held(settings).items() if id != "green-1.jpg"}
@@ -57,12 +56,12 @@ def test_a_torn_entry_of_the_ledger_is_named_and_a_comparison_puts_things_right(
     good = held(settings)
     for entry in (tmp_path / "state").glob("test/indexes/*/*/*/ledger/*.parquet"):
         entry.write_bytes(entry.read_bytes()[:200])
-    for command in (lambda: reindex(settings), lambda: status(Corpus(load_config(settings))).to_dict()):
+    for command in (lambda: reindex(settings), lambda: status(opened(settings)).to_dict()):
         with pytest.raises(DamagedError, match=r"rm .*/ledger/.* --full --repair"):
             command()
     for entry in (tmp_path / "state").glob("test/indexes/*/*/*/ledger/*.parquet"):
         entry.unlink()
-    Corpus(load_config(settings)).target.index.upsert(batch(["stray"], [[1.0] * 512], [{}]))
+    opened(settings).target.index.upsert(batch(["stray"], [[1.0] * 512], [{}]))
     with pytest.raises(DifferentError):
         verify(settings, full=True)
     verify(settings, full=True, repair=True)
@@ -107,9 +106,9 @@ def test_a_damaged_report_ends_status_with_its_name_and_no_run(images: Path, tmp
     [path] = (tmp_path / "state").glob("test/runs/*.json")
     path.write_text("{")
     with pytest.raises(DamagedError, match=f"{path.name} is damaged.*rm .*history"):
-        status(Corpus(load_config(settings))).to_dict()
+        status(opened(settings)).to_dict()
     assert reindex(settings)["unchanged"] == 12
-    assert status(Corpus(load_config(settings))).to_dict()["held"] == 12
+    assert status(opened(settings)).to_dict()["held"] == 12
 
 
 def test_files_of_other_programs_disturb_no_run(images: Path, tmp_path: Path) -> None:
@@ -121,7 +120,7 @@ def test_files_of_other_programs_disturb_no_run(images: Path, tmp_path: Path) ->
         for file in list(folder.glob("*.parquet")):
             shutil.copy(file, folder / f"{file.stem} (conflicted copy).parquet")
     assert reindex(settings)["unchanged"] == 12
-    assert status(Corpus(load_config(settings))).to_dict()["held"] == 12
+    assert status(opened(settings)).to_dict()["held"] == 12
     assert all((folder / "desktop.ini").exists() for folder in folders), "what isn't Pinery's stays"
 
 

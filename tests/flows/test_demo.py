@@ -16,6 +16,7 @@ from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
 from pinery.search.query import Query, search
 from tests.corpora import COLOURS, jpeg
+from tests.filled import opened
 from tests.pinecone_server.server import PineconeServer
 from tests.s3_server import S3Server
 
@@ -36,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_demo_finds_what_the_readme_shows(project: Path) -> None:
     shown = re.findall(r"^(\d\.\d{4})  (\w+) +(\S+\.jpg) ", README, re.MULTILINE)
-    corpus = Corpus(load_config("configs/sample.yaml"))
+    corpus = opened("configs/sample.yaml")
     found = search(corpus, Query(image="data/query.jpg", top_k=5, grid="demo.png")).matches
     assert [(name, label) for _, label, name in shown] == [(match.id, match.metadata["label"]) for match in found]
     assert [float(score) for score, _, _ in shown] == pytest.approx([match.score for match in found], abs=2e-3)

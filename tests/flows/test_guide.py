@@ -16,9 +16,9 @@ from PIL import Image
 
 from flows.reindex import reindex
 from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError
 from pinery.search.query import Query, search
+from tests.filled import opened
 from tests.pinecone_server.server import PineconeServer
 from tests.small_models import save_clip, squeezenet_weights
 from tests.sources.test_torchvision import Archives
@@ -42,7 +42,7 @@ def test_the_guides_job(cifar: dict[str, Any], pinecone_environment: PineconeSer
     assert (limited["listed"], had, limited["upserted"]) == (24, 6, 6), "3 rows of each dataset"
     report = reindex(cifar)
     assert (report["embedded"] + report["reused"], report["upserted"]) == (18, 18)
-    corpus = Corpus(load_config(cifar))
+    corpus = opened(cifar)
     [stored] = corpus.target.index.fetch(["CIFAR10.3"]).values()
     assert len(stored.values) == 1000
     assert stored.metadata == {"label": torchvision.datasets.CIFAR10(tmp_path / "root").classes[0]}
@@ -72,7 +72,7 @@ def test_the_apps_job(images: Path, tmp_path: Path, pinecone_environment: Pineco
     overrides = [f"source.path={images}", f"state={tmp_path / 'state'}", f"model=clip:{tiny_clip}"]
     settings = load_config(CONFIGS / "clip-folder.yaml", overrides).model_dump(mode="json")
     assert reindex(settings)["upserted"] == 12
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     id = hashlib.md5(b"red-1.jpg").hexdigest()
     [stored] = corpus.target.index.fetch([id]).values()
     assert stored.metadata == {"imagePath": "red-1.jpg"}

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from flows.reindex import reindex
 from flows.verify import verify
 from pinery.checkpoint.imports import ImportRecord, ImportRecords
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.corpus.progress import Silent
 from pinery.errors import ConfigError, TerminalError
-from pinery.records import Stored
 from pinery.steps.remove import remove
 from tests.corpora import config, paint
+from tests.filled import opened, rows_of
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import start, wait_until, write_config
 from tests.s3_server import S3Server
@@ -49,11 +45,6 @@ def settings(server: PineconeServer, s3_server: S3Server, images: Path) -> dict[
     return config(images, state, index=INDEX, state_s3=state_s3, upsert={"load": "import"})
 
 
-def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).target.index
-    return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
-
-
 def keys(settings: dict[str, Any], s3_server: S3Server, part: str) -> list[str]:
     bucket = settings["state"].split("/")[2]
     listed = s3_server.client().list_objects_v2(Bucket=bucket).get("Contents", [])
@@ -61,7 +52,7 @@ def keys(settings: dict[str, Any], s3_server: S3Server, part: str) -> list[str]:
 
 
 def records(settings: dict[str, Any]) -> list[ImportRecord]:
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     return ImportRecords(corpus.store, corpus.target.recorded_at).all()
 
 
@@ -87,34 +78,13 @@ def test_a_new_namespace_is_imported_and_only_what_the_import_left_out_is_upsert
     assert report["verified"]
     assert server.imports("things").disturbed == []
     assert upserted_ids(server) == 1, "the second of two equal vectors"
-    assert len(held(settings)) == 13
-    assert held(settings)["red-1.jpg"].metadata == {"label": "red"}
+    assert len(rows_of(settings)) == 13
+    assert rows_of(settings)["red-1.jpg"].metadata == {"label": "red"}
     assert keys(settings, s3_server, "/exports/") == [], "an export is removed once its rows are entered"
     assert [record.state for record in records(settings)] == ["done"]
     assert verify(settings, full=True)["missing"] == 0
     again = reindex(settings)
     assert (again["imported"], again["upserted"], again["unchanged"]) == (0, 0, 13)
-
-
-def test_the_export_has_exactly_what_an_import_takes(
-    settings: dict[str, Any], server: PineconeServer, s3_server: S3Server
-) -> None:
-    server.hold_imports("Pending")
-    with running_beside(server, settings) as running:
-        assert server.log.wait_for("start_import", 1, timeout=60)
-        assert server.wait_for_import("things", "1", "Pending")
-        found = keys(settings, s3_server, "/exports/")
-        bucket, rows = settings["state"].split("/")[2], 0
-        for key in found:
-            assert key.split("/")[3] == "test", "the namespace is the folder"
-            body = s3_server.client().get_object(Bucket=bucket, Key=key)["Body"].read()
-            table = pq.read_table(io.BytesIO(body))
-            assert table.column_names == ["id", "values", "metadata"]
-            assert str(table.schema.field("values").type.value_type) == "float"
-            rows += table.num_rows
-        assert rows == 12
-        server.release_imports()
-        assert running.result(60)["imported"] == 12
 
 
 def killed_while_importing(settings: dict[str, Any], server: PineconeServer, folder: Path) -> None:
@@ -139,7 +109,7 @@ def test_a_later_run_waits_for_the_import_of_an_earlier_one(
     assert len(server.imports("things").runs) == 1
     assert server.imports("things").disturbed == [], "nothing is upserted while an import is under way"
     assert (report["imported"], report["embedded"], report["deleted"]) == (12, 1, 1)
-    assert sorted(held(settings)) == sorted(path.name for path in images.iterdir())
+    assert sorted(rows_of(settings)) == sorted(path.name for path in images.iterdir())
 
 
 def test_an_import_whose_start_was_never_heard_of_is_found_by_its_uri(
@@ -155,7 +125,7 @@ def test_a_run_killed_before_its_id_was_written_down_starts_no_second_import(
     settings: dict[str, Any], server: PineconeServer, tmp_path: Path
 ) -> None:
     killed_while_importing(settings, server, tmp_path)
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     [record] = records(settings)
     assert record.id == "1"
     ImportRecords(corpus.store, corpus.target.recorded_at).write(
@@ -184,7 +154,7 @@ def test_a_failed_import_says_why_and_the_next_run_upserts(
     assert [record.state for record in records(settings)] == ["failed"]
     report = reindex(settings)
     assert (report["imported"], report["upserted"], report["embedded"]) == (0, 13, 0)
-    assert len(held(settings)) == 13
+    assert len(rows_of(settings)) == 13
 
 
 def test_an_import_into_an_index_that_is_gone_is_forgotten(
@@ -192,12 +162,12 @@ def test_an_import_into_an_index_that_is_gone_is_forgotten(
 ) -> None:
     killed_while_importing(settings, server, tmp_path)
     server.release_imports()
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     corpus.target.index._session.control(lambda client: client.indexes.delete("things"))  # type: ignore[attr-defined]
     report = reindex(settings)
     assert (report["imported"], report["embedded"]) == (12, 0)
     assert sorted(record.state for record in records(settings)) == ["done", "done"]
-    assert len(held(settings)) == 13
+    assert len(rows_of(settings)) == 13
 
 
 def test_auto_imports_neither_few_rows_nor_into_a_namespace_that_exists(
@@ -239,34 +209,16 @@ def test_an_import_that_pinecone_refuses_fails_one_run_and_the_next_upserts(
     assert (report["imported"], report["upserted"], report["embedded"]) == (0, 13, 0)
 
 
-def test_an_import_that_pinecone_forgot_does_not_block_the_corpus(
-    settings: dict[str, Any], server: PineconeServer, tmp_path: Path
-) -> None:
-    killed_while_importing(settings, server, tmp_path)
-    corpus = Corpus(load_config(settings))
-    [record] = records(settings)
-    ImportRecords(corpus.store, corpus.target.recorded_at).write(
-        ImportRecord(record.name, record.uri, record.incarnation, record.rows, "777", "ready")
-    )
-    server.release_imports()
-    assert server.wait_for_import("things", "1", "Completed")
-    with pytest.raises(TerminalError, match=r"import 777 of .* knows no such import"):
-        reindex(settings)
-    report = reindex(settings)
-    assert (report["upserted"], report["verified"]) == (13, True)
-    assert len(held(settings)) == 13
-
-
 def test_a_corpus_is_removed_only_once_its_import_is_over(
     settings: dict[str, Any], server: PineconeServer, tmp_path: Path
 ) -> None:
     killed_while_importing(settings, server, tmp_path)
     with ThreadPoolExecutor(1) as pool:
         try:
-            removing = pool.submit(remove, Corpus(load_config(settings)), really=True, progress=Silent())
+            removing = pool.submit(remove, opened(settings), really=True, progress=Silent())
             assert server.log.wait_for("describe_import", server.log.count("describe_import") + 1)
         finally:
             server.release_imports()
         assert removing.result(60).rows == 12
-    assert held(settings) == {}
+    assert rows_of(settings) == {}
     assert reindex(settings)["held"] == 13

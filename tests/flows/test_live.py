@@ -9,13 +9,12 @@ import pytest
 
 import flows.reindex
 from flows.reindex import reindex
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.corpus.progress import Silent
 from pinery.errors import RefusedError
 from pinery.steps.remove import remove
 from pinery.steps.status import status
 from tests.corpora import config
+from tests.filled import opened
 
 
 def test_of_two_models_that_began_before_anything_was_live_the_first_to_end_stays_live(
@@ -34,7 +33,7 @@ def test_of_two_models_that_began_before_anything_was_live_the_first_to_end_stay
     monkeypatch.setattr(flows.reindex, "make_plan", meanwhile)
     with pytest.raises(RefusedError, match="didn't go live") as caught:
         reindex(one)
-    live = status(Corpus(load_config(two))).to_dict()["live"]["index"]
+    live = status(opened(two)).to_dict()["live"]["index"]
     assert live == reports[0]["index"]
     assert live in str(caught.value)
     assert reindex(two)["unchanged"] == 12
@@ -48,8 +47,8 @@ def test_a_namespace_that_was_left_is_named_with_the_command_that_removes_it(ima
     assert reindex(old)["retired"] == []
     [left] = reindex(new)["retired"]
     assert (left["namespace"], left["remove"]) == ("old", "pinery remove CONFIG --set namespace=old")
-    assert status(Corpus(load_config(new))).to_dict()["retired"] == [left]
-    remove(Corpus(load_config(old)), really=True, progress=Silent()).to_dict()
-    assert status(Corpus(load_config(new))).to_dict()["retired"] == []
+    assert status(opened(new)).to_dict()["retired"] == [left]
+    remove(opened(old), really=True, progress=Silent()).to_dict()
+    assert status(opened(new)).to_dict()["retired"] == []
     [back] = reindex(old)["retired"]
     assert back["remove"] == "pinery remove CONFIG --set 'namespace=new place'"

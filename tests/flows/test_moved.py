@@ -12,13 +12,11 @@ import pytest
 import flows.reindex
 from flows.reindex import reindex
 from flows.verify import verify
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.errors import TerminalError, TransientError
-from pinery.records import Stored
 from pinery.steps.status import status
 from tasks.embed_part import embed_part
 from tests.corpora import config, paint
+from tests.filled import opened, rows_of
 
 AfterPlanning = Callable[[Callable[[], None]], None]
 KINDS = ("missing", "extra", "stale", "wrong", "wrong_metadata")
@@ -41,11 +39,6 @@ def after_planning(monkeypatch: pytest.MonkeyPatch) -> AfterPlanning:
     return at
 
 
-def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).target.index
-    return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
-
-
 def repaint(images: Path, first: int) -> None:
     for number, path in enumerate(sorted(images.iterdir())):
         paint(path, "red", first + number)
@@ -56,20 +49,20 @@ def test_a_run_in_which_everything_moved_is_no_success_and_deletes_nothing(
 ) -> None:
     settings = config(images, tmp_path / "state")
     reindex(settings)
-    before = held(settings)
+    before = rows_of(settings)
     repaint(images, 100)
     after_planning(lambda: repaint(images, 200))
     with pytest.raises(TerminalError, match=r"all 12 images .* changed or vanished"):
         reindex(settings)
-    assert held(settings) == before
-    told = status(Corpus(load_config(settings))).to_dict()
+    assert rows_of(settings) == before
+    told = status(opened(settings)).to_dict()
     assert (told["awaited"], told["last_run"]["moved"], told["last_run"]["state"]) == (12, 12, "failed")
     found = verify(settings)
     assert found["awaited"] == 12
     assert not any(found[kind] for kind in KINDS)
     report = reindex(settings)
     assert (report["changed"], report["embedded"], report["moved"], report["awaited"]) == (12, 12, 0, 0)
-    assert all(held(settings)[id].values != before[id].values for id in before)
+    assert all(rows_of(settings)[id].values != before[id].values for id in before)
 
 
 def test_what_the_index_holds_of_an_item_that_moved_stays_until_it_is_listed_as_it_is(
@@ -77,7 +70,7 @@ def test_what_the_index_holds_of_an_item_that_moved_stays_until_it_is_listed_as_
 ) -> None:
     settings = config(images, tmp_path / "state")
     reindex(settings)
-    before = held(settings)
+    before = rows_of(settings)
     for number in range(4):
         paint(images / f"red-{number}.jpg", "red", 100 + number)
 
@@ -88,12 +81,12 @@ def test_what_the_index_holds_of_an_item_that_moved_stays_until_it_is_listed_as_
     after_planning(move)
     report = reindex(settings)
     assert (report["moved"], report["embedded"], report["deleted"], report["awaited"]) == (3, 1, 0, 3)
-    assert held(settings).keys() == before.keys()
-    assert held(settings)["red-0.jpg"] == before["red-0.jpg"]
+    assert rows_of(settings).keys() == before.keys()
+    assert rows_of(settings)["red-0.jpg"] == before["red-0.jpg"]
     assert not any(verify(settings, full=True)[kind] for kind in KINDS)
     report = reindex(settings, allow_deletes=True)
     assert (report["deleted"], report["awaited"]) == (3, 0)
-    assert len(held(settings)) == 9
+    assert len(rows_of(settings)) == 9
 
 
 def test_new_items_that_all_vanish_are_no_success(images: Path, tmp_path: Path, after_planning: AfterPlanning) -> None:
@@ -103,7 +96,7 @@ def test_new_items_that_all_vanish_are_no_success(images: Path, tmp_path: Path, 
     after_planning((images / "blue-9.jpg").unlink)
     with pytest.raises(TerminalError, match=r"all 1 images .* Nothing was deleted"):
         reindex(settings)
-    assert len(held(settings)) == 12
+    assert len(rows_of(settings)) == 12
     assert reindex(settings)["unchanged"] == 12
 
 
@@ -114,7 +107,7 @@ def test_a_folder_that_goes_away_amid_a_run_is_a_fault_of_the_run(
     monkeypatch.setattr("flows.embed_and_upsert.embed_part", embed_part.with_options(retries=0))
     settings = config(images, tmp_path / "state")
     reindex(settings)
-    before = held(settings)
+    before = rows_of(settings)
     repaint(images, 100)
 
     def unmount() -> None:
@@ -125,7 +118,7 @@ def test_a_folder_that_goes_away_amid_a_run_is_a_fault_of_the_run(
     after_planning(unmount)
     with pytest.raises(TransientError, match="went away"):
         reindex(settings)
-    assert held(settings) == before
+    assert rows_of(settings) == before
     shutil.rmtree(images, ignore_errors=True)
     (tmp_path / "away").rename(images)
     assert reindex(settings)["embedded"] == 12

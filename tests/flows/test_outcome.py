@@ -21,10 +21,9 @@ from flows.reindex import reindex
 from flows.upsert import upsert
 from flows.verify import verify
 from pinery.checkpoint.lease import Lease
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError, DifferentError, LeaseHeldError, RefusedError
 from tests.corpora import config, paint
+from tests.filled import opened
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import write_config
 
@@ -113,7 +112,7 @@ def test_a_guards_refusal_names_the_flows_parameter(
 
 def test_a_held_lease_says_how_to_wait(client: SyncPrefectClient, lines: list[str], settings: dict[str, Any]) -> None:
     reindex(settings)
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     with Lease(corpus.store, corpus.paths.lease(corpus.card.key), lambda: "another", 120, False, lambda holder: None):
         told = ends(client, lines, lambda: verify(settings), LeaseHeldError, "Refused")
     assert "wait: true" in told["next"]
@@ -130,7 +129,7 @@ def test_a_difference_is_told_with_its_counts(
     client: SyncPrefectClient, lines: list[str], settings: dict[str, Any]
 ) -> None:
     reindex(settings)
-    Corpus(load_config(settings)).target.index.delete(["red-0.jpg"])
+    opened(settings).target.index.delete(["red-0.jpg"])
     told = ends(client, lines, lambda: verify(settings), DifferentError, "Different")
     assert (told["missing"], told["extra"], told["held"]) == (1, 0, 11)
     assert "`pinery verify CONFIG --repair`" in told["next"]

@@ -14,9 +14,9 @@ import pytest
 
 from flows.reindex import reindex
 from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.indexes.protocol import Index
 from tests.corpora import config
+from tests.filled import opened
 from tests.pinecone_server.server import PineconeServer
 
 ROOT = Path(__file__).parent.parent.parent
@@ -72,4 +72,4 @@ def filled(images: Path, sidecar: Path) -> Index:
     source = {"kind": "folder", "path": str(images), "sidecar": str(sidecar)}
     settings = config(images, sidecar.parent / "state", source=source)
     reindex(settings)
-    return Corpus(load_config(settings)).target.index
+    return opened(settings).target.index

@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 
 from flows.reindex import reindex
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.errors import TerminalError, TransientError
-from pinery.records import Stored
 from pinery.steps.status import status
 from tests.corpora import config, paint
+from tests.filled import opened, rows_of
 from tests.pinecone_server.server import PineconeServer
 
 NO_WRITES = {"code": 9, "message": "Index is not in a state to take writes"}
@@ -27,28 +25,23 @@ def settings(images: Path, tmp_path: Path, pinecone_environment: PineconeServer)
     return settings
 
 
-def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).target.index
-    return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
-
-
 @pytest.mark.parametrize("changed", [1, 4, 9])
 def test_a_night_on_which_the_index_takes_nothing_records_and_deletes_nothing(
     settings: dict[str, Any], images: Path, pinecone_environment: PineconeServer, changed: int
 ) -> None:
-    before = held(settings)
+    before = rows_of(settings)
     for number, path in enumerate(sorted(images.iterdir())[:changed]):
         paint(path, "red", 100 + number)
     pinecone_environment.faults.push("upsert", 400, times=None, body=NO_WRITES)
     for _ in range(2):
         with pytest.raises(TransientError, match=r"not in a state .* a row that it holds as well"):
             reindex(settings)
-    assert held(settings) == before
-    assert status(Corpus(load_config(settings))).to_dict()["rejected"] == []
+    assert rows_of(settings) == before
+    assert status(opened(settings)).to_dict()["rejected"] == []
     pinecone_environment.faults.clear()
     report = reindex(settings)
     assert (report["upserted"], report["rejected"], report["deleted"]) == (changed, 0, 0)
-    assert len(held(settings)) == 12
+    assert len(rows_of(settings)) == 12
 
 
 def test_an_index_that_stops_taking_rows_between_two_parts_records_none_of_the_second(
@@ -60,8 +53,8 @@ def test_an_index_that_stops_taking_rows_between_two_parts_records_none_of_the_s
     pinecone_environment.faults.push("upsert", 400, times=None, body=NO_WRITES)
     with pytest.raises(TransientError, match="a row that it holds as well"):
         reindex(settings)
-    assert status(Corpus(load_config(settings))).to_dict()["rejected"] == []
-    assert len(held(settings)) == 12
+    assert status(opened(settings)).to_dict()["rejected"] == []
+    assert len(rows_of(settings)) == 12
     pinecone_environment.faults.clear()
     assert reindex(settings)["upserted"] == 3
 

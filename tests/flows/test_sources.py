@@ -11,26 +11,13 @@ import pytest
 from PIL import Image
 
 from flows.reindex import reindex
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.errors import AccessDeniedError
-from pinery.records import Stored
 from pinery.search.query import Query, search
 from pinery.steps.preview import preview
 from pinery.steps.status import status
 from tests.corpora import config, jpeg
+from tests.filled import counts, opened, rows_of
 from tests.s3_server import S3Server
-
-COUNTS = ("new", "changed", "relabelled", "deleted", "unchanged", "embedded", "reused", "upserted", "quarantined")
-
-
-def counts(report: dict[str, Any]) -> dict[str, int]:
-    return {name: report[name] for name in COUNTS if report[name]}
-
-
-def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = Corpus(load_config(settings)).target.index
-    return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
 def square(path: Path, colour: tuple[int, int, int]) -> None:
@@ -47,12 +34,12 @@ def test_other_bytes_of_the_same_size_and_mtime_reach_the_index(tmp_path: Path, 
     square(images / "b.bmp", (0, 0, 250))
     settings = config(images, tmp_path / "state", source={"kind": "folder", "path": str(images), "version": version})
     reindex(settings)
-    before = held(settings)
+    before = rows_of(settings)
     (images / "a.bmp").rename(images / "x")
     (images / "b.bmp").rename(images / "a.bmp")
     (images / "x").rename(images / "b.bmp")
     assert counts(reindex(settings)) == {"changed": 2, "reused": 2, "upserted": 2}
-    after = held(settings)
+    after = rows_of(settings)
     assert (after["a.bmp"].values, after["b.bmp"].values) == (before["b.bmp"].values, before["a.bmp"].values)
     for path in images.iterdir():
         path.chmod(0o600)
@@ -87,9 +74,9 @@ def test_an_archived_object_keeps_its_row_and_a_new_one_is_left_out(
     report = reindex(settings)
     assert counts(report) == {"unchanged": 4}
     assert report["left_out"] == {"archived (DEEP_ARCHIVE)": 1}
-    assert preview(Corpus(load_config(settings)), None).to_dict()["left_out"] == report["left_out"]
-    assert status(Corpus(load_config(settings))).to_dict()["last_run"]["left_out"] == report["left_out"]
-    assert len(held(settings)) == 4
+    assert preview(opened(settings), None).to_dict()["left_out"] == report["left_out"]
+    assert status(opened(settings)).to_dict()["last_run"]["left_out"] == report["left_out"]
+    assert len(rows_of(settings)) == 4
 
 
 def test_a_single_object_that_is_denied_is_one_row(s3_server: S3Server, bucket: str, tmp_path: Path) -> None:
@@ -98,7 +85,7 @@ def test_a_single_object_that_is_denied_is_one_row(s3_server: S3Server, bucket: 
     put(s3_server, bucket, 8)
     s3_server.fail(403, times=100, method="GET", key="photos/8.jpg")
     assert counts(reindex(settings)) == {"new": 1, "unchanged": 4, "quarantined": 1}
-    [row] = status(Corpus(load_config(settings))).to_dict()["quarantined"]
+    [row] = status(opened(settings)).to_dict()["quarantined"]
     assert row["id"] == "8.jpg"
     assert row["reason"].startswith("no access: ")
     assert "403 AccessDenied" in row["reason"]
@@ -119,7 +106,7 @@ def test_where_all_is_denied_the_run_fails_and_records_nothing(
         reindex(settings)
     s3_server.heal()
     assert reindex(settings)["quarantined"] == 0
-    assert len(held(settings)) == 5
+    assert len(rows_of(settings)) == 5
 
 
 def test_a_listing_says_what_it_left_out_and_what_matched(images: Path, tmp_path: Path) -> None:
@@ -139,18 +126,11 @@ def test_a_listing_says_what_it_left_out_and_what_matched(images: Path, tmp_path
             f"sidecar {tmp_path}/s.csv: 1 of its 2 rows match no item: 'red-00.jpg'",
         ],
     }
-    planned = preview(Corpus(load_config(settings)), None).to_dict()
+    planned = preview(opened(settings), None).to_dict()
     assert {name: planned[name] for name in told} == told
     report = reindex(settings)
     assert {name: report[name] for name in told} == told
-    assert {name: status(Corpus(load_config(settings))).to_dict()["last_run"][name] for name in told} == told
-
-
-def test_a_plan_before_the_first_run_leaves_no_state(images: Path, tmp_path: Path) -> None:
-    for version in ("stat", "content"):
-        source = {"kind": "folder", "path": str(images), "version": version}
-        preview(Corpus(load_config(config(images, tmp_path / "state", source=source))), None).to_dict()
-    assert not (tmp_path / "state").exists()
+    assert {name: status(opened(settings)).to_dict()["last_run"][name] for name in told} == told
 
 
 @pytest.mark.parametrize("ids", ["key", "md5-path"])
@@ -159,7 +139,7 @@ def test_a_search_takes_an_items_plain_name(images: Path, tmp_path: Path, ids: s
     source = {"kind": "folder", "path": str(images), "ids": ids, "uri_key": "uri"}
     settings = config(images, tmp_path / "state", source=source)
     reindex(settings)
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     for name in ("café 100%.jpg", "cafe\u0301 100%.jpg", "./café 100%.jpg"):
         best = search(corpus, Query(id=name, top_k=1)).matches[0]
         assert best.uri == best.metadata["uri"] == f"file://{images}/caf%C3%A9%20100%25.jpg"

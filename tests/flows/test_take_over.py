@@ -50,7 +50,3 @@ def test_its_last_window_is_written_again_by_this_run_and_by_the_next(settings: 
 def test_a_holder_that_let_go_with_a_request_unanswered_is_one_of_these(settings: dict[str, Any]) -> None:
     seem_silent(settings, released=True, quiet_in=0.2)
     assert [reindex(settings)["upserted"] for _ in range(3)] == [1, 1, 0]
-
-
-def test_after_a_holder_that_let_go_nothing_is_written_again(settings: dict[str, Any]) -> None:
-    assert reindex(settings)["upserted"] == 0

@@ -11,16 +11,16 @@ import pytest
 from flows.reindex import reindex
 from pinery.checkpoint.alias import IndexEntry, write_alias
 from pinery.checkpoint.lease import read_holder
-from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run
 from pinery.errors import LeaseHeldError, RefusedError, TerminalError
 from tests.corpora import config, paint
+from tests.filled import opened
 
 
 def keep(settings: dict[str, Any], entry: IndexEntry) -> None:
     """Have every run keep another index true beside the live one."""
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     alias, tag = corpus.alias()
     write_alias(corpus.store, corpus.paths.alias, replace(alias, kept=[entry]), tag)
 
@@ -35,7 +35,7 @@ def settings(images: Path, tmp_path: Path) -> dict[str, Any]:
     """A corpus with a live index, and another of the same model that is kept true beside it."""
     made = config(images, tmp_path / "state")
     reindex(made)
-    keep(made, replace(Corpus(load_config(made)).target.entry, name="other"))
+    keep(made, replace(opened(made).target.entry, name="other"))
     return made
 
 
@@ -49,7 +49,7 @@ def test_a_run_brings_both_true_and_embeds_each_image_once(settings: dict[str, A
     report = reindex(settings)
     assert [(row["embedded"], row["upserted"], row["deleted"]) for row in report["targets"]] == [(1, 1, 1), (0, 1, 1)]
     assert (report["embedded"], report["upserted"], report["deleted"]) == (1, 1, 1), "the main target's"
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     alias, _ = corpus.alias()
     assert alias.live is not None
     assert held(corpus, alias.live) == held(corpus, alias.kept[0])
@@ -59,12 +59,12 @@ def test_a_run_brings_both_true_and_embeds_each_image_once(settings: dict[str, A
 def test_a_limit_restricts_the_work_on_both(images: Path, tmp_path: Path) -> None:
     made = config(images, tmp_path / "state")
     reindex(made)
-    keep(made, replace(Corpus(load_config(made)).target.entry, name="other"))
+    keep(made, replace(opened(made).target.entry, name="other"))
     for number in (7, 8, 9):
         paint(images / f"red-{number}.jpg", "red", number)
     first = sorted(path.name for path in images.iterdir())[:12]
     report = reindex(made, limit=12)
-    corpus = Corpus(load_config(made))
+    corpus = opened(made)
     alias, _ = corpus.alias()
     assert [row["embedded"] for row in report["targets"]] == [sum(name[-5] in "789" for name in first), 0]
     assert sorted(held(corpus, alias.kept[0])) == first
@@ -78,14 +78,14 @@ def test_a_guard_that_refuses_one_target_refuses_the_run_before_any_is_touched(
         path.unlink()
     with pytest.raises(RefusedError, match="delete_guard"):
         reindex(settings)
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     alias, _ = corpus.alias()
     assert alias.live is not None
     assert len(held(corpus, alias.live)) == len(held(corpus, alias.kept[0])) == 12
 
 
 def test_targets_of_two_models_have_a_lease_each(settings: dict[str, Any]) -> None:
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     entry = corpus.target.entry
     other = replace(entry, name="another-model", card=replace(entry.card, decoder="scaled"))
     keep(settings, other)
@@ -96,7 +96,7 @@ def test_targets_of_two_models_have_a_lease_each(settings: dict[str, Any]) -> No
             holder = read_holder(corpus.store, corpus.paths.lease(key))
             assert holder is not None
             assert holder.run == run.name
-        with pytest.raises(LeaseHeldError), open_run(Corpus(load_config(settings))):
+        with pytest.raises(LeaseHeldError), open_run(opened(settings)):
             pass
         with pytest.raises(TerminalError, match="use the config that names that model"):
             run.targets[1].target.model()

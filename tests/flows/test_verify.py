@@ -12,13 +12,11 @@ import pytest
 
 from flows.reindex import reindex
 from flows.verify import verify
-from pinery.config_file import load_config
 from pinery.corpus import outage
-from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError, DifferentError, RefusedError, TransientError
 from pinery.indexes.protocol import Index
-from pinery.records import Stored
 from tests.corpora import config, paint
+from tests.filled import opened, rows_of
 from tests.indexes.rows import batch, settle
 from tests.pinecone_server.server import PineconeServer
 
@@ -36,12 +34,7 @@ def settings(
 
 
 def index_of(settings: dict[str, Any]) -> Index:
-    return Corpus(load_config(settings)).target.index
-
-
-def held(settings: dict[str, Any]) -> dict[str, Stored]:
-    index = index_of(settings)
-    return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
+    return opened(settings).target.index
 
 
 def found(settings: dict[str, Any], **flags: Any) -> dict[str, Any]:
@@ -57,7 +50,7 @@ def counts(result: dict[str, Any]) -> dict[str, int]:
 
 def tamper(settings: dict[str, Any]) -> None:
     """One row of each kind of difference that another program can make."""
-    index, rows = index_of(settings), held(settings)
+    index, rows = index_of(settings), rows_of(settings)
     index.delete(["red-0.jpg"])
     width = len(rows["red-1.jpg"].values)
     index.upsert(batch(["stray"], [[1.0] * width], [{}]))
@@ -88,12 +81,12 @@ def test_every_kind_of_difference_is_counted_and_listed_by_id(settings: dict[str
 
 
 def test_repair_mends_the_difference_and_touches_nothing_else(settings: dict[str, Any]) -> None:
-    before = held(settings)
+    before = rows_of(settings)
     tamper(settings)
     result = verify(settings, full=True, repair=True)
     assert counts(result) == {}
     assert result["repaired"] == {"upserted": 3, "deleted": 1}
-    assert held(settings) == before
+    assert rows_of(settings) == before
     report = reindex(settings)
     assert (report["unchanged"], report["upserted"], report["deleted"], report["embedded"]) == (12, 0, 0, 0)
 
@@ -103,7 +96,7 @@ def test_a_repair_without_any_difference_writes_nothing(settings: dict[str, Any]
 
 
 def test_rows_that_the_ledger_does_not_vouch_for_are_stale(settings: dict[str, Any]) -> None:
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     ledger_folder = Path(settings["state"]) / corpus.target.recorded_at.ledger
     newest = sorted(ledger_folder.glob("*.parquet"))[-1]
     rows = pq.read_table(newest)
@@ -120,30 +113,30 @@ def test_rows_that_were_listed_since_are_not_expected(settings: dict[str, Any], 
 
 
 def test_deleting_much_in_a_repair_is_refused_unless_allowed(settings: dict[str, Any]) -> None:
-    index, before = index_of(settings), held(settings)
+    index, before = index_of(settings), rows_of(settings)
     width = len(before["red-1.jpg"].values)
     index.upsert(batch([f"stray-{at}" for at in range(9)], [[1.0] * width] * 9, [{}] * 9))
     settle(index, 10)
     with pytest.raises(RefusedError, match=r"9 of the 21 rows .* delete_guard of 20%"):
         verify(settings, repair=True)
-    assert len(held(settings)) == 21
+    assert len(rows_of(settings)) == 21
     assert counts(found(settings)) == {"extra": 9}, "a refused repair leaves the ledger as it was"
     assert verify(settings, repair=True, allow_deletes=True)["repaired"] == {"upserted": 0, "deleted": 9}
-    assert held(settings) == before
+    assert rows_of(settings) == before
 
 
 def test_an_emptied_index_is_filled_again(settings: dict[str, Any]) -> None:
-    before = held(settings)
+    before = rows_of(settings)
     index = index_of(settings)
     index.delete(list(before))
     settle(index, 10)
     assert counts(found(settings)) == {"missing": 12}
     assert verify(settings, repair=True)["repaired"] == {"upserted": 12, "deleted": 0}
-    assert held(settings) == before
+    assert rows_of(settings) == before
 
 
 def test_vectors_that_were_rounded_are_right_and_said_to_be_so(settings: dict[str, Any]) -> None:
-    index, rows = index_of(settings), held(settings)
+    index, rows = index_of(settings), rows_of(settings)
     row = rows["red-0.jpg"]
     index.upsert(batch(["red-0.jpg"], [[value * (1 + 4e-7) for value in row.values]], [dict(row.metadata)]))
     settle(index, 10)
@@ -168,7 +161,7 @@ def test_listing_goes_on_after_an_outage(images: Path, tmp_path: Path, pinecone_
 
 
 def test_a_repair_counts_also_where_the_state_forgot_which_index_it_is(settings: dict[str, Any]) -> None:
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     corpus.store.delete(corpus.target.recorded_at.identity)
     tamper(settings)
     assert counts(verify(settings, full=True, repair=True)) == {}
@@ -187,7 +180,7 @@ def test_an_index_that_does_not_show_its_rows_yet_loses_none_and_keeps_none_too_
         reindex(made)
     pinecone_environment.release()
     assert reindex(made)["verified"]
-    assert sorted(held(made)) == sorted(path.name for path in images.iterdir())
+    assert sorted(rows_of(made)) == sorted(path.name for path in images.iterdir())
 
 
 def test_a_run_waits_for_an_index_that_shows_its_rows_later_than_a_request_may_live(

@@ -29,9 +29,7 @@ from pinery.indexes.protocol import Index
 from pinery.records import Identity
 from tests.indexes.rows import batch
 from tests.pinecone_server import PineconeServer
-from tests.pinecone_server.fixtures import isolated_server, pinecone_environment, pinecone_server
-
-__all__ = ["pinecone_environment", "pinecone_server"]
+from tests.pinecone_server.fixtures import isolated_server
 
 WINDOW = 3
 AT_ONCE = {"Retry-After": "0"}
@@ -64,11 +62,6 @@ class Waits:
 
     def patience(self, seconds: float = 60) -> Patience:
         return Patience(seconds, self.check, self.pause, self.notes.append)
-
-
-@pytest.fixture
-def server(pinecone_environment: PineconeServer) -> PineconeServer:
-    return pinecone_environment
 
 
 @pytest.fixture

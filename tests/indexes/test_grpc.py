@@ -19,9 +19,6 @@ from pinery.indexes.pinecone import PineconeIndex
 from pinery.records import Identity
 from tests.indexes.rows import batch, settle
 from tests.pinecone_server import PineconeServer
-from tests.pinecone_server.fixtures import pinecone_server
-
-__all__ = ["pinecone_server"]
 
 DIMENSION = 64
 PATIENCE = Patience(60, lambda: None, lambda seconds: None, lambda text: None)

@@ -14,9 +14,6 @@ from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.protocol import Index
 from pinery.records import Identity
 from tests.pinecone_server import PineconeServer
-from tests.pinecone_server.fixtures import pinecone_environment, pinecone_server
-
-__all__ = ["pinecone_environment", "pinecone_server"]
 
 IDENTITY = Identity("state", "inc", "model")
 Open = Callable[[str], Index]

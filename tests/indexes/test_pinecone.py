@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import subprocess
 import sys
@@ -30,10 +29,10 @@ from pinery.errors import (
     TransientError,
 )
 from pinery.indexes.pinecone import PineconeIndex
-from pinery.indexes.protocol import ROWS_SCHEMA, Index
+from pinery.indexes.protocol import Index
 from pinery.planning.packing import pack
 from pinery.records import Identity, Match, Stored
-from tests.indexes.rows import settle
+from tests.indexes.rows import batch, settle
 from tests.pinecone_server import PineconeServer
 from tests.pinecone_server.fixtures import pinecone_environment
 from tests.pinecone_server.fixtures import prompt_server as pinecone_server
@@ -43,11 +42,6 @@ __all__ = ["pinecone_environment", "pinecone_server"]
 IDENTITY = Identity(state="state-1", incarnation="inc-1", model_key="0123456789")
 SETTINGS = PineconeSettings.model_validate({"kind": "pinecone"})
 SECRET = "pcsk_very-secret-key"
-
-
-@pytest.fixture
-def server(pinecone_environment: PineconeServer) -> PineconeServer:
-    return pinecone_environment
 
 
 @pytest.fixture
@@ -65,14 +59,7 @@ def make(name: str = "things", namespace: str = "n", dimension: int = 3, **setti
 
 def rows(*ids: str, start: int = 0) -> pa.RecordBatch:
     values = [[1.0, float(start + row), 0.1] for row in range(len(ids))]
-    metadata = [json.dumps({"row": start + row, "label": "ä"}) for row in range(len(ids))]
-    return batch(list(ids), values, metadata)
-
-
-def batch(ids: list[str], values: Any, metadata: list[str] | None = None) -> pa.RecordBatch:
-    columns = [ids, values, metadata or ["{}"] * len(ids)]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, ROWS_SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=ROWS_SCHEMA)
+    return batch(ids, values, [{"row": start + row, "label": "ä"} for row in range(len(ids))])
 
 
 def foreign(server: PineconeServer, **options: Any) -> Any:
@@ -360,10 +347,11 @@ def test_many_threads_share_one_index(server: PineconeServer, index: PineconeInd
         (409, {"code": 6, "message": "conflict"}, TerminalError, "conflict"),
         (
             429,
-            {"code": 8, "message": "write unit limit reached for the current month"},
+            {"code": 8, "message": "You've reached your write unit limit for the current month (2000000)."},
             TerminalError,
             "monthly quota is used up",
         ),
+        (429, {"code": 8, "message": "Monthly quota of write units exceeded"}, TerminalError, "quota is used up"),
         (429, {"code": 8, "message": "too many requests"}, ThrottledError, "too many"),
         (408, None, TransientError, "408"),
         (500, None, TransientError, "500"),
@@ -392,13 +380,6 @@ def test_a_connection_that_stays_broken_is_transient(server: PineconeServer, ind
     index.upsert(rows("a"))
 
 
-def test_rows_that_the_server_refuses_carry_its_words(index: PineconeIndex) -> None:
-    with pytest.raises(RowsRefusedError, match=r"^Vector ID exceeds the limit of 512"):
-        index.upsert(rows("a" * 513))
-    with pytest.raises(RowsRefusedError, match="at least one non-zero value"):
-        index.upsert(batch(["a"], [[0.0, 0.0, 0.0]]))
-
-
 @pytest.mark.parametrize(
     ("values", "id", "metadata", "text"),
     [
@@ -419,11 +400,19 @@ def test_rows_are_refused_before_they_are_sent(
 
 
 @pytest.mark.parametrize(
-    ("id", "metadata", "text"), [("ä", "{}", "ASCII"), ("a", '{"a": {"b": 1}}', "list of strings")]
+    ("id", "values", "metadata", "text"),
+    [
+        ("ä", [1.0, 0.0, 0.0], "{}", "ASCII"),
+        ("a" * 513, [1.0, 0.0, 0.0], "{}", r"^Vector ID exceeds the limit of 512"),
+        ("a", [0.0, 0.0, 0.0], "{}", "at least one non-zero value"),
+        ("a", [1.0, 0.0, 0.0], '{"a": {"b": 1}}', "list of strings"),
+    ],
 )
-def test_rows_are_refused_by_the_server_in_its_words(index: PineconeIndex, id: str, metadata: str, text: str) -> None:
+def test_rows_are_refused_by_the_server_in_its_words(
+    index: PineconeIndex, id: str, values: list[float], metadata: str, text: str
+) -> None:
     with pytest.raises(RowsRefusedError, match=text):
-        index.upsert(batch([id], [[1.0, 0.0, 0.0]], [metadata]))
+        index.upsert(batch([id], [values], [metadata]))
 
 
 def test_a_missing_index_is_terminal(server: PineconeServer) -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from pinery.config import PineconeSettings
-from pinery.errors import LeaseLostError, TerminalError, ThrottledError, TransientError
+from pinery.errors import LeaseLostError, ThrottledError, TransientError
 from pinery.indexes import pinecone_transport
 from pinery.indexes.attempt import attempt
 from pinery.indexes.engine import LONGEST_RETRY_AFTER, Patience, ask, upsert_rows, with_patience
@@ -23,9 +23,6 @@ from pinery.indexes.pinecone_transport import PIECE_BYTES, LateError, OnceTransp
 from pinery.records import Identity
 from tests.indexes.rows import batch, settle
 from tests.pinecone_server import PineconeServer
-from tests.pinecone_server.fixtures import pinecone_environment, pinecone_server
-
-__all__ = ["pinecone_environment", "pinecone_server"]
 
 IDENTITY = Identity("state", "inc", "model")
 ROWS = batch(["a", "b"], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -55,11 +52,6 @@ def made(transport: str = "rest", **settings: float) -> PineconeIndex:
     index.upsert(ROWS)
     settle(index, 30)
     return index
-
-
-@pytest.fixture
-def server(pinecone_environment: PineconeServer) -> PineconeServer:
-    return pinecone_environment
 
 
 @pytest.fixture
@@ -260,17 +252,4 @@ def test_a_limit_per_second_is_never_final(
 ) -> None:
     server.faults.push("upsert", 429, times=None, body={"code": 8, "message": words.format(namespace)})
     with pytest.raises(ThrottledError):
-        index.upsert(ROWS)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "You've reached your write unit limit for the current month (2000000). To continue, upgrade your plan.",
-        "Monthly quota of write units exceeded",
-    ],
-)
-def test_a_limit_per_month_is_final(server: PineconeServer, index: PineconeIndex, words: str) -> None:
-    server.faults.push("upsert", 429, times=None, body={"code": 8, "message": words})
-    with pytest.raises(TerminalError, match="the monthly quota is used up"):
         index.upsert(ROWS)

@@ -7,8 +7,6 @@ import pytest
 from huggingface_hub import constants
 from PIL import Image
 
-from tests.s3_server import s3_server as s3_server
-
 
 @pytest.fixture(scope="session")
 def picture():

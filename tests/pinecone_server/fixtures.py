@@ -1,4 +1,4 @@
-"""Fixtures: import `pinecone_server` (and `pinecone_environment`) into a test module or a conftest."""
+"""Fixtures with a local Pinecone, which every test may ask for."""
 
 from __future__ import annotations
 
@@ -56,3 +56,9 @@ def pinecone_environment(pinecone_server: PineconeServer, monkeypatch: pytest.Mo
     for name, value in pinecone_server.environment.items():
         monkeypatch.setenv(name, value)
     return pinecone_server
+
+
+@pytest.fixture
+def server(pinecone_environment: PineconeServer) -> PineconeServer:
+    """`pinecone_environment` by a shorter name."""
+    return pinecone_environment

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 
 from flows.reindex import reindex
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError
 from pinery.search.embeddings import Embeddings
 from tests.corpora import config, paint
+from tests.filled import opened
 
 
 def test_embeddings_are_the_live_rows(images: Path, tmp_path: Path, prefect_db: None) -> None:
     settings = config(images, tmp_path / "state")
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     with pytest.raises(ConfigError, match="no listing"):
         Embeddings(corpus).to_pandas()
     (images / "blue-3.jpg").write_bytes(b"broken")

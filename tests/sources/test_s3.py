@@ -271,25 +271,3 @@ def test_an_unreachable_endpoint_is_transient_and_shows_no_password(s3_server: S
 def test_an_endpoint_that_is_no_url_is_refused(s3_server: S3Server) -> None:
     with pytest.raises(ConfigError, match=r"source\.endpoint_url"):
         S3Prefix(S3Source(kind="s3", uri="s3://some-bucket", endpoint_url="minio:9000"))
-
-
-def test_conditional_puts_to_the_server_are_atomic(s3_server: S3Server) -> None:
-    bucket, client = s3_server.new_bucket(), s3_server.client()
-
-    def create(n: int) -> bool:
-        try:
-            client.put_object(Bucket=bucket, Key="lease", Body=str(n).encode(), IfNoneMatch="*")
-        except client.exceptions.ClientError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(create, range(32))) == 1
-
-
-def test_a_lost_acknowledgement_leaves_the_object(s3_server: S3Server) -> None:
-    bucket = s3_server.new_bucket()
-    s3_server.fail(400, method="PUT", key="x", after=True)
-    with pytest.raises(s3_server.client().exceptions.ClientError):
-        put(s3_server, bucket, "x")
-    assert s3_server.client().get_object(Bucket=bucket, Key="x")["Body"].read() == b"bytes of an image"

@@ -16,11 +16,8 @@ from pinery.steps.list_items import list_items
 from pinery.steps.make_plan import PlanOptions, make_plan
 from tests.corpora import config
 from tests.filled import current_listing, holding
-from tests.pinecone_server.fixtures import pinecone_environment, pinecone_server
 from tests.pinecone_server.server import PineconeServer
-from tests.s3_server import S3Server, s3_server
-
-__all__ = ["pinecone_environment", "pinecone_server", "s3_server"]
+from tests.s3_server import S3Server
 
 
 @pytest.fixture

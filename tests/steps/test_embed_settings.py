@@ -17,7 +17,6 @@ from pinery.source_kinds import S3Source
 from pinery.sources.s3 import S3Prefix
 from tests.corpora import config, listed_items
 from tests.s3_server import S3Server
-from tests.s3_server import s3_server as s3_server
 
 S3 = {"kind": "s3", "uri": "s3://photos/nightly"}
 

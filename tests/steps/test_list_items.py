@@ -9,36 +9,22 @@ import pyarrow.parquet as pq
 import pytest
 
 from pinery.corpus.open_run import open_run
-from pinery.corpus.progress import Silent
 from pinery.errors import ConfigError, EmptyListingError, StoppedError
 from pinery.steps.list_items import copy_current_listing, list_items, publish_listing
 from tests.corpora import config
-from tests.filled import opened
-
-
-class Told(Silent):
-    """Counts the items that are listed, and keeps the notes."""
-
-    def __init__(self) -> None:
-        self.items, self.notes = 0, list[str]()
-
-    def advance(self, stage: str, items: int) -> None:
-        self.items += items if stage == "list" else 0
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+from tests.filled import Heard, opened
 
 
 def test_every_item_is_listed_once_and_what_is_left_out_is_told(images: Path, tmp_path: Path) -> None:
     (images / "notes.txt").write_text("no image")
-    told = Told()
-    with open_run(opened(config(images, tmp_path / "state")), progress=told) as run:
+    heard = Heard()
+    with open_run(opened(config(images, tmp_path / "state")), progress=heard) as run:
         listing = list_items(run)
         ids = pq.read_table(listing.path)["id"].to_pylist()
         assert ids == sorted(path.name for path in images.glob("*.jpg"))
-        assert (told.items, listing.name, run.corpus.current_listing()) == (12, None, None)
+        assert (heard.done["list"], listing.name, run.corpus.current_listing()) == (12, None, None)
         assert sum(listing.left_out.values()) == 1
-        assert len(told.notes) == 1
+        assert len(heard.notes) == 1
 
 
 def test_a_published_listing_is_the_current_one(images: Path, tmp_path: Path) -> None:

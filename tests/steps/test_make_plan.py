@@ -19,12 +19,6 @@ from tests.corpora import config
 from tests.filled import current_listing, holding, listed_items, listing_of
 
 
-@pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_below_one_is_no_limit(limit: int) -> None:
-    with pytest.raises(ConfigError, match=f"`limit` must be at least 1, not {limit}"):
-        PlanOptions(limit=limit)
-
-
 def test_an_index_that_is_as_it_should_be_has_nothing_to_do(filled: dict[str, Any]) -> None:
     with holding(filled) as held:
         plan = make_plan(held, current_listing(held), PlanOptions())

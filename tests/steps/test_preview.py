@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from pinery.errors import ConfigError, EmptyListingError
+from pinery.errors import ConfigError
 from pinery.steps.preview import preview
 from tests.corpora import config
 from tests.filled import opened
 
 
-def test_before_the_first_run_all_is_new_and_no_state_is_made(images: Path, tmp_path: Path) -> None:
-    told = preview(opened(config(images, tmp_path / "state")), None)
+@pytest.mark.parametrize("version", ["stat", "content"])
+def test_before_the_first_run_all_is_new_and_no_state_is_made(images: Path, tmp_path: Path, version: str) -> None:
+    source = {"kind": "folder", "path": str(images), "version": version}
+    told = preview(opened(config(images, tmp_path / "state", source=source)), None)
     assert (told.listed, told.new, told.to_embed, told.to_upsert) == (12, 12, 12, 12)
     assert (told.model_key, told.index, told.refused, told.estimate.embed_seconds) == (None, None, (), None)
     assert not (tmp_path / "state").exists()
@@ -45,9 +47,3 @@ def test_what_a_run_would_be_refused_for_is_told_and_no_error(filled: dict[str, 
 def test_an_emptied_index_is_written_again_as_a_whole(filled: dict[str, Any]) -> None:
     opened(filled).target.index.drop()
     assert preview(opened(filled), None).to_upsert == 12
-
-
-def test_a_source_without_images_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    with pytest.raises(EmptyListingError, match="corpus test lists no image"):
-        preview(opened(config(tmp_path / "images", tmp_path / "state")), None)

@@ -15,10 +15,8 @@ from pinery.steps.make_plan import PlanOptions, make_plan
 from pinery.steps.refusals import Refusals
 from tests.filled import current_listing, holding
 from tests.indexes.rows import batch
-from tests.pinecone_server.fixtures import pinecone_environment, pinecone_server
 from tests.pinecone_server.server import PineconeServer
 
-__all__ = ["pinecone_environment", "pinecone_server"]
 NO_WRITES = {"code": 9, "message": "Index is not in a state to take writes"}
 REFUSED = pa.Table.from_pylist(
     [{"id": "a", "version": "v", "metadata_hash": "h", "reason": "bad row"}], schema=REJECTED_SCHEMA

@@ -7,18 +7,13 @@ from typing import Any
 
 import pytest
 
-from pinery.config_file import load_config
-from pinery.corpus.corpus import Corpus
 from pinery.corpus.progress import Silent
 from pinery.errors import IndexMismatchError
 from pinery.steps.remove import remove
 from pinery.steps.status import status
 from tests.corpora import config
-from tests.filled import bring
-from tests.pinecone_server.fixtures import pinecone_environment, pinecone_server
+from tests.filled import bring, opened
 from tests.pinecone_server.server import PineconeServer
-
-__all__ = ["pinecone_environment", "pinecone_server"]
 
 
 @pytest.fixture(params=["lance", "pinecone"])
@@ -33,21 +28,21 @@ def settings(
 
 
 def rows(settings: dict[str, Any], namespace: str) -> int:
-    return Corpus(load_config(settings | {"namespace": namespace})).target.index.count()
+    return opened(settings | {"namespace": namespace}).target.index.count()
 
 
 def test_without_yes_the_rows_are_only_counted(settings: dict[str, Any]) -> None:
-    told = remove(Corpus(load_config(settings)), really=False, progress=Silent()).to_dict()
+    told = remove(opened(settings), really=False, progress=Silent()).to_dict()
     assert (told["rows"], told["removed"], told["namespace"]) == (12, False, "test")
     assert rows(settings, "test") == 12
     assert bring(settings).unchanged == 12
 
 
 def test_the_namespace_goes_and_the_index_and_its_other_namespaces_stay(settings: dict[str, Any]) -> None:
-    told = remove(Corpus(load_config(settings)), really=True, progress=Silent()).to_dict()
+    told = remove(opened(settings), really=True, progress=Silent()).to_dict()
     assert (told["rows"], told["removed"]) == (12, True)
     assert (rows(settings, "test"), rows(settings, "other")) == (0, 12)
-    corpus = Corpus(load_config(settings))
+    corpus = opened(settings)
     assert corpus.target.index.describe() is not None
     assert corpus.alias()[0].live is None
     assert status(corpus).to_dict()["live"] is None
@@ -55,11 +50,11 @@ def test_the_namespace_goes_and_the_index_and_its_other_namespaces_stay(settings
 
 
 def test_a_removed_corpus_comes_back_from_its_checkpoint(settings: dict[str, Any]) -> None:
-    remove(Corpus(load_config(settings)), really=True, progress=Silent()).to_dict()
+    remove(opened(settings), really=True, progress=Silent()).to_dict()
     report = bring(settings)
     assert (report.embedded, report.upserted) == (0, 12)
     assert rows(settings, "test") == 12
-    assert Corpus(load_config(settings)).alias()[0].live is not None
+    assert opened(settings).alias()[0].live is not None
 
 
 def test_another_corpus_may_have_the_namespace_then(settings: dict[str, Any]) -> None:
@@ -67,11 +62,11 @@ def test_another_corpus_may_have_the_namespace_then(settings: dict[str, Any]) ->
     with pytest.raises(IndexMismatchError, match="belongs to corpus test"):
         bring(heir)
     with pytest.raises(IndexMismatchError, match="belongs to corpus test"):
-        remove(Corpus(load_config(heir)), really=True, progress=Silent()).to_dict()
-    remove(Corpus(load_config(settings)), really=True, progress=Silent()).to_dict()
+        remove(opened(heir), really=True, progress=Silent()).to_dict()
+    remove(opened(settings), really=True, progress=Silent()).to_dict()
     assert bring(heir).upserted == 12
 
 
 def test_a_corpus_that_was_never_run_has_no_rows(images: Path, tmp_path: Path) -> None:
     made = config(images, tmp_path / "state")
-    assert remove(Corpus(load_config(made)), really=True, progress=Silent()).to_dict()["rows"] == 0
+    assert remove(opened(made), really=True, progress=Silent()).to_dict()["rows"] == 0

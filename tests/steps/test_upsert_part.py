@@ -8,17 +8,13 @@ from typing import Any
 import pytest
 
 from pinery.corpus.run import HeldTarget
-from pinery.errors import StoppedError, TransientError
+from pinery.errors import StoppedError
 from pinery.planning.plan import count_plan
 from pinery.steps.make_plan import Plan, PlanOptions, make_plan
 from pinery.steps.refusals import Refusals
 from pinery.steps.upsert_part import upsert_part
 from tests.filled import current_listing, holding, rows_of
-from tests.pinecone_server.fixtures import pinecone_environment, pinecone_server
 from tests.pinecone_server.server import PineconeServer
-
-__all__ = ["pinecone_environment", "pinecone_server"]
-NO_WRITES = {"code": 9, "message": "Index is not in a state to take writes"}
 
 
 def planned(held: HeldTarget) -> tuple[Plan, Refusals]:
@@ -71,17 +67,3 @@ def test_rows_that_the_index_refuses_beside_one_that_it_takes_are_rejected(
         assert report.upserted + report.rejected == 5
         assert len(held.ledger.rejected_files()) == (1 if report.rejected else 0)
         assert left(held) == 2, "what was rejected isn't sent again"
-
-
-def test_rows_are_not_blamed_for_an_index_that_takes_nothing(
-    cloud: dict[str, Any], pinecone_environment: PineconeServer
-) -> None:
-    with holding(cloud) as held:
-        plan, refusals = planned(held)
-        upsert_part(held, plan.upsert[0], refusals)
-        pinecone_environment.faults.push("upsert", 400, times=None, body=NO_WRITES)
-        with pytest.raises(TransientError, match=r"not in a state .* a row that it holds as well"):
-            upsert_part(held, plan.upsert[1], refusals)
-        pinecone_environment.faults.clear()
-        assert held.ledger.rejected_files() == []
-        assert left(held) == 7
