@@ -16,6 +16,7 @@ FORBIDDEN = {"pinery": {"prefect", "flows", "tasks"}, "tasks": {"flows"}, "flows
 SHARED = {
     "records", "reports", "errors", "config", "config_errors", "config_file", "config_reference", "addresses",
     "variables", "duckdb_files", "download", "s3", "settings", "source_kinds", "planning", "allocator",
+    "clock", "durable",
 }  # fmt: skip
 """What every room may use."""
 USES_EVERY_ROOM = {"steps", "search"}

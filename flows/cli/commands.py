@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -33,125 +34,129 @@ def main() -> None:
     """
 
 
+WAIT = click.option("--wait", is_flag=True, help="Wait for another run of the corpus instead of refusing.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout, nothing else.")
+SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a config key.")
+
+
+def allow_deletes(what: str = "plan") -> Callable[[Command], Command]:
+    """Return the option `--allow-deletes`, whose help says what it lets pass."""
+    return click.option(
+        "--allow-deletes", is_flag=True, help=f"Let a {what} pass that deletes more than the delete_guard."
+    )
+
+
 def command(*options: Callable[[Command], Command]) -> Callable[[Command], click.Command]:
-    """Return a command over one config, with `--set` and `--json`."""
+    """Return a decorator that makes a function a command over one config, which prints what the function returns."""
 
     def decorate(function: Command) -> click.Command:
         @functools.wraps(function)
         def run(config: str, overrides: tuple[str, ...], as_json: bool, **flags: Any) -> None:
+            def work() -> None:
+                print_result(function.__name__, lambda: function(config, overrides, **flags), as_json)
+
             with leaving():
-                end(lambda: function(config, overrides, as_json=as_json, **flags), as_json)
+                end(work, as_json)
 
         wrapped: Command = run
-        for option in reversed(options):
+        shared: tuple[Callable[[Command], Command], ...] = (click.argument("config"), SET, AS_JSON)
+        for option in reversed((*shared, *options)):
             wrapped = option(wrapped)
-        wrapped = click.option(
-            "--json", "as_json", is_flag=True, help="Print one JSON object to stdout, nothing else."
-        )(wrapped)
-        wrapped = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a config key.")(
-            wrapped
-        )
-        wrapped = click.argument("config")(wrapped)
         return main.command(name=function.__name__, epilog=examples(function.__name__))(wrapped)
 
     return decorate
 
 
+def print_result(command: str, work: Callable[[], Any], as_json: bool) -> None:
+    """Print the result of `work`, as the command prints it; after a DifferentError, end with its exit code."""
+    try:
+        result, different = work(), None
+    except DifferentError as error:
+        result, different = VerifyReport.from_dict(error.result), error
+    from flows.cli import shown
+
+    shown.show(command, result, as_json)
+    if different is not None:
+        if not as_json:
+            click.echo(f"pinery: {with_flags(str(different))}", err=True)
+        raise click.exceptions.Exit(different.exit_code) from None
+
+
 @command(
     click.option("--limit", type=click.IntRange(min=1), help="Only the first N items (per dataset for torchvision)."),
-    click.option("--allow-deletes", is_flag=True, help="Let a plan pass that deletes more than the delete_guard."),
+    allow_deletes(),
     click.option("--allow-changes", is_flag=True, help="Let a plan pass that changes more than the change_guard."),
     click.option("--retry-quarantined", is_flag=True, help="Try again what could not be embedded, or was rejected."),
-    click.option("--wait", is_flag=True, help="Wait for another run of the corpus instead of refusing."),
+    WAIT,
 )
-def run(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+def run(config: str, overrides: tuple[str, ...], **flags: Any) -> RunReport:
     """List, plan, embed, upsert, delete, verify: the main job."""
-    from flows.cli import shown
     from flows.cli.launch import launch
 
-    shown.run(RunReport.from_dict(launch("reindex", config, overrides, flags)), as_json)
+    return RunReport.from_dict(launch("reindex", config, overrides, flags))
 
 
 @command(click.option("--limit", type=click.IntRange(min=1), help="As for run."))
-def plan(config: str, overrides: tuple[str, ...], *, as_json: bool, limit: int | None) -> None:
+def plan(config: str, overrides: tuple[str, ...], *, limit: int | None) -> Any:
     """Say what run would do; loads no model, changes nothing."""
-    from flows.cli import shown
     from flows.cli.launch import open_corpus
     from pinery.steps.preview import preview
 
-    shown.preview(preview(open_corpus(config, overrides), limit), as_json)
+    return preview(open_corpus(config, overrides), limit)
 
 
 @command(
     click.option("--index", help="The index to fill; created if absent. Default: the config's."),
-    click.option("--allow-deletes", is_flag=True, help="Let a plan pass that deletes more than the delete_guard."),
-    click.option("--wait", is_flag=True, help="Wait for another run of the corpus instead of refusing."),
+    allow_deletes(),
+    WAIT,
 )
-def upsert(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+def upsert(config: str, overrides: tuple[str, ...], **flags: Any) -> RunReport:
     """Fill the index from listing and checkpoint alone: no model, no images."""
-    from flows.cli import shown
     from flows.cli.launch import launch
 
-    shown.run(RunReport.from_dict(launch("upsert", config, overrides, flags)), as_json)
+    return RunReport.from_dict(launch("upsert", config, overrides, flags))
 
 
 @command(
     click.option("--full", is_flag=True, help="Compare the vectors and metadata of all rows, not of a sample."),
     click.option("--repair", is_flag=True, help="Upsert and delete what differs, and compare again."),
-    click.option("--allow-deletes", is_flag=True, help="Let a repair pass that deletes more than the delete_guard."),
-    click.option("--wait", is_flag=True, help="Wait for another run of the corpus instead of refusing."),
+    allow_deletes("repair"),
+    WAIT,
 )
-def verify(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+def verify(config: str, overrides: tuple[str, ...], **flags: Any) -> VerifyReport:
     """Compare the index with the live rows; exit code 1 where they differ."""
-    from flows.cli import shown
     from flows.cli.launch import launch
 
-    try:
-        shown.comparison(VerifyReport.from_dict(launch("verify", config, overrides, flags)), as_json)
-    except DifferentError as error:
-        shown.comparison(VerifyReport.from_dict(error.result), as_json)
-        if not as_json:
-            click.echo(f"pinery: {with_flags(str(error))}", err=True)
-        raise click.exceptions.Exit(error.exit_code) from None
+    return VerifyReport.from_dict(launch("verify", config, overrides, flags))
 
 
 @command(
     click.option("--image", metavar="PATH-OR-URL", help="Search by an image."),
     click.option("--text", help="Search by words, with a model that embeds texts too, such as clip:."),
-    click.option("--id", "item_id", metavar="ID", help="Search by an item of the corpus."),
+    click.option("--id", metavar="ID", help="Search by an item of the corpus."),
     click.option("--top-k", type=click.IntRange(1, 10_000), default=10, show_default=True),
-    click.option("--filter", "filter_text", metavar="JSON", help='Such as {"label": {"$eq": "seal"}}.'),
+    click.option("--filter", metavar="JSON", help='Such as {"label": {"$eq": "seal"}}.'),
     click.option("--grid", metavar="OUT.png", type=click.Path(dir_okay=False), help="Draw the matches as a picture."),
 )
-def search(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+def search(config: str, overrides: tuple[str, ...], *, filter: str | None, **flags: Any) -> Any:
     """Find the nearest images of the live index."""
-    from flows.cli import shown
     from flows.cli.launch import open_corpus
     from pinery.search.query import Query, search
 
-    query = Query(
-        image=flags["image"],
-        text=flags["text"],
-        id=flags["item_id"],
-        top_k=flags["top_k"],
-        filter=_filter(flags["filter_text"]),
-        grid=flags["grid"],
-    )
-    shown.matches(search(open_corpus(config, overrides), query), as_json)
+    query = Query(filter=_filter(filter), **flags)
+    return search(open_corpus(config, overrides), query)
 
 
 @command(click.option("--yes", is_flag=True, help="Do it; without it the rows are only counted."))
-def remove(config: str, overrides: tuple[str, ...], *, as_json: bool, yes: bool) -> None:
+def remove(config: str, overrides: tuple[str, ...], *, yes: bool) -> Any:
     """Delete the corpus' namespace from its index; the index and the checkpoint stay."""
-    from flows.cli import shown
     from flows.cli.launch import open_corpus
     from flows.progress import current_progress, on_terminal
     from pinery.steps.remove import remove
 
     corpus = open_corpus(config, overrides)
     with on_terminal():
-        result = remove(corpus, really=yes, progress=current_progress())
-    shown.removal(result, as_json)
+        return remove(corpus, really=yes, progress=current_progress())
 
 
 @command(
@@ -162,22 +167,20 @@ def remove(config: str, overrides: tuple[str, ...], *, as_json: bool, yes: bool)
     click.option("--pool", default="process", show_default=True, help="The work pool whose workers run it."),
     click.option("--name", help="The deployment's name. Default: corpus-CORPUS."),
 )
-def deploy(config: str, overrides: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+def deploy(config: str, overrides: tuple[str, ...], **flags: Any) -> dict[str, Any]:
     """Register CONFIG's run as a deployment with the Prefect server at PREFECT_API_URL, and schedule it."""
-    from flows.cli import shown
     from flows.cli.launch import deploy
 
-    shown.deployment(deploy(config, overrides, flags), as_json)
+    return deploy(config, overrides, flags)
 
 
 @command()
-def status(config: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
+def status(config: str, overrides: tuple[str, ...]) -> Any:
     """Show the last run, the live index, and what is quarantined or rejected, with reasons."""
-    from flows.cli import shown
     from flows.cli.launch import open_corpus
     from pinery.steps.status import status
 
-    shown.status(status(open_corpus(config, overrides)), as_json)
+    return status(open_corpus(config, overrides))
 
 
 @command(
@@ -185,26 +188,25 @@ def status(config: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
     click.option("--count", type=click.IntRange(1, 400), default=25, show_default=True),
     click.option("--seed", type=int, default=0, show_default=True),
 )
-def show(config: str, overrides: tuple[str, ...], *, as_json: bool, grid: str | None, count: int, seed: int) -> None:
+def show(config: str, overrides: tuple[str, ...], *, grid: str | None, count: int, seed: int) -> dict[str, Any]:
     """Draw a random sample of the corpus as a picture."""
-    from flows.cli import shown
     from flows.cli.launch import open_corpus
     from pinery.search.show import show
 
-    shown.sample(show(open_corpus(config, overrides), grid, count, seed), as_json)
+    return show(open_corpus(config, overrides), grid, count, seed)
 
 
 @main.command(epilog=examples("models"))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout, nothing else.")
+@AS_JSON
 def models(as_json: bool) -> None:
     """List the model families."""
 
-    def work() -> None:
-        from flows.cli import shown
+    def families() -> dict[str, Any]:
+        from pinery.models.registry import FAMILIES
 
-        shown.models(as_json)
+        return {"models": [asdict(family) for family in FAMILIES]}
 
-    end(work, as_json)
+    end(lambda: print_result("models", families, as_json), as_json)
 
 
 def _filter(text: str | None) -> dict[str, Any] | None:

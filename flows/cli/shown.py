@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +28,8 @@ UNFOLDED = 1_000_000
 """The columns where stdout is no terminal, so that each value stays whole, on one line."""
 
 
-def run(report: RunReport, as_json: bool) -> None:
+def run(report: RunReport) -> None:
     """Print the summary of a run."""
-    if as_json:
-        return _json(report.to_dict())
     table = _table(f"run {report.run} of corpus {report.corpus}")
     for name in (*COUNTS, "quarantined", "rejected"):
         count = getattr(report, name)
@@ -58,13 +56,10 @@ def run(report: RunReport, as_json: bool) -> None:
             f"WARNING: {report.quarantined} quarantined and {report.rejected} rejected items are not in the index."
         )
         click.echo(click.style(f"{warning} `pinery status` lists them with reasons.", fg="yellow"), err=True)
-    return None
 
 
-def preview(data: Preview, as_json: bool) -> None:
+def preview(data: Preview) -> None:
     """Print the work that a run would do."""
-    if as_json:
-        return _json(data.to_dict())
     table = _table(f"plan of corpus {data.corpus}")
     names = ("listed", "new", "changed", "relabelled", "deleted", "unchanged", "quarantined", "to_embed", "to_upsert")
     for name in names:
@@ -82,13 +77,10 @@ def preview(data: Preview, as_json: bool) -> None:
         click.echo(click.style(remark, fg="yellow"), err=True)
     for reason in data.refused:
         click.echo(click.style(f"run would refuse this: {with_flags(reason)}", fg="yellow"), err=True)
-    return None
 
 
-def comparison(report: VerifyReport, as_json: bool) -> None:
+def comparison(report: VerifyReport) -> None:
     """Print how an index differs from the live rows."""
-    if as_json:
-        return _json(report.to_dict())
     counts = report.counts
     table = _table(f"index {report.kind}:{report.index} / {report.namespace} against corpus {report.corpus}")
     for name in ("expected", "held", "missing", "extra", "stale", "wrong", "wrong_metadata"):
@@ -104,25 +96,19 @@ def comparison(report: VerifyReport, as_json: bool) -> None:
     if report.differences:
         _add(table, "ids that differ", report.differences)
     _console().print(table)
-    return None
 
 
-def removal(data: Removal, as_json: bool) -> None:
+def removal(data: Removal) -> None:
     """Print the rows that were removed, or would be."""
-    if as_json:
-        return _json(data.to_dict())
     where = f"namespace {data.namespace} of index {data.kind}:{data.index} ({data.rows:,} rows)"
     if data.removed:
         click.echo(f"Deleted {where}. The checkpoint stays: `pinery upsert CONFIG` fills it again without a model.")
     else:
         click.echo(f"Would delete {where}; nothing was changed. --yes does it.")
-    return None
 
 
-def matches(answer: Answer, as_json: bool) -> None:
+def matches(answer: Answer) -> None:
     """Print the matches of a search."""
-    if as_json:
-        return _json(answer.to_dict())
     table = Table(box=None, pad_edge=False)
     for name in ("score", "label", "id", "uri"):
         table.add_column(name, overflow="fold")
@@ -133,13 +119,10 @@ def matches(answer: Answer, as_json: bool) -> None:
         click.echo("no item matches")
     if answer.grid:
         click.echo(f"picture: {answer.grid}")
-    return None
 
 
-def status(data: Status, as_json: bool) -> None:
+def status(data: Status) -> None:
     """Print the state of a corpus."""
-    if as_json:
-        return _json(data.to_dict())
     table = _table(f"corpus {data.corpus}")
     last, live = data.last_run, data.live
     _add(table, "state", data.state)
@@ -167,13 +150,10 @@ def status(data: Status, as_json: bool) -> None:
     known = {one["id"] for one in data.quarantined}
     examples = [one for one in ((last.examples if last else None) or ()) if one["id"] not in known]
     _list("not embedded by the last run, and not recorded", examples)
-    return None
 
 
-def deployment(data: dict[str, Any], as_json: bool) -> None:
+def deployment(data: dict[str, Any]) -> None:
     """Print what was registered, and what to do next."""
-    if as_json:
-        return _json(data)
     name, pool = data["deployment"], data["pool"]
     click.echo(f"Registered {name} with {data['api']}, for the work pool {pool}.")
     for one in data["schedules"]:
@@ -182,7 +162,6 @@ def deployment(data: dict[str, Any], as_json: bool) -> None:
     if not data["schedules"]:
         click.echo('It has no schedule yet; --cron "30 3 * * *" gives it one.')
     click.echo(f"Run it now: prefect deployment run '{name}'. Workers run it: prefect worker start --pool {pool}")
-    return None
 
 
 def _list(title: str, items: Sequence[Mapping[str, str]]) -> None:
@@ -203,12 +182,9 @@ def _add_retired(table: Table, retired: Sequence[Mapping[str, str]]) -> None:
         _add(table, "retired", f"{where}: nothing keeps its rows true any more; `{one['remove']}` deletes them")
 
 
-def sample(data: dict[str, Any], as_json: bool) -> None:
+def sample(data: dict[str, Any]) -> None:
     """Print the path of the sample's picture."""
-    if as_json:
-        return _json(data)
     click.echo(f"picture of {len(data['items'])} items: {Path(data['grid'])}")
-    return None
 
 
 def _remark(name: str, limit: int | None) -> str:
@@ -255,22 +231,34 @@ def _console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else UNFOLDED)
 
 
-def _json(data: Any) -> None:
-    click.echo(json.dumps(data, default=str))
-
-
-def models(as_json: bool) -> None:
+def models(data: dict[str, Any]) -> None:
     """Print the model families."""
-    from dataclasses import asdict
-
-    from pinery.models.registry import FAMILIES
-
-    if as_json:
-        return _json({"models": [asdict(family) for family in FAMILIES]})
-    for family in FAMILIES:
-        table = _table(family.reference)
+    for family in data["models"]:
+        table = _table(family["reference"])
         for name in ("dimension", "text", "licence", "preprocessing", "download"):
-            value = getattr(family, name)
+            value = family[name]
             _add(table, name, str(value) if isinstance(value, str) else "yes" if value else "no")
         _console().print(table)
-    return None
+
+
+PRINTERS: dict[str, Callable[[Any], None]] = {
+    "run": run,
+    "plan": preview,
+    "upsert": run,
+    "verify": comparison,
+    "search": matches,
+    "remove": removal,
+    "deploy": deployment,
+    "status": status,
+    "show": sample,
+    "models": models,
+}
+"""The function that prints the result of each command on a terminal."""
+
+
+def show(command: str, result: Any, as_json: bool) -> None:
+    """Print the result of a command, which has a `to_dict` or is what `--json` prints."""
+    if as_json:
+        click.echo(json.dumps(result if isinstance(result, dict) else result.to_dict(), default=str))
+    else:
+        PRINTERS[command](result)

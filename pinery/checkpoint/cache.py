@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from pinery.checkpoint.store import put_in_place
+from pinery.durable import put_in_place
 
 STATE_FOLDER = re.compile("[0-9a-f]{16}|[0-9a-f]{32}|new-[0-9a-f]{16}")
 """Earlier versions named the folders by 16 digits."""

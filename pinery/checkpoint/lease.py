@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from pinery.checkpoint.clock import boottime
 from pinery.checkpoint.holder import Holder, here, parse_holder, process_start, read_holder
 from pinery.checkpoint.store import Store
+from pinery.clock import boottime
 from pinery.errors import ConflictError, LeaseHeldError, LeaseLostError, PineryError, TransientError
 
 __all__ = ["Holder", "Lease", "process_start", "read_holder"]

@@ -14,7 +14,8 @@ import pyarrow as pa
 from pinery.checkpoint.checksums import CheckedFile, check_file
 from pinery.checkpoint.parquet import TableWriter, open_parquet, stream, vector_row_group, whole
 from pinery.checkpoint.root import PART, only
-from pinery.checkpoint.store import Store, put_in_place
+from pinery.checkpoint.store import Store
+from pinery.durable import put_in_place
 from pinery.errors import DamagedError
 from pinery.records import PART_SCHEMA
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from pinery.durable import put_in_place, sync_path, write_durably
 from pinery.errors import AccessDeniedError, ConflictError, NoRoomError, TerminalError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -93,7 +94,7 @@ class LocalStore:
             if found != tag and found not in (new, self._unsure.get(name, tag)):
                 raise ConflictError(f"{path} was written by another run")
             self._unsure[name] = new
-            _write_atomically(path, data)
+            write_durably(path, data)
             del self._unsure[name]
         return new
 
@@ -101,13 +102,13 @@ class LocalStore:
         """See Store."""
         path = self._root / name
         with self._writing(path):
-            _write_atomically(path, data)
+            write_durably(path, data)
 
     def publish(self, name: str, path: Path) -> None:
         """See Store."""
         target = self._root / name
         with self._writing(target):
-            _sync(path)
+            sync_path(path)
             try:
                 os.link(path, target)
             except FileExistsError:
@@ -117,7 +118,7 @@ class LocalStore:
                 if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK):
                     raise
                 _copy_atomically(path, target)
-            _sync(target.parent)
+            sync_path(target.parent)
             path.unlink()
 
     def names(self, folder: str) -> list[str]:
@@ -178,28 +179,12 @@ class LocalStore:
             raise TerminalError(f"can't write {path}: {error.strerror}; nothing of it was published") from error
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Rename a finished file to `path`: even after a power cut it is there as a whole or not at all."""
-    _sync(temporary)
-    temporary.replace(path)
-    _sync(path.parent)
-
-
 def is_full(error: BaseException) -> bool:
     """Return whether an error says that a disk, a quota or a limit on files is used up."""
     words = str(error)  # DuckDB and SQLite have no other sign of it
     by_number = isinstance(error, OSError) and error.errno in FULL
     said = ("disk is full", "disk I/O error", *map(os.strerror, FULL))
     return by_number or any(one in words for one in said)
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(data)
-        put_in_place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _copy_atomically(path: Path, target: Path) -> None:
@@ -212,18 +197,9 @@ def _copy_atomically(path: Path, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         shutil.copyfile(path, temporary)
-        _sync(temporary)
-        temporary.rename(target)
+        put_in_place(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

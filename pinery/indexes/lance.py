@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from pinery.allocator import give_back_freed_memory
 from pinery.config import LanceSettings
+from pinery.durable import sync_path, write_durably
 from pinery.errors import IndexMismatchError, TerminalError
 from pinery.indexes.encoded_size import protobuf_sizes
-from pinery.indexes.lance_disk import Disk, sync_path, write_durably
+from pinery.indexes.lance_disk import Disk
 from pinery.indexes.lance_filter import to_sql
 from pinery.indexes.lance_identity import read_identity, write_identity
 from pinery.indexes.vectors import checked_vectors
@@ -98,7 +99,7 @@ class LanceIndex:
 
     def leave_mark(self, mark: str) -> bool:
         """See Index."""
-        write_durably(self._mark_file, mark)
+        write_durably(self._mark_file, mark.encode())
         return True
 
     def shut_out_others(self) -> None:

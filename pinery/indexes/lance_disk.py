@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import uuid
 from pathlib import Path
+
+from pinery.durable import sync_path
 
 Entry = tuple[int, int]
 """Size in bytes and time of change in nanoseconds of a file; (0, 0) for a folder."""
@@ -53,26 +54,3 @@ class Disk:
         if before is None or before.keys() != files.keys():
             sync_path(Path(folder))
         self._seen[folder] = files
-
-
-def sync_path(path: Path) -> None:
-    """Sync a file's bytes, or the names in a folder, to the disk. Raises OSError where that fails."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Write a small file to the disk atomically, in place of any file of that name. Raises OSError where that fails."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_path(path.parent)

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from pinery.durable import write_durably
 from pinery.errors import DamagedError, IndexMismatchError
-from pinery.indexes.lance_disk import write_durably
 from pinery.records import Identity
 
 IDENTITY_FILE = "pinery.json"
@@ -41,4 +41,4 @@ def write_identity(folder: Path, identity: Identity, dimension: int, metric: str
     """Make `folder` an index for vectors of `dimension` values. Raises OSError where the disk can't take the file."""
     folder.mkdir(parents=True, exist_ok=True)
     record = asdict(identity) | {"dimension": dimension, "metric": metric}
-    write_durably(folder / IDENTITY_FILE, json.dumps(record))
+    write_durably(folder / IDENTITY_FILE, json.dumps(record).encode())

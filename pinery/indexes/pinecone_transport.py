@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 import httpx
 
-from pinery.indexes.attempt import began, now
+from pinery.clock import boottime
+from pinery.indexes.attempt import began
 
 PIECE_BYTES = 1 << 17
 SENDING, PIECE, ANSWER = 1 / 3, 1 / 6, 1 / 2
@@ -45,7 +46,7 @@ class OnceTransport(httpx.HTTPTransport):
 
 
 class _Punctual(httpx.SyncByteStream):
-    """A request's body in pieces, none of which goes out after `until`, in seconds as `now` counts them."""
+    """A request's body in pieces, none of which goes out after `until`, in seconds as `boottime` counts them."""
 
     def __init__(self, request: httpx.Request, until: float) -> None:
         assert isinstance(request.stream, httpx.SyncByteStream)
@@ -63,7 +64,7 @@ class _Punctual(httpx.SyncByteStream):
         self._body.close()
 
     def _check(self) -> None:
-        if now() >= self._until:
+        if boottime() >= self._until:
             raise LateError("the request could not be sent in time", request=self._request)
 
 

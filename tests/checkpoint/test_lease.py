@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from pinery.checkpoint.clock import boottime
 from pinery.checkpoint.lease import Holder, Lease, read_holder
 from pinery.checkpoint.store import LocalStore, Store
+from pinery.clock import boottime
 from pinery.errors import LeaseHeldError, LeaseLostError, TerminalError, TransientError
 from tests.processes import wait_until
 

@@ -213,7 +213,7 @@ def test_an_answer_is_not_waited_for_beyond_the_life_of_the_request(server: Pine
 
 def test_a_body_goes_out_in_pieces_and_stops_once_it_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     moment = [100.0]
-    monkeypatch.setattr(pinecone_transport, "now", lambda: moment[0])
+    monkeypatch.setattr(pinecone_transport, "boottime", lambda: moment[0])
     monkeypatch.setattr(pinecone_transport, "began", lambda: 100.0)
     body = os.urandom(3 * PIECE_BYTES + 7)
     seen: list[bytes] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pinery.checkpoint.clock import boottime
+from pinery.clock import boottime
 
 
 def test_it_runs_with_the_clock_that_stands_still_in_suspend_or_ahead_of_it() -> None:
