@@ -175,15 +175,6 @@ def test_an_outage_meets_every_request_until_its_end(
     assert outcome(lambda: raw_upsert(pinecone_server, "dark", GOOD)) == "200"
 
 
-def test_the_sdk_outlasts_an_outage_of_some_tenths(pinecone_server: PineconeServer) -> None:
-    index = create(connect(pinecone_server), "short")
-    pinecone_server.faults.outage(0.2)
-    assert index.upsert(vectors=rows("a")).upserted_count == 1
-    statuses = [entry.status for entry in pinecone_server.log.entries if entry.op == "upsert"]
-    assert statuses[0] == 503
-    assert statuses[-1] == 200
-
-
 # Limits over time.
 
 
