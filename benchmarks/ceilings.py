@@ -5,8 +5,6 @@ python benchmarks/ceilings.py NAME [--batch N] [--seconds N] [--as-pinery]; name
 Each variant runs for as long; prints images per second as JSON. By default as PyTorch comes: one batch on all cores.
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import json

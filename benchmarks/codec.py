@@ -3,8 +3,6 @@
 python benchmarks/codec.py [FOLDER OF IMAGES] [--repeats N]
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import time

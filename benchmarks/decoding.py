@@ -7,8 +7,6 @@ pixels, with plain Pillow as the ceiling beside them; one thread. Then the memor
 cosines between vectors of each margin's pixels and of all pixels.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import statistics

@@ -4,8 +4,6 @@
 Images come at the size they are stored in; the labels serve to count hits, nothing is fitted to them.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import platform

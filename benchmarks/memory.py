@@ -7,8 +7,6 @@ is the resident memory of the command and all its children but one: the Prefect 
 configured, which a deployment has elsewhere.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -6,8 +6,6 @@ batches of its own. Each variant takes its turn in every round, so that what els
 alike; figures are each variant's best round.
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import os

@@ -7,8 +7,6 @@ Embeds JPEGs of FOLDER, then images as CIFAR has them (32 x 32 pixels, in memory
 weights' own transforms; prints images per second of both as JSON.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import time

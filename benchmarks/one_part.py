@@ -6,8 +6,6 @@ Embeds as a run does. Prints as JSON what was chosen, how long it took, and imag
 from a third of the images on.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import time

@@ -3,8 +3,6 @@
 Run as `python benchmarks/planning.py [ITEMS ...]`; writes benchmarks/results/planning.md.
 """
 
-from __future__ import annotations
-
 import resource
 import subprocess
 import sys

@@ -6,8 +6,6 @@ The S3 here is a process of its own on loopback, which answers every GET after t
 what is measured is the client: Pinery's, and beside it boto3's with its default settings.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import contextlib

@@ -7,8 +7,6 @@ Each contestant is a process of its own with the same environment, and has its t
 they change no speed. Ray Data and clip-retrieval need environments of their own, whose interpreters are given here.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -6,8 +6,6 @@ All three read the same parts and talk to the same sink, a process of its own th
 once it answers at once, once after 100 ms, as a service does that is some way off.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

@@ -5,8 +5,6 @@ python benchmarks/upsert_memory.py [--parts N]
 The upserting process is one of its own; the parts are one file under many names, to spare the disk.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import statistics

@@ -4,8 +4,6 @@ Run as `python benchmarks/verify.py [--rows N] [--rounds N]`; writes benchmarks/
 in parts with checksums and in parts without; the comparison with either is made in turn.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import tempfile

@@ -1,7 +1,5 @@
 """Ends a process: no error keeps anything alive, and nobody waits minutes for an API that has died."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

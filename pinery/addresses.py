@@ -1,7 +1,5 @@
 """Takes the secrets out of addresses: a password before the host, or a signature in the query."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Makes the C library keep memory that was freed for the next batch, and return it when that is no longer wanted."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 

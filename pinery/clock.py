@@ -1,7 +1,5 @@
 """A clock that runs on while the machine sleeps."""
 
-from __future__ import annotations
-
 import time
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC", None)

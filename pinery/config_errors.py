@@ -1,7 +1,5 @@
 """Says what is wrong with a config: for each key once, its value, what it takes and the nearest valid key or value."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Reads a config from YAML or a mapping, applies `--set`, and reports all of its errors at once."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

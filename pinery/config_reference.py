@@ -3,8 +3,6 @@
 python -m pinery.config_reference [FOLDER]      (default: docs; `make docs` runs it)
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator

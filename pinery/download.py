@@ -1,7 +1,5 @@
 """Downloads over HTTP. No error shows a secret of the address."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import httpx

@@ -5,8 +5,6 @@ what follows a question mark for a query. No setting turns all of that off, and 
 gets a path with any but plain characters through a symbolic link with a plain name.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import functools

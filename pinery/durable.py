@@ -1,7 +1,5 @@
 """Files that are on the disk once they are written: as a whole or not at all, even after a power cut."""
 
-from __future__ import annotations
-
 import os
 import uuid
 from pathlib import Path

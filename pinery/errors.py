@@ -1,7 +1,5 @@
 """Every error that Pinery raises on purpose; its type decides who retries and with which code a command exits."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pinery.addresses import without_secrets

@@ -1,7 +1,5 @@
 """The terms of ARCHITECTURE.md as frozen types and table schemas, which all stages share."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

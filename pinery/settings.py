@@ -1,7 +1,5 @@
 """The base of all settings, and the settings by which an S3 API is reached."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, ConfigDict, Field
 
 

@@ -1,7 +1,5 @@
 """Settings that a config takes from the environment because they may be secret, such as `weights: $WEIGHTS_URL`."""
 
-from __future__ import annotations
-
 import os
 import re
 

@@ -1,7 +1,5 @@
 """What most tests need: a Prefect API for flow tests, small corpora on disk, and a cache folder of the test's own."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

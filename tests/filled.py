@@ -1,7 +1,5 @@
 """Corpora whose index the steps bring true by themselves, with no Prefect; and copies of one that was made before."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from collections import Counter

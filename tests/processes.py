@@ -1,7 +1,5 @@
 """`pinery` as a process of its own, for tests that kill it or read what it prints."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Small models with random weights, in the files of real ones, for tests that need one."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

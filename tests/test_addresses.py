@@ -1,7 +1,5 @@
 """No address shows a password or a signature, wherever in a text it stands; what is no secret stays."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest

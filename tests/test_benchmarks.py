@@ -1,7 +1,5 @@
 """The benchmarks, which no other test runs: each imports only what there is."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

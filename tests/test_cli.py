@@ -1,7 +1,5 @@
 """The command line from outside: what it imports, how it fails, and that the README knows every command and flag."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """What a user sees of a run: a summary, or one line that says what is wrong; Prefect keeps quiet."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The clock that leases run by: it goes on, and agrees with the system's own count of seconds."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Settings: all errors at once, each with its key, its value, what is allowed and the nearest valid key."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

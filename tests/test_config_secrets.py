@@ -1,7 +1,5 @@
 """A config holds no secret, and says how it is done; a variable or a Secret block holds it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """DuckDB reads and writes exactly the files that it is given, whatever their paths look like."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The pages: each promise of README names its tests, each link leads somewhere, and the installation is as it says."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The wheel takes no top-level name but `pinery`, and runs beside a project with `flows` and `tasks` of its own."""
 
-from __future__ import annotations
-
 import ast
 import os
 import re

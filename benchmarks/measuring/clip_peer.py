@@ -1,7 +1,5 @@
 """clip-retrieval's `clip inference` over a folder, with a CLIP of ours. Part of throughput.py."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

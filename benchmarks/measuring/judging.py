@@ -1,7 +1,5 @@
 """From the rounds of the throughput benchmark to its page: tables, and which bars hold. Part of throughput.py."""
 
-from __future__ import annotations
-
 import argparse
 import statistics
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Where and with what a figure was measured, and how results are kept."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

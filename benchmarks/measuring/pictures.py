@@ -1,7 +1,5 @@
 """What benchmarks work on: distinct JPEGs, and models with random weights in the files of real ones."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

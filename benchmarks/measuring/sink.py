@@ -3,8 +3,6 @@
 `python benchmarks/measuring/sink.py [--latency SECONDS]` prints its address, and ends when its standard input closes.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

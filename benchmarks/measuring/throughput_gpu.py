@@ -5,8 +5,6 @@ python benchmarks/throughput.py --gpu [--images N] [--rounds N] [--ray-python PY
 Needs neither Prefect nor DuckDB nor LanceDB. Ends with 2 where there is no CUDA device that computes in bf16.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

@@ -1,7 +1,5 @@
 """One `pinery run` in a process of its own, and when each part of it happened. Part of throughput.py."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -3,8 +3,6 @@
 Whatever is slow to import (torch, prefect, lancedb, duckdb) is imported by the command that needs it.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Ends a command: with its failure in one line and its exit code, also after a signal or without a reader."""
 
-from __future__ import annotations
-
 import gc
 import json
 import os

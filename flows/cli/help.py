@@ -1,7 +1,5 @@
 """The help beside the options: the order of the commands and their examples; and the end of wrong usage."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Starts a flow from the command line: quiet, with a Prefect API to talk to, and with progress on the terminal."""
 
-from __future__ import annotations
-
 import importlib
 import logging
 import os

@@ -4,8 +4,6 @@
 folder is named by the state's id, as two endpoints may have states of one address. Using a file sets its mtime.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import re

@@ -11,8 +11,6 @@ Numbers are little-endian. The footer says that there are sums (NOTE), so that t
 with neither mark nor note was written by an earlier version, and is read as it is.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import struct

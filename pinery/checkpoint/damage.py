@@ -1,7 +1,5 @@
 """The error for a damaged file of the state: it names the file, what is wrong, and what may be done about it."""
 
-from __future__ import annotations
-
 import contextlib
 import shlex
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Records of bulk imports: each is written before its import starts, so that no later run starts it twice."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path

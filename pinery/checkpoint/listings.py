@@ -1,7 +1,5 @@
 """Listings: all items of a corpus at one moment, published after the last page was read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from pathlib import Path
 

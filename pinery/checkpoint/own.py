@@ -1,7 +1,5 @@
 """Writes whose answer is lost: whatever failed, a file that holds what was to be written was written by ourselves."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import BinaryIO

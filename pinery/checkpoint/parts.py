@@ -1,7 +1,5 @@
 """The checkpoint: parts of one corpus for one model key, published whole and never changed."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import threading

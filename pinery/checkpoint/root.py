@@ -1,7 +1,5 @@
 """The places and the names of a corpus' files in a state."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterable

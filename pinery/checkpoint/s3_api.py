@@ -1,7 +1,5 @@
 """The requests to S3 for a state: their errors become Pinery's own, and files can be read by ranges."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

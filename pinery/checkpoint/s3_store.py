@@ -1,7 +1,5 @@
 """State under an S3 prefix: conditional writes, ranged reads, and a local cache of immutable files."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

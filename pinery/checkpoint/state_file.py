@@ -1,7 +1,5 @@
 """The state root's own file: its id and its format."""
 
-from __future__ import annotations
-
 import json
 import uuid
 

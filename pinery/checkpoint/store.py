@@ -1,7 +1,5 @@
 """The Protocol of what keeps a state, and the kind that keeps it in a local folder; `s3_store` is the other kind."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

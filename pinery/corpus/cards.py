@@ -1,7 +1,5 @@
 """The model card that a config's model reference means in a state: resolved once, and stored."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

@@ -1,7 +1,5 @@
 """One corpus as its config describes it: its state, source, listings and alias, each opened on first need."""
 
-from __future__ import annotations
-
 from functools import cached_property
 
 from pinery.checkpoint.alias import Alias, IndexEntry, read_alias

@@ -1,7 +1,5 @@
 """The alias of a corpus: the one place that changes which target is live, kept or retired."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Opening a run: its leases are taken first and let go of last, and a run that doesn't move on gives up."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

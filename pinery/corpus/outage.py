@@ -1,7 +1,5 @@
 """Requests of a run to its index: each is repeated through an outage, and none is sent without the lease."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

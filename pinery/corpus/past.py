@@ -1,7 +1,5 @@
 """The memory that a state has of a corpus' items, as its source asks for it while it lists."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path

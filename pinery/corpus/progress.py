@@ -1,7 +1,5 @@
 """The Protocol of whatever is told how a run goes on, and one that tells nobody."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 

@@ -1,7 +1,5 @@
 """The state of a corpus, read without a lease: its current listing and its last report."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """The tables that planning works on, in DuckDB: listing, checkpoint, ledger and rejected."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path

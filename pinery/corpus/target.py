@@ -1,7 +1,5 @@
 """One target of a corpus: an index that a run brings true, with the checkpoint that it is filled from."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Knows when a thread's attempt at a request began: a request that would go out late must not be sent at all."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar

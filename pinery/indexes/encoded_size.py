@@ -6,8 +6,6 @@ Such a row takes about 12 KB, and about 160 of them fill a request. Pinecone's S
 21.2 bytes, so that only 93 rows fit.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ It alone repeats a request to an index: the SDK below it sends each request once
 each attempt it checks that the run may still write.
 """
 
-from __future__ import annotations
-
 import math
 import random
 import threading

@@ -1,7 +1,5 @@
 """The embedded index: each index is a LanceDB folder, and each of its namespaces a table in it."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Syncs to the disk what Lance wrote: Lance leaves that to the operating system, and a power cut would lose it."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

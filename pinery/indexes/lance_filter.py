@@ -1,7 +1,5 @@
 """Pinecone's filter language as a Lance SQL predicate over the JSON column `metadata`."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

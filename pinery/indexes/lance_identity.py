@@ -1,7 +1,5 @@
 """The file in the folder of an embedded index that says which index it is."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The one door to an index: the kind that a config names, opened by name and namespace."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pinery.config import Config, PineconeSettings

@@ -1,7 +1,5 @@
 """The Pinecone index: one namespace of a serverless index, through Pinecone's SDK; upserts go over REST or gRPC."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence

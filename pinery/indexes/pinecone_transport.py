@@ -5,8 +5,6 @@ request. So the time runs from the check on, and the body goes out in pieces, ea
 the process ends or gives up, the kernel throws away what was not sent yet, instead of delivering it later.
 """
 
-from __future__ import annotations
-
 import socket
 import struct
 from collections.abc import Iterator

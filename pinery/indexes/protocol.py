@@ -1,7 +1,5 @@
 """The Protocol that every kind of index implements; there are `pinecone` and `lance`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 

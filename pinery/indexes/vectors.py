@@ -1,7 +1,5 @@
 """The check that every kind of index makes of the vectors that it is to hold."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

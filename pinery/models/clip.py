@@ -1,7 +1,5 @@
 """Dual encoders of transformers, such as CLIP and SigLIP: they embed images and texts in one space."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor, nn

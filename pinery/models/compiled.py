@@ -1,7 +1,5 @@
 """Decides when torch.compile pays; a network is compiled at its first call or, if that fails, runs uncompiled."""
 
-from __future__ import annotations
-
 import threading
 import time
 import warnings

@@ -1,7 +1,5 @@
 """Counts the CPU cores of this process."""
 
-from __future__ import annotations
-
 import os
 
 

@@ -1,7 +1,5 @@
 """Chooses the device that a model computes on, the precision, and how many images it takes at once."""
 
-from __future__ import annotations
-
 from typing import Literal, cast
 
 import torch

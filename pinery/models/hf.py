@@ -1,7 +1,5 @@
 """Image models of transformers without a text tower, such as DINOv2: the vector is the model's own pooled output."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Finds the files of a model repo of the Hugging Face Hub, or of a folder like one, and those that hold its weights."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

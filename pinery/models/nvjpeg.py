@@ -1,7 +1,5 @@
 """Decodes and preprocesses many JPEGs at once on a CUDA device, by nvJPEG through torchvision."""
 
-from __future__ import annotations
-
 import io
 import threading
 import warnings

@@ -1,7 +1,5 @@
 """Makes the same pixels of an image as torchvision's transforms for classification, at less cost."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Decides the precision `auto`: a lower one than fp32 where that is faster and vectors stay close to those in fp32."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable
 from dataclasses import replace

@@ -3,8 +3,6 @@
 No code from a repo is run.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """Decides what `auto` means for a corpus: the fastest precision and decoder that keep its vectors close to exact."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import itertools

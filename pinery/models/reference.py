@@ -1,7 +1,5 @@
 """A model reference in its parts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 LAYERS = ("features", "logits")

@@ -1,7 +1,5 @@
 """The model families, how a reference is read, and the one way to load a model. Importing this imports no torch."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 import re

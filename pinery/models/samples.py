@@ -1,7 +1,5 @@
 """The images of a corpus by which `auto` settings of a model are decided."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from pinery.imaging.decode import pixels_needed

@@ -1,7 +1,5 @@
 """Every classification model of torchvision: its logits, or with `#features` the input of its last layer."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import urllib.error

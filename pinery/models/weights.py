@@ -1,7 +1,5 @@
 """Weights files: fetched from a path, S3 or HTTPS, checked by their SHA-256, and read as a state dict."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """The cost of writes to a serverless Pinecone index, by its published formula."""
 
-from __future__ import annotations
-
 import math
 
 FLOAT_BYTES = 4

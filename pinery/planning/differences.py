@@ -1,7 +1,5 @@
 """Finds the ids in which an index differs from the live rows, by pure SQL over the plan and what the index lists."""
 
-from __future__ import annotations
-
 import duckdb
 
 

@@ -1,7 +1,5 @@
 """The guards: they refuse plans before anything is embedded, and stop runs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from pinery.planning.plan import PlanCounts

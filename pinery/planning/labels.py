@@ -4,8 +4,6 @@ The ledger has only the hash of what was sent, so the names of the metadata come
 Metadata itself is reduced to its names before anything is joined.
 """
 
-from __future__ import annotations
-
 import duckdb
 
 from pinery.planning.plan import HASHED, count_rows

@@ -1,7 +1,5 @@
 """Decides whether a new namespace is filled by upserts or by Pinecone's bulk import; estimates what both take."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -3,8 +3,6 @@
 The limit grows by addition and shrinks by division, as that of TCP does (Chiu and Jain, 1989).
 """
 
-from __future__ import annotations
-
 
 class Pace:
     """A limit between 1 and `most`. Not for several threads at once."""

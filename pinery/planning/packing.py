@@ -1,7 +1,5 @@
 """Packs rows into requests, by their bytes as well as by their number."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

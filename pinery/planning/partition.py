@@ -1,7 +1,5 @@
 """Cuts the work into parts."""
 
-from __future__ import annotations
-
 PART_BYTES = 256 << 20
 
 

@@ -13,8 +13,6 @@ A listed version with neither vector nor verdict is *awaited*: not embedded yet,
 What an index holds of it stays, however old, until a listing sees the item as it is.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import duckdb

@@ -1,7 +1,5 @@
 """Draws search results as one picture: a grid of captioned tiles, with the query first."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

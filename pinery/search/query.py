@@ -1,7 +1,5 @@
 """Search the live index of a corpus by image, text or item."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path

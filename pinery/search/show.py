@@ -1,7 +1,5 @@
 """Draws a random sample of a corpus as a picture."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

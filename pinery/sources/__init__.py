@@ -1,7 +1,5 @@
 """The sources of corpora: each kind lists its items and fetches an item's bytes."""
 
-from __future__ import annotations
-
 import importlib
 from typing import cast
 

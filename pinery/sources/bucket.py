@@ -1,7 +1,5 @@
 """A bucket that images or a sidecar are read from: how it is reached, and what its errors mean for a run."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Columns of a sidecar: the type of their values is decided over the whole column before any of them is used."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

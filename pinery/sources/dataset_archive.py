@@ -1,7 +1,5 @@
 """torchvision's datasets from their archives: downloaded, checked, unpacked and loaded."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import functools

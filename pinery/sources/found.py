@@ -1,7 +1,5 @@
 """An image that a source found, before it is an item with an id and cleaned metadata."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Makes ids of keys: 1 to 512 printable ASCII characters, as Pinecone takes them, never the same for two keys."""
 
-from __future__ import annotations
-
 import hashlib
 import posixpath
 import re

@@ -1,7 +1,5 @@
 """Makes a listing of what a source found, with ids and metadata, and without what can't be read and never was."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from itertools import islice
 

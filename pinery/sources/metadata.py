@@ -1,7 +1,5 @@
 """Metadata from keys and sidecars, cleaned to what an index takes: flat; strings, numbers, bools, lists of strings."""
 
-from __future__ import annotations
-
 import functools
 import json
 import math

@@ -1,7 +1,5 @@
 """The choice of files and objects that a source lists, and the counts of those that it leaves out."""
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """A table of metadata beside the images, in CSV or Parquet, with one row for each item, found by the item's name."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 import tempfile

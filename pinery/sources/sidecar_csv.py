@@ -1,7 +1,5 @@
 """A CSV sidecar: its columns, and its rows one after the other."""
 
-from __future__ import annotations
-
 import csv
 import io
 import sys

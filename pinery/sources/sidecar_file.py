@@ -1,7 +1,5 @@
 """Opens a sidecar, which is a local file, or an object on S3 that is copied first."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from pathlib import Path

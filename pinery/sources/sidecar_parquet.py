@@ -1,7 +1,5 @@
 """A Parquet sidecar: its columns, and its rows one after the other."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Walks over the files below a folder, without what is left out, and never round in circles."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat as modes

@@ -1,7 +1,5 @@
 """Fill a new Pinecone namespace by one bulk import, which a later run finds again whatever became of this one."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """The end of a run whose index is as it should be: it may go live, old files go, and the report is closed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from pinery.checkpoint.parquet import TableWriter

@@ -1,7 +1,5 @@
 """Compare an index with the live rows: every id, and the vectors and metadata of a sample or of all."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Delete from the index what is live no more, and not merely awaited; only after the upserts."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ The run that takes over writes them again, after the longest life of a request; 
 the index may have carried out later still.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

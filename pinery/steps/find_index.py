@@ -1,7 +1,5 @@
 """Finds the index of a target by its identity before anything is embedded; creates it after the guards."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from dataclasses import asdict

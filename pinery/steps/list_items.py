@@ -1,7 +1,5 @@
 """List the corpus: every item at one moment, into a local Parquet file; and publish it once its plans passed."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

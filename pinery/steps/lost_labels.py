@@ -1,7 +1,5 @@
 """The relabel guard: it refuses a plan that would take metadata off many rows of the index."""
 
-from __future__ import annotations
-
 import duckdb
 
 from pinery.corpus.corpus import Corpus

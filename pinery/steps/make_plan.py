@@ -1,7 +1,5 @@
 """Compute the plan of one target, judge it, and write the work down in files that tasks read by range."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

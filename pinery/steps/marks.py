@@ -5,8 +5,6 @@ holds the mark of the newest run that wrote to it, and its state those that it m
 state's, and this state's ledger doesn't know what that one wrote.
 """
 
-from __future__ import annotations
-
 import uuid
 from dataclasses import replace
 from functools import partial

@@ -5,8 +5,6 @@ only places are sorted there; metadata goes, as the listing is read once, to bin
 and fit into memory.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Previews what a run would do, how long it would take and what it would cost, without a model or a change."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pinery.checkpoint.ledger import Ledger

@@ -1,7 +1,5 @@
 """Rows that an index refused: believed only once the index, after refusing them, takes a row that it has."""
 
-from __future__ import annotations
-
 import threading
 
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """Remove a corpus from its index: the namespace goes, the index stays, and so does the checkpoint."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from pinery.corpus.corpus import Corpus

@@ -1,7 +1,5 @@
 """The report of a run: published when it begins, once it is planned, and when it ends, however it ends."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections import Counter

@@ -1,7 +1,5 @@
 """The check at a run's end: counts and a fetched sample are compared with the live rows, once writes are indexed."""
 
-from __future__ import annotations
-
 import json
 import random
 from functools import partial

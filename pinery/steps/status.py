@@ -1,7 +1,5 @@
 """A corpus as its state has it: last run, live index, and the rows that are not in it, with reasons."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

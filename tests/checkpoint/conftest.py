@@ -1,7 +1,5 @@
 """Both kinds of store, over real files and real HTTP."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

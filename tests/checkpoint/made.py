@@ -1,7 +1,5 @@
 """Files to publish, and parts whose vectors say which image they are of."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

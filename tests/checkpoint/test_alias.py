@@ -1,7 +1,5 @@
 """The alias: each index is live, kept or retired, never two of them; and it is changed only from what was read."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

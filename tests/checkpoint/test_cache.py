@@ -1,7 +1,5 @@
 """The cache of a state on S3: bounded, oldest out, never what is in use; spoilt copies are made anew."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

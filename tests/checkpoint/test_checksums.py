@@ -1,7 +1,5 @@
 """No byte of a state's Parquet file is believed that isn't what was written; files without checksums are read on."""
 
-from __future__ import annotations
-
 import io
 import random
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What is said of a damaged file: where it is, what is wrong, and what to do, as a command that can be pasted."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import subprocess

@@ -1,7 +1,5 @@
 """Who holds a lease: dead only where that is proven from here, and unreadable records are never taken for none."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """What is recorded of bulk imports: found again by later runs, in the order of their making."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

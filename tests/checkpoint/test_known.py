@@ -1,7 +1,5 @@
 """Vectors are found by the bytes of their image, through a table that may be wrong, spoilt or gone at any time."""
 
-from __future__ import annotations
-
 import sqlite3
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One writer: takeover of the dead, refusal of the living, and no write after the lease is lost."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

@@ -1,7 +1,5 @@
 """Histories of leases over hosts with clocks of their own: no two ever write at once, nor over what may still land."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator

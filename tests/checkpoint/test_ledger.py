@@ -1,7 +1,5 @@
 """The ledger: entries add up, the last one of an id wins, and a snapshot changes nothing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import duckdb

@@ -1,7 +1,5 @@
 """Listings on disk: every item once, in row groups that fit into memory whatever their metadata."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

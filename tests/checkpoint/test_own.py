@@ -1,7 +1,5 @@
 """Writes whose answer is lost: what took effect is known for one's own, what another wrote is a conflict."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """How Parquet is written and read: whole or not at all, in row groups that fit into memory, and never from damage."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """Parts: what is written is what is read, by batch and by row; on a folder and on S3."""
 
-from __future__ import annotations
-
 import pyarrow.parquet as pq
 import pytest
 

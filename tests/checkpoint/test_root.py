@@ -1,7 +1,5 @@
 """Names that a user chooses: no two share a place in the state, none leads out of it, and old places stay."""
 
-from __future__ import annotations
-
 from pathlib import PurePosixPath
 from urllib.parse import quote
 

@@ -1,7 +1,5 @@
 """Requests to S3: what its answers mean, and files read by ranges that never mix two contents."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """State on S3: conditional writes, proved before they are relied on, and known for ones own where an answer is lost."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

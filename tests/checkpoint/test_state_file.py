@@ -1,7 +1,5 @@
 """The state's own id: made once, the same for all who come at once, and never made anew over a file that is there."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 

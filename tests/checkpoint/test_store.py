@@ -1,7 +1,5 @@
 """What every store promises: atomic, never overwritten, compare-and-swap; on a folder and on S3."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

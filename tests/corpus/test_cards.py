@@ -1,7 +1,5 @@
 """The card of a model reference: resolved once for a state, and from then on the one that is stored."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A corpus opens what its config names on first need, and leaves nothing behind where it is only looked at."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Promotion: an index goes live in the place of what its run saw, or not at all; what it replaced is named."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Runs: the newest name sorts last, and one that doesn't move gives up."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Requests of a run to its index: repeated through an outage, under the lease; and the wait for what was written."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a state remembers of a corpus' items for the source that lists them: nothing more than was published."""
 
-from __future__ import annotations
-
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A target whose lease a run holds: it alone may write, for as long as it holds the lease and isn't to stop."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

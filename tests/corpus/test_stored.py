@@ -1,7 +1,5 @@
 """What is read of a state without a lease: again where a run replaces files meanwhile, never believed where damaged."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The tables that planning works on: over files that were checked, in a bounded memory, gone at the end."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

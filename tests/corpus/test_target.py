@@ -1,7 +1,5 @@
 """A target knows what the state recorded of its index; entries of an index that is gone are void."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

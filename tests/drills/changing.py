@@ -1,7 +1,5 @@
 """A corpus that changes between runs, and an account of which of its rows were sent to the index again."""
 
-from __future__ import annotations
-
 import csv
 from collections import Counter
 from pathlib import Path

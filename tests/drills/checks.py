@@ -1,7 +1,5 @@
 """What must be true of a state after any drill."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Drills share one Prefect server; each run is a process of its own. What they cost is told in a table at the end."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A plugin that tells in a table at the end what the drills cost, also where several processes ran them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime

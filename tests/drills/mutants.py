@@ -1,7 +1,5 @@
 """Images that are broken, odd, or no images at all, all from one seed."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

@@ -1,7 +1,5 @@
 """Two thousand broken and odd images in one run: each is in the index, or in quarantine with a reason."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """From nothing to a nightly run, with the README's commands: a real Prefect server, a real worker, a local Pinecone."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

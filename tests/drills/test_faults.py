@@ -1,7 +1,5 @@
 """A fifth of all requests to the index fail, or all of them for a while: the run waits, says so, and ends well."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 from random import Random

@@ -1,7 +1,5 @@
 """Fifty kills -9 in a row over two corpora that change all the while: nothing lost, doubled or embedded twice."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The disk of the state fills up amid a run: one clear line, exit 1, and the same command goes on later."""
 
-from __future__ import annotations
-
 import contextlib
 import resource
 import shutil

@@ -1,7 +1,5 @@
 """Requests in flight when a run is told to stop, or hangs: none is overtaken unnoticed."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Processes killed for real: what is published stays, is not embedded again, and the index ends as if undisturbed."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

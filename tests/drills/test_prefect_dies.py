@@ -1,7 +1,5 @@
 """Prefect's API dies or hangs under a run: the run goes on, ends soon after its work, and is not failed by it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Secrets appear nowhere: not in what commands print, in the state, or in anything that Prefect keeps."""
 
-from __future__ import annotations
-
 import functools
 import http.server
 import io

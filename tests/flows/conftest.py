@@ -1,7 +1,5 @@
 """Flow tests run against one Prefect server."""
 
-from __future__ import annotations
-
 import pytest
 
 

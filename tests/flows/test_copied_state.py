@@ -1,7 +1,5 @@
 """A state that was copied or restored is refused before it writes to an index that the other has written to since."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A state with damaged, foreign or oddly named files: one clear error or none, and nothing written from damage."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

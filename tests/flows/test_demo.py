@@ -1,7 +1,5 @@
 """What README shows of the sample corpus and of Python, and the configs that ship, as they stand there."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`pinery deploy` makes a deployment for a config, leaves alone what someone decided, and says what it can't do."""
 
-from __future__ import annotations
-
 import contextlib
 import uuid
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The guides' jobs with the configs that ship: CIFAR with squeezenet's logits, a folder with CLIP; into Pinecone."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import threading

@@ -1,7 +1,5 @@
 """A new namespace filled by one bulk import: from a clean export, once, whatever becomes of the run that began it."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Metadata that goes wrong at its source: a sidecar that was half written, a row that no index takes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A limited run is a trial: it makes nothing live, and the current listing is always one that the guards let pass."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Going live takes the place of what was live when the run began; what was live before is named until it is removed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

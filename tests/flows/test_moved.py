@@ -1,7 +1,5 @@
 """Items that change or vanish between listing and embedding: what the index has of them stays for now."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

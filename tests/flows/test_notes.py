@@ -1,7 +1,5 @@
 """What a run notes is told once, and an outage says how much patience is left."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest

@@ -1,7 +1,5 @@
 """What Prefect keeps of a run's end: the state's name, one line of log, and the artifact `pinery-run`."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What a run says of its progress where stderr is no terminal."""
 
-from __future__ import annotations
-
 import io
 import threading
 

@@ -1,7 +1,5 @@
 """The page on reading the index from elsewhere: the SDK's example as it stands, and what it says of the metadata."""
 
-from __future__ import annotations
-
 import datetime
 import re
 import subprocess

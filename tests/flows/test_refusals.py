@@ -1,7 +1,5 @@
 """What an index refuses is the rows' fault only while it takes a row that it holds."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

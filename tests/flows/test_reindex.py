@@ -1,7 +1,5 @@
 """The main job on real files: what changes is done, what doesn't is left alone, what is bad costs one row."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

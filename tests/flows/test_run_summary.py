@@ -1,7 +1,5 @@
 """The words of a run's end, for every kind of end; no report, however little is in it, goes without."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

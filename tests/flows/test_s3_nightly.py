@@ -1,7 +1,5 @@
 """The nightly job: images on S3, state on S3, a Pinecone index; faults of S3 and of the index are survived or told."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The temporary Prefect server: it runs in any folder, and leaves nothing behind; and the check of a configured one."""
 
-from __future__ import annotations
-
 import http.server
 import os
 import subprocess

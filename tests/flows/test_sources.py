@@ -1,7 +1,5 @@
 """What a source can't read, can't tell apart or leaves out, seen from the index: no row is lost, nothing is silent."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A lease taken over from a holder that isn't proven dead: what that one may have had in flight is written again."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

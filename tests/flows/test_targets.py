@@ -1,7 +1,5 @@
 """Two targets of one corpus: open at once, planned from one listing, and each brought true under its lease."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

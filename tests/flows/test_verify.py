@@ -1,7 +1,5 @@
 """`verify` finds every kind of difference between an index and the live rows, and mends only that."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Rows of upsert requests, and the wait until an index shows them."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping, Sequence

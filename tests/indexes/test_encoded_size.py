@@ -1,7 +1,5 @@
 """Encoded sizes: no bound is below what is really sent, and none is far above it."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The upsert engine over the Pinecone index and the local server: every row is settled once, whatever goes wrong."""
 
-from __future__ import annotations
-
 import itertools
 import re
 import threading

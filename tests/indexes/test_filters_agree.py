@@ -1,7 +1,5 @@
 """One filter language: the embedded index and Pinecone give the same ids for the same filter over the same rows."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from pathlib import Path

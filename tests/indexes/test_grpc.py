@@ -1,7 +1,5 @@
 """Upserts over gRPC land as over REST: the same rows, the same errors, and writes that `settle` waits for."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

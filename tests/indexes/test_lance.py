@@ -1,7 +1,5 @@
 """The embedded index through real files."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path

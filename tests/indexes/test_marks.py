@@ -1,7 +1,5 @@
 """An index of either kind remembers a mark per namespace."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The Pinecone index against the local server, through the real SDK."""
 
-from __future__ import annotations
-
 import math
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A request to Pinecone is sent once and in time; the engine alone repeats it, each time after its check."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

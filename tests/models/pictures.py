@@ -1,7 +1,5 @@
 """Pictures that no model is indifferent to, and vectors of length 1."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Decoding many JPEGs at once, as on a CUDA device; without one, libjpeg-turbo does it in nvJPEG's place."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

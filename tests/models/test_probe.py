@@ -1,7 +1,5 @@
 """Which decoder `auto` takes: the faster one only where the vectors can't tell."""
 
-from __future__ import annotations
-
 import io
 import time
 from collections.abc import Sequence

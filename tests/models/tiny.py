@@ -1,7 +1,5 @@
 """Tiny models of real architectures, with their real config, processor and tokenizer classes, saved as repos are."""
 
-from __future__ import annotations
-
 import io
 import json
 from pathlib import Path

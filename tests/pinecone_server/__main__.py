@@ -1,7 +1,5 @@
 """A local Pinecone by hand: `python -m tests.pinecone_server --port 5080`; Ctrl-C or SIGTERM ends it."""
 
-from __future__ import annotations
-
 import argparse
 import signal
 import threading

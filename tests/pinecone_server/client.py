@@ -1,7 +1,5 @@
 """Asking a local Pinecone in a test: with the real SDK, or by plain HTTP for what the SDK can't send."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import httpx

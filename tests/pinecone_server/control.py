@@ -1,7 +1,5 @@
 """The control plane: create, describe, list, configure and delete indexes."""
 
-from __future__ import annotations
-
 import math
 import threading
 import time

@@ -1,7 +1,5 @@
 """Operations on the vectors of one index; each method but `records` is one, named as in the request log."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tests.pinecone_server import limits

@@ -3,8 +3,6 @@
 Pinecone's SDK drops the path of a host that it dials with gRPC, so indexes behind one port could not be told apart.
 """
 
-from __future__ import annotations
-
 from tests.pinecone_server.exchange import Exchange
 from tests.pinecone_server.rpc import Rpc
 from tests.pinecone_server.transport import Http

@@ -1,7 +1,5 @@
 """What becomes of one request, whichever protocol it came by: faults, limits, its effect, and its place in the log."""
 
-from __future__ import annotations
-
 import time
 import traceback
 from collections.abc import Callable

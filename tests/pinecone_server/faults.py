@@ -1,7 +1,5 @@
 """Faults to inject: queued answers, resets and stops per operation; a seeded plan over all; outages."""
 
-from __future__ import annotations
-
 import random
 import threading
 import time

@@ -1,7 +1,5 @@
 """Pinecone's metadata filter language, compiled to a predicate over one record's metadata."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

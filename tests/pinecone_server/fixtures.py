@@ -1,7 +1,5 @@
 """Fixtures with a local Pinecone, which every test may ask for."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The service's limits on requests and records, enforced strictly and with its words where they are known."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Any

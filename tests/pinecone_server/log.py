@@ -1,7 +1,5 @@
 """The request log: what was asked, in order, how much at once, which rows were written, and what it costs."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import Counter

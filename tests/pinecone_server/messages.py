@@ -4,8 +4,6 @@ These are facts of the public `db_data_2025-10.proto` in github.com/pinecone-io/
 server refuses, are left out but for their place in a vector.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from google.protobuf import struct_pb2

@@ -1,7 +1,5 @@
 """One namespace: what was written, and what of it reads can see yet."""
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Limits over time: requests per second and namespace, and write units per month."""
 
-from __future__ import annotations
-
 import threading
 import time
 

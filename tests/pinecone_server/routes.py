@@ -1,7 +1,5 @@
 """From a method and a path to an operation's name, and from there to the call that carries it out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote

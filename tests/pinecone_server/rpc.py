@@ -1,7 +1,5 @@
 """gRPC: calls of one index's VectorService turned into the same requests as REST's, and the answers back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

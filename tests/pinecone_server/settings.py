@@ -1,7 +1,5 @@
 """How a local Pinecone behaves; every field may be changed while the server runs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

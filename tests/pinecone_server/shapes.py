@@ -1,7 +1,5 @@
 """What goes over the wire: answers, refusals of both planes, and an index in both API shapes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

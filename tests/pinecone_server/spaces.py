@@ -1,7 +1,5 @@
 """The namespaces of one index, and the operations on whole namespaces."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import bisect

@@ -1,7 +1,5 @@
 """What goes wrong at the local Pinecone on demand, how fast it lets itself be asked, and what it counts."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

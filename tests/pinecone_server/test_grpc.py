@@ -1,7 +1,5 @@
 """The local Pinecone over gRPC, asked through the real SDK, beside the same index over REST."""
 
-from __future__ import annotations
-
 import socket
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Bulk imports into the local Pinecone, started and followed with the real SDK, from Parquet on a local S3."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The local Pinecone, asked through the real SDK; what the SDK can't send goes by plain HTTP."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

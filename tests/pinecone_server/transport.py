@@ -1,7 +1,5 @@
 """HTTP/1.1: a listening socket whose connections turn into requests, and whose answers turn into bytes."""
 
-from __future__ import annotations
-
 import socket
 import struct
 import threading

@@ -1,7 +1,5 @@
 """Write units as Pinecone bills them: one per KB (1000 bytes), at least 5 a request (docs: "Understanding cost")."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 

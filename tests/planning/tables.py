@@ -1,7 +1,5 @@
 """The four tables of a plan, filled with rows that can be checked by eye."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """Write units and dollars, worked out by hand from Pinecone's formula."""
 
-from __future__ import annotations
-
 import pytest
 
 from pinery.planning.cost import upsert_write_units, write_unit_dollars

@@ -1,7 +1,5 @@
 """The guards at their edges."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

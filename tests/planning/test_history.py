@@ -1,7 +1,5 @@
 """Random histories of a corpus, crashing at any point: the indexes end as the live rows, nothing is embedded twice."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Which rows would lose metadata, by what they were sent before."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """The pace of requests: it halves once for all that were in flight, and comes back with success."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Packing: slices cover all rows in order, within both limits."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The plan over tables of a few rows: each case says what must become of every id."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

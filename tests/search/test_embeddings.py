@@ -1,7 +1,5 @@
 """The embeddings of a corpus as a DataFrame."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The picture grid: every tile is drawn, at its place, whatever its image and its caption are."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

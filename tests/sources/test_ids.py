@@ -1,7 +1,5 @@
 """Ids: what an index takes, and never the same for two keys."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from urllib.parse import unquote_to_bytes

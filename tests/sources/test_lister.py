@@ -1,7 +1,5 @@
 """From what a source found to batches of a listing: in order, soon, and bounded by rows and bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from pinery.records import LISTING_SCHEMA

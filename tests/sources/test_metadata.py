@@ -1,7 +1,5 @@
 """Metadata: where it comes from, and that only what an index takes comes out."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import math

@@ -1,7 +1,5 @@
 """What is said of what a listing left out."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Sidecars: which files can be read, what their values become, and which items their rows are for."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import math

@@ -1,7 +1,5 @@
 """torchvision's datasets: CIFAR archives of the real layout, downloaded over HTTP by torchvision's own code."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Versions of files: other bytes are noticed whatever their size and mtime say, and what only moved is not."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Whether a namespace is filled by an import, and what becomes of one; whole runs with imports are tests of flows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The end of a run: old files go, the newest stay, and a ledger of many entries becomes one of few."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What counts as the row that was sent."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

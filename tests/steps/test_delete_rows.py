@@ -1,7 +1,5 @@
 """What is live no more leaves the index, within the guard, and each request is entered in the ledger."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

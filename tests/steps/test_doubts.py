@@ -1,7 +1,5 @@
 """Rows that a lost holder of a lease may still write are written again, by this run and by the next."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

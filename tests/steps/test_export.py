@@ -1,7 +1,5 @@
 """An export has exactly what an import takes, one row per distinct vector, and a manifest of what it has."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pyarrow as pa

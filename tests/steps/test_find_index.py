@@ -1,7 +1,5 @@
 """Which index a target has: known by its identity, never another's, and its namespace belongs to one corpus."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A listing is written whole, told, and published only when its run says so."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The relabel guard: labels that the index was sent are not taken off many rows unnoticed."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The plan of one target: judged as a whole, cut into parts, and written down for who does the work."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Marks: which state wrote to an index last, so that a copy that is behind is noticed before it writes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

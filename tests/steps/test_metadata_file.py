@@ -1,7 +1,5 @@
 """The metadata of planned rows: beside them in their order, written within a bounded memory."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

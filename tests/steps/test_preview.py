@@ -1,7 +1,5 @@
 """A preview counts what a run would do, and changes nothing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What an index refuses is believed only while it takes a row that it has as it should."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Removing a corpus takes its namespace from the index, and nothing else."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

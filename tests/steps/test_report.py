@@ -1,7 +1,5 @@
 """Which stage a run waited for, from the seconds that each took; and what the report says of a run that ended early."""
 
-from __future__ import annotations
-
 import pytest
 
 from pinery.errors import LeaseLostError, RefusedError, StoppedError

@@ -1,7 +1,5 @@
 """The check at a run's end: what the index holds is what it should, or the run has failed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the state says of a corpus, without a model, an index or a lease."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

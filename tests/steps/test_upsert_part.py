@@ -1,7 +1,5 @@
 """Rows of a part reach the index, and what it acknowledged is in the ledger, whatever the end."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

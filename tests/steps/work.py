@@ -1,7 +1,5 @@
 """Listings with large metadata, and the plan in which nothing of them is embedded yet."""
 
-from __future__ import annotations
-
 import json
 import random
 from pathlib import Path
