@@ -45,7 +45,7 @@ def runs(name: str, device: str, batch: int) -> dict[str, Run]:
 def rates(
     name: str, batch: int, seconds: float, only: str | None = None, streams: ThreadPoolExecutor | None = None
 ) -> dict[str, float]:
-    """Images per second of each variant, or of `only` one; without `streams` on this thread, and so on all cores."""
+    """Return images per second of each variant, or `only` one; without `streams` on this thread, and so all cores."""
     # Pixels lie as each variant wants them, so that none has to turn them first.
     device = resolve_device("auto")
     images = torch.randn(batch, 3, SIDE, SIDE).to(device)

@@ -1,4 +1,4 @@
-"""How float32 vectors are best compressed in Parquet: bytes per vector, and MB/s of float32 written and read.
+"""Compares compressions of float32 vectors in Parquet: bytes per vector, and MB/s of float32 written and read.
 
 python benchmarks/codec.py [FOLDER OF IMAGES] [--repeats N]
 """
@@ -37,7 +37,7 @@ ENCODINGS: dict[str, dict[str, Any]] = {
     "dictionary": {"use_dictionary": True},
 }
 MEASURED_BYTES = 32 << 20
-"""What one timing covers at least; small sets of vectors are written and read several times for it."""
+"""One timing covers at least this much; small sets of vectors are written and read several times for it."""
 
 
 def descriptor_vectors(folder: Path) -> Vectors:
@@ -48,7 +48,7 @@ def descriptor_vectors(folder: Path) -> Vectors:
 
 
 def random_vectors(rows: int, dimension: int) -> Vectors:
-    """Vectors of length 1 in random directions: what no codec should be able to do much about."""
+    """Return vectors of length 1 in random directions, which no codec should be able to compress much."""
     vectors = np.random.default_rng(0).standard_normal((rows, dimension), dtype=np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 

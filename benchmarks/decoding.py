@@ -1,4 +1,4 @@
-"""What decoding costs, and what a faster decoder does to vectors.
+"""Measures what decoding costs, and what a faster decoder does to vectors.
 
 python benchmarks/decoding.py [--images FOLDER] [--seconds 2]
 
@@ -89,7 +89,7 @@ def speeds(seconds: float) -> str:
 
 
 def resized(image: Image.Image) -> Image.Image:
-    """As a model's preprocessing begins: the short side at MODEL_SIDE."""
+    """Return the image as a model's preprocessing begins: with its short side at MODEL_SIDE."""
     factor = MODEL_SIDE / min(image.size)
     return image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.BICUBIC)
 
@@ -120,29 +120,29 @@ class Network:
         self.resize_side, self.preprocess, self._network = side, preprocess, network.eval()
 
     def embed(self, batch: torch.Tensor) -> Any:
-        """Vectors (images, dimension)."""
+        """Return vectors of shape (images, dimension)."""
         with torch.inference_mode():
             output = self._network(batch)
         return getattr(output, "image_embeds", output).numpy()
 
 
 class Pixels:
-    """What the resized picture itself is: the strictest of all models."""
+    """The resized picture itself as the vector: the strictest of all models."""
 
     resize_side = 64
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
-        """Shape (64, 64, 3)."""
+        """Return the picture resized, of shape (64, 64, 3)."""
         return torch.from_numpy(np.array(image.resize((64, 64), Image.Resampling.BICUBIC))).float()
 
     def embed(self, batch: torch.Tensor) -> Any:
-        """Vectors (images, 12288)."""
+        """Return vectors of shape (images, 12288)."""
         flat = batch.flatten(1)
         return (flat - flat.mean(dim=1, keepdim=True)).numpy()
 
 
 def models() -> dict[str, Any]:
-    """One model a row of the table of cosines."""
+    """Return the models by the names of their rows in the table of cosines."""
     torch.manual_seed(0)
     resnet = torchvision.models.resnet18()
     resnet.fc = torch.nn.Identity()
@@ -188,7 +188,7 @@ def vector(model: Any, image: Image.Image) -> Any:
 
 
 def samples_of(folder: Path | None) -> list[bytes]:
-    """JPEGs of the folder enlarged, and painted ones of several sizes, none of them a multiple of eight."""
+    """Return the folder's JPEGs enlarged, and painted ones of several sizes, none of which is a multiple of eight."""
     sizes = ((1001, 747), (1611, 1203), (2041, 1537), (3003, 2011), (4001, 3007))
     samples = [jpeg(photograph(*size, seed), 75 + 17 * (seed % 2)) for seed, size in enumerate(sizes)]
     for path in sorted(folder.rglob("*.jp*g"))[:: max(1, len(list(folder.rglob("*.jp*g"))) // 10)] if folder else ():

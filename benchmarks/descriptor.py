@@ -1,4 +1,4 @@
-"""How well the built-in descriptor retrieves: precision@5 on a folder, beside a plain 512-bin RGB histogram.
+"""Measures the built-in descriptor's precision@5 on a folder, beside a plain 512-bin RGB histogram.
 
 `python -m benchmarks.descriptor FOLDER`: every image queries all the others by cosine, and a hit has the same label.
 Images come at the size they are stored in; the labels serve to count hits, nothing is fitted to them.
@@ -27,7 +27,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 def read(folder: Path, pattern: str) -> tuple[list[Image.Image], npt.NDArray[np.str_]]:
-    """The folder's images in order of their names, and their labels; files whose name has no label are left out."""
+    """Return the folder's images by name, and their labels; files whose name has no label are left out."""
     images, labels = [], []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
         match = re.search(pattern, path.relative_to(folder).as_posix())
@@ -40,14 +40,14 @@ def read(folder: Path, pattern: str) -> tuple[list[Image.Image], npt.NDArray[np.
 
 
 def descriptors(images: list[Image.Image]) -> Vectors:
-    """Shape (images, 512), as Pinery makes them."""
+    """Return Pinery's descriptors, of shape (images, 512)."""
     model = Descriptor()
     prepared = torch.stack([model.preprocess(image) for image in images])
     return np.concatenate([model.embed(batch) for batch in torch.split(prepared, model.batch_size)])
 
 
 def histograms(images: list[Image.Image]) -> Vectors:
-    """Shape (images, 512): the share of pixels in each of 8 x 8 x 8 equal boxes of RGB."""
+    """Return the share of pixels in each of 8 x 8 x 8 equal boxes of RGB, of shape (images, 512)."""
     rows = []
     for image in images:
         box = np.asarray(image).reshape(-1, 3).astype(np.intp) // 32
@@ -66,7 +66,7 @@ def precision(vectors: Vectors, labels: npt.NDArray[np.str_], top_k: int) -> flo
 
 
 def main() -> None:
-    """Measures both and prints one JSON object."""
+    """Measure both and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument(

@@ -87,7 +87,7 @@ def measure(command: str, config: Path) -> Measured:
 
 
 def resident(family: psutil.Process) -> int:
-    """Resident bytes of a process and its children, the temporary Prefect server left out."""
+    """Return the resident bytes of a process and its children, without the temporary Prefect server."""
     try:
         children = family.children()
         return family.memory_info().rss + sum(resident(child) for child in children if not _is_server(child))

@@ -1,4 +1,4 @@
-"""How fast a network runs on this machine by precision, memory layout and compilation, and when compiling pays.
+"""Measures a network's speed by precision, memory layout and compilation, and when compiling pays.
 
 python benchmarks/networks.py [NAME …] [--batch N] [--rounds N]; names as torchvision has them, `clip` or `dinov2`.
 Weights are random: they change no speed. As in Pinery, freed memory is kept, and on a CPU each core computes
@@ -42,7 +42,7 @@ class Transformer(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Vectors (n, dimension) of images (n, 3, 224, 224)."""
+        """Return vectors (n, dimension) of images (n, 3, 224, 224)."""
         output = self.network(pixel_values=images)
         vectors: Tensor = output[0] if output[0].ndim == 2 else output[1]
         return vectors
@@ -88,7 +88,7 @@ def variants(network: nn.Module, device: str, batch: int) -> dict[str, Run]:
 
 
 def as_in_pinery(device: str) -> ThreadPoolExecutor:
-    """The threads that compute, a batch each: on a CPU one for each core. Freed memory is kept from here on."""
+    """Return the threads that compute, a batch each: on a CPU one for each core. Freed memory is kept from here on."""
     keep_freed_memory()
     streams = min(torch.get_num_threads(), MOST_STREAMS) if torch.device(device).type == "cpu" else 1
     # Whoever computes on several cores keeps OpenMP's threads, and they would be in the way of the others.
@@ -97,7 +97,7 @@ def as_in_pinery(device: str) -> ThreadPoolExecutor:
 
 
 def rate(run: Run, images: Tensor, seconds: float, streams: ThreadPoolExecutor | None) -> float:
-    """Images per second while each of the streams, or this thread, runs a batch again and again for so many seconds."""
+    """Return images per second while each stream, or this thread, repeats a batch for so many seconds."""
 
     def one() -> float:
         began, done = time.perf_counter(), 0
@@ -112,7 +112,7 @@ def rate(run: Run, images: Tensor, seconds: float, streams: ThreadPoolExecutor |
 
 
 def measure(name: str, device: str, batch: int, rounds: int, streams: ThreadPoolExecutor) -> list[str]:
-    """One row: images per second of each variant, seconds to compile, and from how many images that pays."""
+    """Return a row: images per second of each variant, seconds to compile, and the images from which that pays."""
     torch._dynamo.reset()
     images = torch.randn(batch, 3, SIDE, SIDE)
     runs = variants(build(name), device, batch)

@@ -1,4 +1,4 @@
-"""From JPEG files to one part's Parquet file, without Prefect, DuckDB or LanceDB. Part of throughput.py.
+"""Makes one part's Parquet file from JPEG files, without Prefect, DuckDB or LanceDB. Part of throughput.py.
 
 python benchmarks/one_part.py FOLDER OUT MODEL; MODEL as in a config, in JSON
 
@@ -33,11 +33,11 @@ class Watch:
         self.notes: list[str] = []
 
     def on_batch(self, batch: Batch) -> None:
-        """A batch is done."""
+        """Note that a batch is done."""
         self.done.append((time.time(), self.done[-1][1] + batch.items))
 
     def note(self, text: str) -> None:
-        """What a run would tell."""
+        """Note what a run would log."""
         self.notes.append(text)
 
 
@@ -45,7 +45,7 @@ class Nothing:
     """No vector is there already."""
 
     def values(self, sha256: str) -> None:
-        """None of these bytes."""
+        """Return nothing: no vector of these bytes is known."""
 
 
 def main() -> None:

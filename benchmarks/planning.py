@@ -1,4 +1,4 @@
-"""How long a plan takes, and how much memory, for a corpus in which next to nothing changed.
+"""Measures a plan's time and memory for a corpus in which next to nothing changed.
 
 Run as `python benchmarks/planning.py [ITEMS ...]`; writes benchmarks/results/planning.md.
 """
@@ -24,7 +24,7 @@ METADATA = """'{"label":"x' || (range % 100) || '"}'"""
 
 
 def write_tables(folder: Path, items: int) -> None:
-    """A listing of `items`, and a checkpoint and a ledger that lack the last thousand."""
+    """Write a listing of `items`, and a checkpoint and a ledger that lack the last thousand."""
     with duckdb.connect() as con:
         for name, columns, rows in (
             ("listing", f"'s3://b/' || range AS uri, 100::BIGINT AS bytes, {METADATA} AS metadata", items),

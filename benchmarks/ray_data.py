@@ -33,7 +33,7 @@ class Embed:
         self.transform = torchvision.models.get_model_weights(name).DEFAULT.transforms()
 
     def __call__(self, batch):
-        """Paths and vectors (images, 1000) of images (images, height, width, 3)."""
+        """Return paths and vectors (images, 1000) of images (images, height, width, 3)."""
         images = torch.from_numpy(batch["image"]).to(self.device).permute(0, 3, 1, 2)
         with torch.inference_mode():
             vectors = self.network(self.transform(images).to(self.dtype)).float().cpu().numpy()

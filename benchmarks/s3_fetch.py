@@ -1,4 +1,4 @@
-"""How many threads and processes does fetching from S3 want? Images per second, with 50 ms to the first byte.
+"""Measures images per second fetched from S3 by threads and processes, with 50 ms to the first byte.
 
 python benchmarks/s3_fetch.py [--delay-ms 50] [--clients 1x64 2x32]
 
@@ -47,13 +47,13 @@ Run = Callable[[int], object]
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What each process of a measurement does."""
+    """The work of each process of a measurement."""
 
     count: int
     """Images each time."""
     repeats: int
     cores: int
-    """To compute on."""
+    """The CUDA device to compute on."""
 
 
 def picture() -> bytes:
@@ -65,7 +65,7 @@ def picture() -> bytes:
 
 
 def serve(pipe: Connection, body: bytes, delay: float) -> None:
-    """Answer GETs in S3's form until killed; sends the port first."""
+    """Send the port, then answer GETs in S3's form until killed."""
     tag = hashlib.md5(body).hexdigest()
     head = f'HTTP/1.1 200 OK\r\nETag: "{tag}"\r\nContent-Length: {len(body)}\r\nContent-Type: image/jpeg\r\n\r\n'
     answer = head.encode() + body
@@ -100,19 +100,19 @@ def slow_s3(body: bytes, delay: float) -> Iterator[str]:
 
 
 def fetching(endpoint: str, tag: str, threads: int) -> Run:
-    """Pinery's source alone."""
+    """Return a runner that fetches with Pinery's source alone."""
     source = S3Prefix(S3Source(kind="s3", uri="s3://photos", endpoint_url=endpoint, region="us-east-1"))
     return on_threads(lambda at: source.fetch(f"s3://photos/{at}.jpg", tag, 1 << 20), threads)
 
 
 def plain(endpoint: str, _tag: str, threads: int) -> Run:
-    """boto3 as it comes."""
+    """Return a runner that fetches with boto3 at its defaults."""
     client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
     return on_threads(lambda at: client.get_object(Bucket="photos", Key=f"{at}.jpg")["Body"].read(), threads)
 
 
 def on_threads(work: Callable[[int], object], threads: int) -> Run:
-    """Runs `work` on so many threads, which live as long as the process."""
+    """Return a runner of `work` on so many threads, which live as long as the process."""
     pool = ThreadPoolExecutor(threads)
     return lambda count: list(pool.map(work, range(count)))
 
@@ -143,7 +143,7 @@ def embedding(endpoint: str, tag: str, threads: int) -> Run:
 def work(
     pipe: Connection, start: Barrier, prepare: Callable[..., Run], given: tuple[str, str, int], runs: Runs
 ) -> None:
-    """One client process: warm up, then run as often as told, each time together with the others."""
+    """Warm up, as one client process, then run as often as `runs` says, each time together with the others."""
     torch.set_num_threads(runs.cores)
     run = prepare(*given)
     run(max(32, given[-1]))  # connections are made, code is warm

@@ -32,12 +32,12 @@ WAYS = {"uncompiled": "off", "compiled": "on"}
 
 
 def say(*what: object) -> None:
-    """Progress, and how busy the machine is: a loaded one makes no figures to keep."""
+    """Print progress, and the machine's load: a loaded machine makes no figures to keep."""
     print(*what, f"[load {os.getloadavg()[0]:.1f}]", file=sys.stderr, flush=True)
 
 
 def cpu_seconds() -> tuple[float, float, float]:
-    """What all processes together used, what this one and its ended children did, and the time."""
+    """Return the CPU seconds of all processes, those of this one and its ended children, and the time."""
     times = psutil.cpu_times()
     used = sum(times[:3]) + sum(getattr(times, kind, 0.0) for kind in ("irq", "softirq"))
     return used, sum(os.times()[:4]), time.monotonic()
@@ -72,7 +72,7 @@ def one_round(images: Path, folder: Path, weights: dict[str, Any], given: argpar
 
 
 def ray_rates(python: Path | None, images: Path, weights: str, folder: Path) -> dict[str, float] | str:
-    """Ray Data's images per second in fp32 and bf16, or why there are none."""
+    """Return Ray Data's images per second in fp32 and bf16, or why there are none."""
     if python is None:
         return "not measured: no interpreter was given"
     rates = {}

@@ -1,4 +1,4 @@
-"""How fast rows get from Parquet parts into Pinecone's API: Pinery, the SDK's own batches, and a loop of 100 rows.
+"""Measures upserts from Parquet into Pinecone's API: Pinery, the SDK's own batches, and a loop of 100 rows.
 
 python benchmarks/upsert.py [--rows N] [--repeats N]
 
@@ -45,7 +45,7 @@ LOOP_ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What one table row is measured at."""
+    """The settings that one row of the table is measured at."""
 
     dimension: int
     latency: float
@@ -53,7 +53,7 @@ class Setting:
 
 
 def write_part(path: Path, dimension: int, first: int, rows: int) -> None:
-    """A part of random unit vectors, written as Pinery writes its parts."""
+    """Write a part of random unit vectors as Pinery writes its parts."""
     vectors = np.random.default_rng(first).normal(size=(rows, dimension)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     columns = {
@@ -78,17 +78,17 @@ def batches(parts: list[Path]) -> Iterator[pa.RecordBatch]:
 
 
 def metadata_of(id: str) -> str:
-    """About 60 bytes of JSON."""
+    """Return metadata of about 60 bytes of JSON."""
     return f'{{"label":"class-{id[-6:-4]}","dataset":"things","split":"train"}}'
 
 
 def patience() -> Patience:
-    """None: a sink has no outages."""
+    """Return a patience of zero seconds: a sink has no outages."""
     return Patience(0.0, lambda: None, time.sleep, print)
 
 
 def pinery(url: str, setting: Setting) -> int:
-    """Pinery's engine at its defaults; the rows acknowledged."""
+    """Upsert with Pinery's engine at its defaults; return the rows acknowledged."""
     os.environ |= {"PINECONE_CONTROLLER_HOST": url, "PINECONE_API_KEY": "sink"}
     index = PineconeIndex(PineconeSettings(kind="pinecone"), f"sink-{setting.dimension}", "things", setting.dimension)
     try:
@@ -116,7 +116,7 @@ def sdk(url: str, setting: Setting, batch_size: int, concurrency: int) -> int:
 
 
 def loop(url: str, setting: Setting) -> int:
-    """One request of 100 rows after another; the rows acknowledged."""
+    """Upsert in one request of 100 rows after another; return the rows acknowledged."""
     client = pinecone.Pinecone(api_key="sink", host=url)
     done = 0
     with client.index(host=url) as index:
@@ -155,7 +155,7 @@ def best_sdk(url: str, setting: Setting) -> tuple[int, int]:
 
 
 def compare(folder: Path, dimension: int, latency: float, rows: int, repeats: int) -> list[str]:
-    """One row of the table: medians of interleaved runs."""
+    """Return one row of the table: medians of interleaved runs."""
     sizes = [min(PART_ROWS, rows - first) for first in range(0, rows, PART_ROWS)]
     parts = [folder / f"{dimension}-{number}.parquet" for number in range(len(sizes))]
     trial, few = folder / f"{dimension}-trial.parquet", folder / f"{dimension}-few.parquet"

@@ -57,7 +57,7 @@ def measure(folder: Path, url: str) -> Measured:
 
 
 def upsert(folder: Path, url: str) -> None:
-    """What the watched process does: import, wait, upsert, and check that all was acknowledged."""
+    """Import, wait, upsert, and check that all was acknowledged: the work of the watched process."""
     parts = sorted(folder.iterdir())
     pinery(url, Setting(DIMENSION, 0.0, []))  # imports what is imported on first use
     print("ready", flush=True)
@@ -67,7 +67,7 @@ def upsert(folder: Path, url: str) -> None:
         raise SystemExit(f"{done} rows were acknowledged, not {len(parts) * PART_ROWS}")
 
 
-def told(found: Measured, parts: int, peak: float) -> str:
+def as_text(found: Measured, parts: int, peak: float) -> str:
     """Return the figures as text and table."""
     length, count = len(found.samples) / STRETCHES, parts * PART_ROWS
     stretches = [found.samples[int(n * length) : int((n + 1) * length)] for n in range(STRETCHES)]
@@ -111,7 +111,7 @@ def main() -> None:
             os.link(first, first.with_name(f"{number:05d}.parquet"))
         found = measure(Path(folder), url)
     peak = max(found.samples)
-    keep("upsert_memory", "Memory of upserting", ["pinecone", "pyarrow", "numpy"], told(found, given.parts, peak))
+    keep("upsert_memory", "Memory of upserting", ["pinecone", "pyarrow", "numpy"], as_text(found, given.parts, peak))
     if peak - found.before > LIMIT_MIB:
         raise SystemExit(1)
 

@@ -43,7 +43,7 @@ def listed(count: int) -> Iterator[pa.RecordBatch]:
 
 
 def write_part(path: Path, start: int, stop: int, *, checksums: bool) -> None:
-    """The part with the rows `start` to `stop`: random float32 vectors of length 1, shape (rows, DIMENSION)."""
+    """Write the part with rows `start` to `stop`: random float32 vectors of length 1, shape (rows, DIMENSION)."""
     with TableWriter(path, PART_SCHEMA, vector_row_group(DIMENSION), checksums=checksums) as writer:
         for first in range(start, stop, BATCH):
             last = min(first + BATCH, stop)

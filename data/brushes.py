@@ -27,7 +27,7 @@ def colour(rng: np.random.Generator, hue: float, saturation: float, value: float
 
 
 def gradient(*stops: tuple[float, Colour]) -> Pixels:
-    """Colours from top (0) to bottom (1), blended between the stops."""
+    """Return colours from top (0) to bottom (1), blended between the stops."""
     heights = np.linspace(0, 1, CANVAS)
     at = [height for height, _ in stops]
     rows = np.stack([np.interp(heights, at, [c[channel] for _, c in stops]) for channel in range(3)], axis=1)
@@ -41,7 +41,7 @@ def glow(pixels: Pixels, x: float, y: float, radius: float, light: Colour, stren
 
 
 def texture(rng: np.random.Generator, across: int, down: int) -> NDArray[np.float32]:
-    """Smooth noise from -1 to 1 with about `across` x `down` blobs; shape (CANVAS, CANVAS)."""
+    """Return smooth noise from -1 to 1 with about `across` x `down` blobs; shape (CANVAS, CANVAS)."""
     coarse = Image.fromarray(rng.uniform(-1, 1, (down + 1, across + 1)).astype(np.float32))
     return np.asarray(coarse.resize((CANVAS, CANVAS), Image.Resampling.BICUBIC))
 
@@ -54,7 +54,7 @@ def ridge(rng: np.random.Generator, height: float, swing: float, waves: float) -
 
 
 def below(pixels: Pixels, line: NDArray[np.float64], upper: Colour, lower: Colour | None = None) -> None:
-    """Fill what is below `line` with `upper`, or from `upper` at the line to `lower` at the bottom, in place."""
+    """Fill the area below `line` with `upper`, or from `upper` at the line to `lower` at the bottom, in place."""
     top = max(int(line.min()), 0)
     y, line = Y[top:], line[None, :].astype(np.float32)
     fill = np.asarray(upper, np.float32)

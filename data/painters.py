@@ -11,7 +11,7 @@ from sunsets import sunset
 
 
 def forest(rng: np.random.Generator) -> Image.Image:
-    """Return rows of firs in mist."""
+    """Paint rows of firs in mist."""
     hue = rng.uniform(0.3, 0.4)
     image = picture(gradient((0, colour(rng, hue + 0.1, 0.12, 0.93)), (1, colour(rng, hue, 0.3, 0.72))))
     draw = ImageDraw.Draw(image)
@@ -32,7 +32,7 @@ def forest(rng: np.random.Generator) -> Image.Image:
 
 
 def ocean(rng: np.random.Generator) -> Image.Image:
-    """Rolling waves under a bright sky, sometimes with a sail."""
+    """Paint rolling waves under a bright sky, sometimes with a sail."""
     horizon, hue = rng.uniform(0.28, 0.45), rng.uniform(0.5, 0.58)
     pixels = gradient((0, colour(rng, 0.57, 0.5, 0.92)), (horizon, colour(rng, 0.54, 0.12, 1.0)), (1, (255, 255, 255)))
     pixels += np.clip(texture(rng, 5, 9), 0, 1)[..., None] * 60
@@ -58,7 +58,7 @@ def ocean(rng: np.random.Generator) -> Image.Image:
 
 
 def city(rng: np.random.Generator) -> Image.Image:
-    """Return a skyline at night with lit windows and a moon."""
+    """Paint a skyline at night with lit windows and a moon."""
     hue = rng.uniform(0.62, 0.72)
     pixels = gradient((0, colour(rng, hue, 0.75, 0.16)), (1, colour(rng, hue + 0.08, 0.6, 0.5)))
     x, y, radius = rng.uniform(0.15, 0.85) * CANVAS, rng.uniform(0.1, 0.25) * CANVAS, rng.uniform(12, 20)
@@ -84,7 +84,7 @@ def city(rng: np.random.Generator) -> Image.Image:
 
 
 def desert(rng: np.random.Generator) -> Image.Image:
-    """Dunes under a clear sky, with cacti."""
+    """Paint dunes under a clear sky, with cacti."""
     horizon = rng.uniform(0.42, 0.58)
     pixels = gradient(
         (0, colour(rng, 0.53, 0.55, 0.86, 0.03)), (horizon, colour(rng, 0.1, 0.2, 1.0)), (1, (255, 230, 180))
@@ -116,7 +116,7 @@ def desert(rng: np.random.Generator) -> Image.Image:
 
 
 def stripes(rng: np.random.Generator) -> Image.Image:
-    """Slanted bands of a few matching colours."""
+    """Paint slanted bands of a few matching colours."""
     hue, count = rng.random(), int(rng.integers(3, 6))
     step = rng.choice([0.08, 0.33, 0.5])
     palette = [colour(rng, hue + step * n, rng.uniform(0.25, 0.85), rng.uniform(0.6, 1.0)) for n in range(count)]
@@ -129,7 +129,7 @@ def stripes(rng: np.random.Generator) -> Image.Image:
 
 
 def balloons(rng: np.random.Generator) -> Image.Image:
-    """Bright balloons on strings in a pale sky."""
+    """Paint bright balloons on strings in a pale sky."""
     image = picture(gradient((0, colour(rng, 0.55, 0.3, 1.0, 0.03)), (1, colour(rng, 0.55, 0.06, 1.0, 0.05))))
     draw = ImageDraw.Draw(image)
     count = int(rng.integers(4, 8))
@@ -148,7 +148,7 @@ def balloons(rng: np.random.Generator) -> Image.Image:
 
 
 def flowers(rng: np.random.Generator) -> Image.Image:
-    """Blossoms in a meadow."""
+    """Paint blossoms in a meadow."""
     pixels = gradient((0, colour(rng, 0.27, 0.55, 0.62, 0.03)), (1, colour(rng, 0.32, 0.7, 0.34, 0.03)))
     image = picture(pixels + 16 * texture(rng, 22, 10)[..., None])
     draw = ImageDraw.Draw(image)
@@ -172,6 +172,6 @@ PAINTERS: tuple[Callable[[np.random.Generator], Image.Image], ...] = (
 
 
 def image_of(kind: int, number: int, seed: int) -> Image.Image:
-    """Image `number` of a kind, SIZE x SIZE, RGB; it depends on nothing but the arguments."""
+    """Return image `number` of a kind, SIZE x SIZE, RGB; it depends on nothing but the arguments."""
     rng = np.random.default_rng([seed, kind, number])
     return PAINTERS[kind](rng).filter(ImageFilter.BoxBlur(0.4)).reduce(CANVAS // SIZE)

@@ -1,4 +1,4 @@
-"""Reads a config from YAML or a mapping, applies `--set`, and reports all of its errors at once."""
+"""Reading of a config from YAML or a mapping, with `--set` applied and all errors reported at once."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What most tests need: a Prefect API for flow tests, small corpora on disk, and a cache folder of the test's own."""
+"""Fixtures of most tests: a Prefect API for flow tests, small corpora on disk, and a cache folder for each test."""
 
 import os
 import shutil

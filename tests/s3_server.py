@@ -39,7 +39,7 @@ _bucket_numbers = itertools.count(1)
 
 @dataclass
 class _Fault:
-    """What the next `times` requests meet whose method and object key match."""
+    """A fault that meets the next `times` requests whose method and object key match."""
 
     times: int
     method: str

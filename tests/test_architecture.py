@@ -12,17 +12,17 @@ ROOT = Path(__file__).parent.parent
 TREES = ("pinery", "flows", "tasks")
 
 FORBIDDEN = {"pinery": {"prefect", "flows", "tasks"}, "tasks": {"flows"}, "flows": set[str]()}
-"""What no file of a tree imports."""
+"""Modules that no file of a tree imports."""
 SHARED = {
     "records", "reports", "errors", "config", "config_errors", "config_file", "config_reference", "addresses",
     "variables", "duckdb_files", "download", "s3", "settings", "source_kinds", "planning", "allocator",
     "clock", "durable",
 }  # fmt: skip
-"""What every room may use."""
+"""Modules that every room may use."""
 USES_EVERY_ROOM = {"steps", "search"}
 ALSO_USES = {"models": {"imaging"}, "corpus": {"checkpoint", "sources", "models", "indexes"}}
 IMPURE = {"torch", "pinecone", "boto3", "lancedb", "time", "os", "requests"}
-"""What planning has no business with: it is pure."""
+"""Modules that planning must not import, because it is pure."""
 
 
 def breaches(root: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a user sees of a run: a summary, or one line that says what is wrong; Prefect keeps quiet."""
+"""A user sees a run's summary, or one line that says what is wrong, and nothing of Prefect."""
 
 import json
 from pathlib import Path

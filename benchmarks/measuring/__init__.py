@@ -1,1 +1,1 @@
-"""What the commands of `benchmarks/` share: inputs, contestants in processes of their own, and how results are kept."""
+"""Code that the commands of `benchmarks/` share: inputs, contestants in their own processes, and records of results."""

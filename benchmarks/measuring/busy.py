@@ -1,4 +1,4 @@
-"""How busy a CUDA device is, as nvidia-smi says it."""
+"""The load of a CUDA device, as nvidia-smi reports it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Busy:
         self._reader.join()
 
     def share(self, begin: float, end: float) -> float:
-        """The mean share of time that the device was busy between two times since the epoch; NaN if it wasn't told."""
+        """Return the share of time between two times since the epoch that the device was busy; NaN if not known."""
         seen = [busy for when, busy in self._samples if begin <= when <= end]
         return mean(seen) / 100 if seen else math.nan
 

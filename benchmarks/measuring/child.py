@@ -9,7 +9,7 @@ BENCHMARKS = Path(__file__).parent.parent
 
 
 def child(python: Path, script: str, *arguments: object) -> Any:
-    """What a script of `benchmarks/` prints as JSON; a failure ends the benchmark."""
+    """Return the JSON that a script of `benchmarks/` prints; its failure ends the benchmark."""
     command = [str(python), str(BENCHMARKS / script), *map(str, arguments)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:

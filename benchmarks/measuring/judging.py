@@ -1,4 +1,4 @@
-"""From the rounds of the throughput benchmark to its page: tables, and which bars hold. Part of throughput.py."""
+"""The page of the throughput benchmark: tables of its rounds, and which bars hold. Part of throughput.py."""
 
 import argparse
 import statistics
@@ -54,7 +54,7 @@ class Round:
 
 
 def spread(values: Sequence[float], form: str = ",.0f") -> list[str]:
-    """Median, lowest, highest."""
+    """Return the median, the lowest and the highest figure as text."""
     return [format(value, form) for value in (statistics.median(values), min(values), max(values))]
 
 
@@ -95,7 +95,7 @@ def page(
 
 
 def bars(rounds: list[Round]) -> str:
-    """What was to be reached, and whether the medians do."""
+    """Return each bar, and whether the medians reach it."""
     rows = []
     quiet = max(one.others for one in rounds) <= QUIET
 
@@ -165,7 +165,7 @@ def times(rounds: list[Round]) -> str:
 
 
 def ray_table(ray: dict[str, float] | str, given: argparse.Namespace) -> str:
-    """Ray Data's figures, or why there are none."""
+    """Return Ray Data's figures, or why there are none."""
     if isinstance(ray, str):
         return f"Ray Data: {ray}."
     rows = [[f"Ray Data, {precision}", f"{rate:,.0f}"] for precision, rate in ray.items()]
@@ -178,7 +178,7 @@ def ray_table(ray: dict[str, float] | str, given: argparse.Namespace) -> str:
 
 
 def clip_table(clip: dict[str, float] | str, given: argparse.Namespace) -> str:
-    """clip-retrieval's figures, or why there are none."""
+    """Return clip-retrieval's figures, or why there are none."""
     if isinstance(clip, str):
         return f"clip-retrieval: {clip}."
     about = (

@@ -1,4 +1,4 @@
-"""Where and with what a figure was measured, and how results are kept."""
+"""The machine and the versions that a figure was measured with, and the files that keep results."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ def machine() -> str:
 
 
 def versions(*packages: str) -> str:
-    """Python's version and those of packages."""
+    """Return Python's version and those of packages."""
     return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)])
 
 

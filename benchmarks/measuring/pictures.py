@@ -1,4 +1,4 @@
-"""What benchmarks work on: distinct JPEGs, and models with random weights in the files of real ones."""
+"""Inputs of benchmarks: distinct JPEGs, and models with random weights in the files of real ones."""
 
 import hashlib
 import io
@@ -74,7 +74,7 @@ def _paint(folder: Path, count: int) -> None:
 
 
 def save_torchvision(name: str, folder: Path) -> dict[str, Any]:
-    """Save a torchvision model with random weights into `folder`; its `model` settings for a config."""
+    """Save a torchvision model with random weights into `folder`; return its `model` settings for a config."""
     path = folder / f"{name}.pth"
     torch.manual_seed(7)
     torch.save(torchvision.models.get_model(name, weights=None).state_dict(), path)
@@ -86,7 +86,7 @@ def save_torchvision(name: str, folder: Path) -> dict[str, Any]:
 
 
 def save_clip(kind: str, folder: Path) -> Path:
-    """Save a CLIP of a real size with random weights as `save_pretrained` does; its folder.
+    """Save a CLIP of a real size with random weights as `save_pretrained` does; return its folder.
 
     `kind` is a key of VISION. The tokenizer knows letters alone, the text tower has CLIP's full vocabulary.
     """

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROW = b'"id":'
-"""What each row has once; metadata sent here must not have it."""
+"""Each row has this once; metadata sent here must not have it."""
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def settings(name: str, folder: Path) -> dict[str, Any]:
 
 
 def decoding(model: dict[str, Any], images: Path, seconds: float) -> float:
-    """Images per second that decoding and preprocessing alone make, with as many batches in flight as in a run."""
+    """Return the images per second of decoding and preprocessing alone, with as many batches in flight as in a run."""
     loaded = load(ModelSettings(**model))
     encoded = [path.read_bytes() for path in itertools.islice(sorted(images.iterdir()), DECODED)]
     batches = [

@@ -15,7 +15,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 STAMP = "%Y%m%dT%H%M%S%fZ"
-"""How a run's name begins: when it took its lease."""
+"""A run's name begins with the time at which it took its lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +25,25 @@ class Whole:
     report: dict[str, Any]
     wall: float
     start: float
-    """Until the run had its lease: the interpreter, imports, the Prefect server, and the model's card."""
+    """The time until the run had its lease: the interpreter, imports, the Prefect server, and the model's card."""
     before: float
-    """From then until the embedding began: list, plan, the index."""
+    """The time from then until the embedding began: listing, planning, and opening the index."""
     embedding: float
-    """From then until the last part was published; loading, compiling and finding a batch size are in it."""
+    """The time from then until the last part was published, with loading, compiling and finding a batch size."""
     steady: float
     """Images per second of the parts after the first."""
     steady_from: float
     steady_to: float
-    """When the first and the last part were published, since the epoch."""
+    """The times at which the first and the last part were published, since the epoch."""
 
     @property
     def after(self) -> float:
-        """From the last part to the end of the process: its upsert, verify, report."""
+        """The time from the last part to the end of the process: its upsert, verification and report."""
         return self.wall - self.start - self.before - self.embedding
 
     @property
     def warm_up(self) -> float:
-        """What the embedding took longer than at its steady rate."""
+        """The seconds that the embedding took longer than at its steady rate."""
         return float(self.embedding - self.report["embedded"] / self.steady)
 
     @property
@@ -98,7 +98,7 @@ def whole_run(images: Path, folder: Path, shared: Path, model: dict[str, Any], p
 
 
 def _timed(report: dict[str, Any], parts: list[Path], began: float, wall: float) -> Whole:
-    """Puts together the report and when the parts were published."""
+    """Return the figures of a run, from its report and from the times at which its parts were published."""
     if len(parts) < 2:
         raise SystemExit(f"{report['embedded']} images made one part; a steady rate needs two: give more --images")
     leased = datetime.strptime(report["run"].partition("-")[0], STAMP).replace(tzinfo=UTC).timestamp()

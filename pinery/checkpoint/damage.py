@@ -19,7 +19,7 @@ ADVICE = {
     "runs": "and run the same command again: it is history that nothing else depends on",
     "owners": "and run the same command again, for the corpus that the namespace belongs to",
 }
-"""What to do once a damaged file was deleted, by the kind of file or by the folder that it lies in."""
+"""The step that repairs the state once a damaged file was deleted, by the kind of file or its folder."""
 
 
 def damaged(where: str, why: str, kind: str | None = None) -> DamagedError:

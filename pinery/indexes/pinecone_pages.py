@@ -1,4 +1,4 @@
-"""Reads a namespace of Pinecone in pages: all of its ids, and rows by their ids."""
+"""Reading of a Pinecone namespace in pages: all of its ids, and rows by their ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a damaged file: where it is, what is wrong, and what to do, as a command that can be pasted."""
+"""An error about a damaged file says where it is, what is wrong, and which command repairs it, ready to paste."""
 
 import json
 import shlex

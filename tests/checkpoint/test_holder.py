@@ -1,4 +1,4 @@
-"""Who holds a lease: dead only where that is proven from here, and unreadable records are never taken for none."""
+"""A lease's holder is dead only where that is proven from here, and an unreadable record is never taken for none."""
 
 import json
 import os

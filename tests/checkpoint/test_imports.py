@@ -1,4 +1,4 @@
-"""What is recorded of bulk imports: found again by later runs, in the order of their making."""
+"""Records of bulk imports are found again by later runs, in the order of their making."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -22,9 +22,9 @@ from pinery.errors import ConflictError, LeaseHeldError, LeaseLostError, Transie
 
 TTL, LIFE = 100.0, 40.0
 AT = st.integers(0, 4)
-"""Which process does it."""
+"""The process that does it."""
 OFFSETS = (0.0, 180.0, -1000.0, 1e7)
-"""What the hosts' clocks say beside the true time, in seconds."""
+"""The difference of each host's clock from the true time, in seconds."""
 
 
 @dataclass

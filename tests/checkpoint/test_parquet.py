@@ -1,4 +1,4 @@
-"""How Parquet is written and read: whole or not at all, in row groups that fit into memory, and never from damage."""
+"""Parquet files are written whole or not at all, in row groups that fit into memory, and never read if damaged."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What every store promises: atomic, never overwritten, compare-and-swap; on a folder and on S3."""
+"""Every store, on a folder or S3, writes atomically, never overwrites, and can compare and swap."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""What a state remembers of a corpus' items for the source that lists them: nothing more than was published."""
+"""A state remembers nothing more of a corpus' items for the source that lists them than was published."""
 
 import hashlib
 from datetime import UTC, datetime

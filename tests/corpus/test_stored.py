@@ -1,4 +1,4 @@
-"""What is read of a state without a lease: again where a run replaces files meanwhile, never believed where damaged."""
+"""A state is read without a lease: again where a run replaces files meanwhile, and never where it is damaged."""
 
 from pathlib import Path
 from typing import Any

@@ -53,7 +53,7 @@ class ChangingCorpus:
 
 
 class Sent:
-    """Which rows, by id, picture and label, the index has been sent."""
+    """The rows, by id, picture and label, that the index has been sent."""
 
     def __init__(self, server: PineconeServer, index: str, namespace: str, corpus: ChangingCorpus) -> None:
         self._server, self._index, self._namespace, self._corpus = server, index, namespace, corpus

@@ -1,4 +1,4 @@
-"""What must be true of a state after any drill."""
+"""Checks that must hold for a state after any drill."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ from tests.processes import report, write_config
 
 
 class Losses(NamedTuple):
-    """What a drill cost."""
+    """The cost of a drill."""
 
     lost: int
     """Rows that an undisturbed run has in the index and this one has not, or with another vector or metadata."""

@@ -1,4 +1,4 @@
-"""From nothing to a nightly run, with the README's commands: a real Prefect server, a real worker, a local Pinecone."""
+"""The README's commands lead to a nightly run: a real Prefect server, a real worker, a local Pinecone."""
 
 import json
 import os

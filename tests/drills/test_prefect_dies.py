@@ -15,7 +15,7 @@ from tests.filled import opened
 from tests.processes import start, told, wait_until
 
 ENDS_WITHIN = 60.0
-"""Seconds from the work's end to the process': Prefect's own retries are twice as long, on an idle machine."""
+"""The seconds from the work's end to the process's: Prefect's own retries take twice as long on an idle machine."""
 
 
 @pytest.mark.slow

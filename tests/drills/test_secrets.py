@@ -28,7 +28,7 @@ MARK = b"7d1f0e"
 PASSWORD = "MARKEDpassword7d1f0e"
 SIGNATURE = "MARKEDsignature7d1f0e"
 CANARY = "canary"
-"""In the names of the corpus and of its indexes: whatever is searched must have this, or the search is blind."""
+"""The names of the corpus and of its indexes have this: where a search doesn't find it, the search is blind."""
 LOUD = {
     "PREFECT_LOGGING_LEVEL": "DEBUG",
     "PREFECT_LOGGING_TO_API_ENABLED": "true",

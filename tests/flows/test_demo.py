@@ -1,4 +1,4 @@
-"""What README shows of the sample corpus and of Python, and the configs that ship, as they stand there."""
+"""The README's examples of the sample corpus and of Python, and the configs that ship, work as they stand there."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""What a run notes is told once, and an outage says how much patience is left."""
+"""Each note of a run is logged once, and an outage says how much patience is left."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What Prefect keeps of a run's end: the state's name, one line of log, and the artifact `pinery-run`."""
+"""Prefect keeps of a run's end the state's name, one line of log, and the artifact `pinery-run`."""
 
 import json
 import logging
@@ -40,7 +40,7 @@ def settings(images: Path, tmp_path: Path) -> dict[str, Any]:
 
 
 class Lines(logging.Handler):
-    """What a flow run's loggers say, from WARNING on."""
+    """The messages of a flow run's loggers, from WARNING on."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

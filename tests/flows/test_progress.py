@@ -1,4 +1,4 @@
-"""What a run says of its progress where stderr is no terminal."""
+"""Lines that report a run's progress where stderr is no terminal."""
 
 import io
 import threading

@@ -1,4 +1,4 @@
-"""What an index refuses is the rows' fault only while it takes a row that it holds."""
+"""A refusal by the index is the rows' fault only while the index takes a row that it holds."""
 
 from pathlib import Path
 from typing import Any

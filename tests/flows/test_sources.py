@@ -1,4 +1,4 @@
-"""What a source can't read, can't tell apart or leaves out, seen from the index: no row is lost, nothing is silent."""
+"""Items that a source can't read, can't tell apart or leaves out cost the index no row, and all are reported."""
 
 import os
 from pathlib import Path

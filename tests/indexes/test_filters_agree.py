@@ -46,7 +46,7 @@ TEXTS = [
 ]
 NUMBERS = [0, 1, -1, 2.5, -0.5, 1e-7, 1e300, 2**53, 1234567.25, 0.1]
 UNFIT = [math.nan, math.inf, -math.inf, 2**64, -(2**63) - 1, 10**400, "\ud800", None]
-"""What no index takes in a filter."""
+"""Filters that no index takes."""
 VALUES: list[Any] = [
     *TEXTS,
     *NUMBERS,

@@ -59,7 +59,7 @@ def index(server: PineconeServer) -> PineconeIndex:
 
 @dataclass
 class Asked:
-    """What the engine asked of those who own the run: checks, pauses, and attempts begun and ended."""
+    """The engine's calls to the run's owner: checks, pauses, and attempts begun and ended."""
 
     checks: int = 0
     pauses: list[float] = field(default_factory=list)

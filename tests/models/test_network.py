@@ -1,4 +1,4 @@
-"""What every torch network has in common: a vector doesn't depend on its batch, and bf16 is close to fp32."""
+"""With every torch network a vector doesn't depend on its batch, and bf16 is close to fp32."""
 
 import numpy as np
 import pytest

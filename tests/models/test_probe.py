@@ -1,4 +1,4 @@
-"""Which decoder `auto` takes: the faster one only where the vectors can't tell."""
+"""`auto` takes the faster decoder only where the vectors stay the same."""
 
 import io
 import time

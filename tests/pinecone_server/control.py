@@ -38,7 +38,7 @@ class HostedIndex:
         self.protection = order.deletion_protection
         self.ready_at = time.monotonic() + settings.ready_after
         self._told = not settings.ready_after
-        """Whether anyone was told yet that it isn't ready, where it isn't ready at once."""
+        """True once a caller was told that it isn't ready, where it isn't ready at once."""
         self.data = DataPlane(order.dimension, order.metric, settings)
         self.imports = Imports(self.data.spaces, order.dimension, order.metric, order.cloud, settings, holds)
         self.door = door
@@ -64,7 +64,7 @@ class ControlPlane:
     def __init__(self, settings: Settings, open_door: Callable[[str], Door | None]) -> None:
         self._settings, self._open_door = settings, open_door
         self.holds = Holds()
-        """Where the imports of all indexes wait."""
+        """The queue in which the imports of all indexes wait."""
         self._indexes: dict[str, HostedIndex] = {}
         self._lock = threading.Lock()
 

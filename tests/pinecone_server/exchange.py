@@ -1,4 +1,4 @@
-"""What becomes of one request, whichever protocol it came by: faults, limits, its effect, and its place in the log."""
+"""Handling of one request of any protocol: faults, limits, its effect, and its entry in the log."""
 
 import time
 import traceback

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from tests.pinecone_server.shapes import INTERNAL, RESOURCE_EXHAUSTED, UNAVAILABLE, Answer
 
 PlannedKind = Literal["429-after", "429", "500", "503", "reset-before", "reset-after", "slow", "cut"]
-"""What a plan does to a request: a 429 with or without Retry-After, a 500 or a 503 without effect; a connection reset
+"""The faults that a plan draws: a 429 with or without Retry-After, a 500 or a 503 without effect; a connection reset
 before or after the effect; a late answer; an answer whose body breaks off, after the effect."""
 
 KINDS: tuple[PlannedKind, ...] = get_args(PlannedKind)
@@ -43,7 +43,7 @@ class Fault:
 
 @dataclass
 class _Plan:
-    """What share of the data-plane requests fails, and how."""
+    """The share of the data-plane requests that fail, and the ways in which they fail."""
 
     random: random.Random
     share: float
@@ -66,7 +66,7 @@ class _Plan:
 
 
 class Faults:
-    """What goes wrong: during an outage everything; else each request takes the first queued fault that fits its
+    """Faults of the server: during an outage everything fails; else each request takes the first queued fault of its
     operation, or, on the data plane, what the plan draws for it.
 
     Operations are named as in the request log (`upsert`, `query`, `create_index`, ...); `*` fits all.

@@ -38,7 +38,7 @@ class RowRefused(Exception):
 
 @dataclass
 class Seen:
-    """What a namespace's import has met: ids, and ids by a hash of their values."""
+    """The ids that a namespace's import has met, also by a hash of their values."""
 
     ids: set[str] = field(default_factory=set)
     values: dict[bytes, str] = field(default_factory=dict)

@@ -33,7 +33,7 @@ class Import:
     uri: str
     integration_id: str | None
     skips: bool
-    """Whether a refused row is skipped, instead of ending the import."""
+    """True where a refused row is skipped, instead of ending the import."""
     status: Status = "Pending"
     percent: float = 0.0
     imported: int = 0

@@ -11,7 +11,7 @@ from tests.pinecone_server.filters import Predicate
 from tests.pinecone_server.limits import Record
 
 AT_ONCE = -math.inf
-"""When a write without lag is due."""
+"""The due time of a write without lag."""
 Changes = Mapping[str, Record | None]
 """The new record per id; None deletes."""
 
@@ -28,7 +28,7 @@ class Namespace:
         self.lsn = lsn
         self.indexed_lsn = lsn
         self.known = False
-        """Whether listings show the namespace: from its first visible write, or its creation by name."""
+        """True where listings show the namespace: from its first visible write, or its creation by name."""
         self.committed: dict[str, Record] = {}
         self.visible: dict[str, Record] = {}
         self._pending: deque[tuple[int, float, Changes]] = deque()

@@ -1,4 +1,4 @@
-"""From a method and a path to an operation's name, and from there to the call that carries it out."""
+"""Routing: a method and a path name an operation, and each operation has a call that carries it out."""
 
 from dataclasses import dataclass
 from typing import Any

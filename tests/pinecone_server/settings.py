@@ -1,4 +1,4 @@
-"""How a local Pinecone behaves; every field may be changed while the server runs."""
+"""Settings of a local Pinecone; every field may be changed while the server runs."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,10 +11,10 @@ class Settings:
     api_key: str | None = None
     """The only key that is accepted; None accepts any that isn't empty."""
     ready_after: float = 0.02
-    """How long a new index reports that it isn't ready, and at least once; `math.inf` means until
+    """A new index reports for this long, and at least once, that it isn't ready; `math.inf` means until
     `server.make_ready(name)`, 0 that it is ready at once."""
     lag: float = 0.02
-    """How long a write stays invisible to reads, and to one read at least; 0 makes it visible at once."""
+    """A write stays invisible to reads for this long, and to at least one read; 0 makes it visible at once."""
     held: bool = False
     """While true no write becomes visible at all."""
     latency: float = 0.0
@@ -22,18 +22,18 @@ class Settings:
     max_body: int = 2_000_000
     """The largest request body in bytes."""
     oversize: Literal["413", "400"] = "413"
-    """How a larger body is refused: a bare 413, as proxies do, or a 400 that says `message length too large`."""
+    """The refusal of a larger body: a bare 413, as proxies do, or a 400 that says `message length too large`."""
     null_metadata: Literal["reject", "strip"] = "reject"
-    """What becomes of null metadata values; Pinecone's documents and its SDK's source disagree."""
+    """The treatment of null metadata values; Pinecone's documents and its SDK's source disagree."""
     rate: float | None = None
     """The most data-plane requests per second and namespace; one more gets a 429. None is no limit."""
     month_write_units: int | None = None
     """The write units of a month; writes that come once they are spent get a 429 for good. None is no limit."""
     s3_endpoint: str | None = None
-    """Where bulk imports find `s3://`; None takes boto3's AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
+    """The endpoint of `s3://` for bulk imports; None takes boto3's AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
     import_seconds: float = 0.0
-    """How long a bulk import is `InProgress` at least."""
+    """A bulk import is `InProgress` for at least this long."""
     integration_id: str | None = None
     """The storage integration that bulk imports must name; None takes any and none."""
     grpc: bool = False
-    """Whether an index created from now on has a port of its own, which speaks both REST and gRPC."""
+    """True where an index created from now on has its own port, which speaks both REST and gRPC."""

@@ -1,4 +1,4 @@
-"""What goes over the wire: answers, refusals of both planes, and an index in both API shapes."""
+"""Messages on the wire: answers, refusals of both planes, and an index in both API shapes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Answer:
     upserted: Sequence[str] = ()
     """The ids that an upsert wrote."""
     cut: bool = False
-    """Whether the connection breaks amid the body."""
+    """True where the connection breaks amid the body."""
 
     @property
     def body(self) -> bytes:
@@ -74,7 +74,7 @@ def text_refusal(message: str, status: int) -> Refused:
 
 @dataclass(frozen=True)
 class IndexOrder:
-    """What a create request asks for, whichever shape it came in."""
+    """The content of a create request, whichever shape it came in."""
 
     name: Any
     dimension: Any

@@ -1,4 +1,4 @@
-"""What goes wrong at the local Pinecone on demand, how fast it lets itself be asked, and what it counts."""
+"""The local Pinecone fails on demand, limits the rate of requests, and counts them."""
 
 import random
 from collections.abc import Callable

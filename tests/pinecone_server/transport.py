@@ -15,7 +15,7 @@ from tests.pinecone_server.shapes import Answer, data_refusal
 _MAX_READ = 64 * 1024 * 1024
 _RESET = struct.pack("ii", 1, 0)
 _HTTP2 = b"PRI"
-"""How an HTTP/2 connection begins, and with it gRPC."""
+"""The first bytes of an HTTP/2 connection, and with it of gRPC."""
 
 
 class Http(ThreadingHTTPServer):

@@ -67,7 +67,7 @@ class World:
     embeddings: list[tuple[str, str]] = field(default_factory=list)
     budget: int | None = None
     planned: object = None
-    """What the tables say now."""
+    """The present content of the tables."""
 
     def step(self) -> None:
         """One observable effect; the process may die before it."""

@@ -1,4 +1,4 @@
-"""Which rows would lose metadata, by what they were sent before."""
+"""Rows that would lose metadata are found by the metadata that they were sent before."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How work is cut into parts."""
+"""Work is cut into parts."""
 
 import pytest
 from hypothesis import given

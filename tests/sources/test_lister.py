@@ -1,4 +1,4 @@
-"""From what a source found to batches of a listing: in order, soon, and bounded by rows and bytes."""
+"""A source's findings become batches of a listing: in order, soon, and bounded by rows and bytes."""
 
 from collections.abc import Iterator
 

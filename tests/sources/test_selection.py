@@ -1,4 +1,4 @@
-"""What is said of what a listing left out."""
+"""Messages about items that a listing left out."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether a namespace is filled by an import, and what becomes of one; whole runs with imports are tests of flows."""
+"""Choice and course of bulk imports; whole runs with imports are tested in tests/flows."""
 
 from collections.abc import Iterator
 from pathlib import Path

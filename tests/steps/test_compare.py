@@ -1,4 +1,4 @@
-"""What counts as the row that was sent."""
+"""A comparison decides whether a row is the one that was sent."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is live no more leaves the index, within the guard, and each request is entered in the ledger."""
+"""Rows that are no longer live leave the index, within the guard, and the ledger enters each request."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which index a target has: known by its identity, never another's, and its namespace belongs to one corpus."""
+"""A target's index is known by its identity, is never another's, and its namespace belongs to one corpus."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an index refuses is believed only while it takes a row that it has as it should."""
+"""An index's refusal is believed only while it takes a row that it holds as it should."""
 
 from collections.abc import Iterator
 from typing import Any

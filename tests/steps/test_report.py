@@ -1,4 +1,4 @@
-"""Which stage a run waited for, from the seconds that each took; and what the report says of a run that ended early."""
+"""The report names the stage that a run waited for, and describes a run that ended early."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_bottleneck(seconds: dict[str, float], expected: str) -> None:
 
 
 class TerminationSignal(BaseException):
-    """As Prefect raises it."""
+    """A crash as Prefect raises it."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the state says of a corpus, without a model, an index or a lease."""
+"""The state of a corpus is reported without a model, an index or a lease."""
 
 import json
 from pathlib import Path
