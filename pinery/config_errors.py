@@ -55,7 +55,8 @@ def _line(key: str, details: Sequence[ErrorDetails], known: dict[str, list[tuple
     if detail["type"] == "extra_forbidden":
         if is_secret_name(key.rpartition(".")[2]):
             return ": no such key; configs hold no secrets, these come from the environment"
-        return f": no such key (value {value!r}); {_other_key(key, _kind(detail), known)}"
+        kind = str(detail["loc"][1]) if len(detail["loc"]) > 2 else ""
+        return f": no such key (value {value!r}); {_other_key(key, kind, known)}"
     if detail["type"] in ("missing", "union_tag_not_found"):
         return ": is missing" + _choice(known.get(key, []))
     if detail["type"] == "union_tag_invalid":
@@ -64,7 +65,8 @@ def _line(key: str, details: Sequence[ErrorDetails], known: dict[str, list[tuple
     if detail["type"] in NOT_KEYS:
         return _not_keys(key, value, known)
     if len(details) > 1 or detail["type"] in NOT_A_NUMBER:
-        return f": input should be {_takes(known[key][0][1])} (value {value!r})"
+        node = known[key][0][1]
+        return f": input should be {takes(node)}{f' ({unit(node)})' if unit(node) else ''} (value {value!r})"
     message = detail["msg"].removeprefix("Value error, ")
     allowed = known[key][0][1].get("enum", []) if key in known else []
     return f": {message[0].lower()}{message[1:]} (value {value!r}){_nearest(value, allowed)}"
@@ -76,10 +78,6 @@ def _not_keys(key: str, value: Any, known: dict[str, list[tuple[str, Node]]]) ->
     near = difflib.get_close_matches(str(value), kinds, n=1, cutoff=NEAR)
     hint = f"; did you mean `{key}.kind={near[0]}`?" if near else f", such as `{inner[0]}`" if inner else ""
     return f": takes keys of its own, not a value (value {value!r}){hint}"
-
-
-def _kind(detail: ErrorDetails) -> str:
-    return str(detail["loc"][1]) if len(detail["loc"]) > 2 else ""
 
 
 def _other_key(key: str, kind: str, known: dict[str, list[tuple[str, Node]]]) -> str:
@@ -100,10 +98,6 @@ def _other_key(key: str, kind: str, known: dict[str, list[tuple[str, Node]]]) ->
 def _choice(found: Sequence[tuple[str, Node]]) -> str:
     kinds = [kind for kind, node in found if kind and node.get("const") == kind]
     return f"; it is {_or(f'`{kind}`' for kind in kinds)}" if kinds else ""
-
-
-def _takes(node: Node) -> str:
-    return takes(node) + (f" ({unit(node)})" if unit(node) else "")
 
 
 def _nearest(value: Any, allowed: Sequence[str]) -> str:

@@ -52,10 +52,10 @@ def config(images: Path, state: Path | str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def item_batches(items: Iterable[Item], rows: int = 1000) -> Iterator[pa.RecordBatch]:
-    """The items as a source lists them, so many rows at a time."""
+def item_batches(items: Iterable[Item]) -> Iterator[pa.RecordBatch]:
+    """The items as a source lists them, 1000 rows at a time."""
     waiting = iter(items)
-    while some := list(itertools.islice(waiting, rows)):
+    while some := list(itertools.islice(waiting, 1000)):
         yield pa.RecordBatch.from_pylist([asdict(one) for one in some], schema=LISTING_SCHEMA)
 
 

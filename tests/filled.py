@@ -14,7 +14,7 @@ from pinery.checkpoint.listings import write_listing
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run
-from pinery.corpus.progress import Progress, Silent
+from pinery.corpus.progress import Silent
 from pinery.corpus.run import HeldTarget
 from pinery.records import Item, Stored
 from pinery.reports import RunReport
@@ -50,9 +50,9 @@ def counts(report: Mapping[str, Any]) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def holding(settings: dict[str, Any], progress: Progress | None = None) -> Iterator[HeldTarget]:
+def holding(settings: dict[str, Any]) -> Iterator[HeldTarget]:
     """The main target in a run that has found its index, or made it."""
-    with open_run(opened(settings), progress=progress) as run:
+    with open_run(opened(settings)) as run:
         find_index(run.main)
         ensure_index(run.main)
         yield run.main

@@ -90,7 +90,7 @@ class StateCache:
             (status.st_mtime, status.st_size, path, folder)
             for folder in folders
             for kind in EVICTABLE
-            for path, status in _with_status(_files(folder / kind))
+            for path, status in _with_status(path for path in (folder / kind).rglob("*") if path.is_file())
         ]
         self._bytes = sum(size for _, size, _, _ in found)
         if self._bytes <= self._limit:
@@ -127,10 +127,6 @@ def _lock(file: BinaryIO, how: int) -> bool:
     except OSError:  # held by others, or the file system knows no locks
         return False
     return True
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
 
 
 def _with_status(paths: Iterator[Path]) -> Iterator[tuple[Path, os.stat_result]]:

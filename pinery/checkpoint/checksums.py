@@ -41,7 +41,8 @@ def add_checksums(path: Path) -> None:
     """Put the checksums of a finished Parquet file into it."""
     starts = sorted({0, *_chunk_starts(pq.read_metadata(path), None)} - {4})
     with path.open("r+b") as file:
-        end = _footer_start(file)
+        file.seek(-8, os.SEEK_END)
+        end = file.tell() - _number(file.read(4), 0)
         sums = [_sum_of_range(file, start, stop) for start, stop in zip(starts, [*starts[1:], end], strict=True)]
         file.seek(end)
         footer = file.read()
@@ -188,11 +189,6 @@ class CheckedFile(io.RawIOBase):
 
 def _number(data: bytes, at: int) -> int:
     return int(struct.unpack_from("<I", data, at)[0])
-
-
-def _footer_start(file: BinaryIO) -> int:
-    file.seek(-8, os.SEEK_END)
-    return file.tell() - _number(file.read(4), 0)
 
 
 def _sum_of_range(file: BinaryIO, start: int, stop: int) -> int:

@@ -63,7 +63,7 @@ class Ledger:
 
         Returns the entry's name.
         """
-        return self.enter(_intended(ids), scratch)
+        return self.enter(rows_of_ids(ids), scratch)
 
     def enter(self, rows: pa.Table, scratch: Path) -> str:
         """Enter acknowledged rows (LEDGER_SCHEMA), all at once; return the entry's name."""
@@ -156,13 +156,14 @@ class OpenEntry:
             return
         entered = pa.concat_tables(self._entered)
         left = self._ids.filter(pc.invert(pc.is_in(self._ids, entered["id"].combine_chunks())))
-        self._ledger.enter(pa.concat_tables([_intended(left), entered]), self._scratch)
+        self._ledger.enter(pa.concat_tables([rows_of_ids(left), entered]), self._scratch)
         self._ledger.withdraw(self._names)
 
 
-def _intended(ids: pa.Array[Any] | pa.ChunkedArray[Any]) -> pa.Table:
+def rows_of_ids(ids: pa.Array[Any] | pa.ChunkedArray[Any], *, deleted: bool = False) -> pa.Table:
+    """Return ledger rows (LEDGER_SCHEMA) of ids that were deleted, or of which the index may hold any state."""
     nothing = pa.nulls(len(ids), pa.string())
-    return pa.table([ids, nothing, nothing, pa.array([False] * len(ids), pa.bool_())], schema=LEDGER_SCHEMA)
+    return pa.table([ids, nothing, nothing, pa.array([deleted] * len(ids), pa.bool_())], schema=LEDGER_SCHEMA)
 
 
 def last_epoch(store: Store, paths: IndexPaths) -> int:

@@ -13,6 +13,7 @@ from pinery.checkpoint.lease import Holder, Lease
 from pinery.checkpoint.store import is_full
 from pinery.config import PineconeSettings
 from pinery.corpus.corpus import Corpus
+from pinery.corpus.past import STAMP
 from pinery.corpus.progress import Progress, Silent
 from pinery.corpus.run import HeldTarget, Run
 from pinery.corpus.target import Target
@@ -20,7 +21,6 @@ from pinery.errors import NoRoomError, RefusedError, StoppedError, TerminalError
 
 STALL_CHECKS = 20
 STALL_GRACE = 60.0
-STAMP = "%Y%m%dT%H%M%S%fZ"
 
 
 @contextlib.contextmanager

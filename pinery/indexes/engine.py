@@ -75,9 +75,14 @@ def upsert_rows(index: Index, batches: Iterable[pa.RecordBatch], patience: Patie
     patience, end = _shared(patience)
     gate = _Gate(index, patience)
     pending: deque[Future[Settled]] = deque()
+    requests = (
+        batch.slice(start, stop - start)
+        for batch in batches
+        for start, stop in pack(index.row_bytes(batch), index.max_request_rows, index.max_request_bytes)
+    )
     pool = ThreadPoolExecutor(window, thread_name_prefix="upsert")
     try:
-        for request in _requests(index, batches):
+        for request in requests:
             while len(pending) >= 2 * window:
                 yield pending.popleft().result()
             pending.append(pool.submit(_settle, gate, request, end))
@@ -169,12 +174,6 @@ def _seconds_until_retry(state: RetryCallState) -> float:
         return _backoff(state)
     # The random factor keeps the requests from all coming back at the same moment.
     return max(_backoff(state), min(asked, LONGEST_RETRY_AFTER) * random.uniform(1, 1.25))
-
-
-def _requests(index: Index, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        for start, stop in pack(index.row_bytes(batch), index.max_request_rows, index.max_request_bytes):
-            yield batch.slice(start, stop - start)
 
 
 def _shared(patience: Patience) -> tuple[Patience, Callable[[BaseException], None]]:

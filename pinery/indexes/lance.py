@@ -118,7 +118,8 @@ class LanceIndex:
         """See Index."""
         values = pa.array(checked_vectors(rows["values"], self._dimension).reshape(-1))
         vectors = pa.FixedSizeListArray.from_arrays(values, self._dimension)
-        table = pa.table([rows["id"], vectors, _json(rows["metadata"])], schema=self._schema)
+        metadata = pa.ExtensionArray.from_storage(pa.json_(), rows["metadata"].cast(pa.string()))
+        table = pa.table([rows["id"], vectors, metadata], schema=self._schema)
         merge = self._table(create=True).merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
         with self._writing():
             merge.execute(table)
@@ -256,10 +257,6 @@ def _table_name(namespace: str) -> str:
     if re.fullmatch("[a-z0-9-]{1,100}", namespace):
         return f"ns-{namespace}"
     return "nx-" + hashlib.sha256(namespace.encode()).hexdigest()[:32]
-
-
-def _json(texts: Any) -> Any:
-    return pa.ExtensionArray.from_storage(pa.json_(), texts.cast(pa.string()))
 
 
 def _among(ids: Sequence[str]) -> str:

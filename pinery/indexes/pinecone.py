@@ -79,7 +79,8 @@ class PineconeIndex:
             return None
         control.check_shape(found, self._dimension, self._settings.metric)
         identity = control.identity_of(found)
-        if identity is None and found.status.ready and self._total() > 0:
+        stats = self._stats() if identity is None and found.status.ready else None
+        if stats is not None and stats.total_vector_count > 0:
             raise IndexMismatchError(
                 f"Pinecone index {self.name} holds vectors but no `{control.STATE_TAG}` tag, so another program filled"
                 " it: set index.name to another name, or delete that index"
@@ -115,7 +116,8 @@ class PineconeIndex:
         if rows.num_rows == 0:
             return
         if self._settings.transport == "grpc":
-            vectors = self._vectors(rows)
+            ids, matrix, texts = self._columns(rows)
+            vectors: list[Vector] = list(zip(ids, matrix.tolist(), map(json.loads, texts), strict=True))
             seconds = self._session.request_timeout / 2
             answer = self._session.grpc(
                 lambda index: index.upsert(vectors=vectors, namespace=self._namespace, timeout=seconds),
@@ -191,7 +193,7 @@ class PineconeIndex:
 
     def count(self) -> int:
         """See Index."""
-        stats = self._session.data(lambda index: index.describe_index_stats())
+        stats = self._stats()
         found = stats.namespaces.get(self._namespace or "__default__") if stats else None
         return 0 if found is None else int(found.vector_count)
 
@@ -223,13 +225,8 @@ class PineconeIndex:
         """Close all connections; a later call opens new ones."""
         self._session.close()
 
-    def _total(self) -> int:
-        stats = self._session.data(lambda index: index.describe_index_stats())
-        return 0 if stats is None else int(stats.total_vector_count)
-
-    def _vectors(self, rows: pa.RecordBatch) -> list[Vector]:
-        ids, matrix, texts = self._columns(rows)
-        return list(zip(ids, matrix.tolist(), map(json.loads, texts), strict=True))
+    def _stats(self) -> Any:
+        return self._session.data(lambda index: index.describe_index_stats())
 
     def _columns(self, rows: pa.RecordBatch) -> tuple[list[str], npt.NDArray[np.float32], list[str]]:
         """Return the ids, the values (rows, dimension) and the metadata of `rows`, checked.

@@ -14,7 +14,7 @@ from pinery.records import Stored
 
 if TYPE_CHECKING:
     import pinecone
-    from pinecone.models.vectors.responses import FetchResponse, ListResponse
+    from pinecone.models.vectors.responses import FetchResponse
 
 FETCH_IDS = 100
 FETCH_URL_BYTES = 6000
@@ -52,15 +52,13 @@ class IdPages(Iterator[list[str]]):
         while not ids:
             if self._ended:
                 raise StopIteration
-            page = self._session.data(partial(_list_page, namespace=self._namespace, token=self._token))
+            page = self._session.data(
+                lambda index: index.list_paginated(namespace=self._namespace, pagination_token=self._token)
+            )
             self._token = page.pagination.next if page and page.pagination else None
             self._ended = not self._token
             ids = [item.id for item in page.vectors if item.id is not None] if page else []
         return ids
-
-
-def _list_page(index: pinecone.Index, namespace: str, token: str | None) -> ListResponse:
-    return index.list_paginated(namespace=namespace, pagination_token=token)
 
 
 def _fetch_groups(ids: Sequence[str], dimension: int) -> Iterator[list[str]]:

@@ -125,7 +125,8 @@ def load(
     reference = parse(settings.name)
     family = next(row for row in FAMILIES if row.name == reference.family)
     if card is not None:
-        settings = _as_stored(settings, card)
+        stored = {"precision": card.precision, "decode": card.decoder}
+        settings = settings.model_copy(update={key: stored[key] for key in stored if getattr(settings, key) == "auto"})
     model = cast(Model, importlib.import_module(family.module).load(reference, settings, card))
     if card is None and samples is not None and "auto" in (settings.precision, settings.decode):
         probe = importlib.import_module("pinery.models.probe")
@@ -133,11 +134,6 @@ def load(
     if card is not None and model.card != card:
         raise TerminalError(f"{settings.name} is no longer the model of this checkpoint: {_changes(card, model.card)}")
     return model
-
-
-def _as_stored(settings: ModelSettings, card: ModelCard) -> ModelSettings:
-    stored = {"precision": card.precision, "decode": card.decoder}
-    return settings.model_copy(update={key: stored[key] for key in stored if getattr(settings, key) == "auto"})
 
 
 def _changes(stored: ModelCard, loaded: ModelCard) -> str:

@@ -4,16 +4,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pinery.checkpoint.ledger import rows_of_ids
 from pinery.corpus.outage import retry_through_outage
 from pinery.corpus.run import HeldTarget
 from pinery.duckdb_files import write
 from pinery.errors import RefusedError
 from pinery.planning.guards import judge_deletes
 from pinery.planning.plan import count_plan
-from pinery.records import LEDGER_SCHEMA
 from pinery.steps.make_plan import Plan, PlanOptions
 from pinery.steps.marks import claim_index
 
@@ -40,9 +39,7 @@ def delete_rows(held: HeldTarget, listing: Path, plan: Plan, rejected: int, opti
             ids: Any = batch["id"].to_pylist()
             retry_through_outage(held, partial(held.index.delete, ids))
             held.check()
-            nothing = pa.nulls(len(ids), pa.string())
-            rows = pa.table([batch["id"], nothing, nothing, pa.array([True] * len(ids))], schema=LEDGER_SCHEMA)
-            held.ledger.enter(rows, held.scratch)
+            held.ledger.enter(rows_of_ids(batch["id"], deleted=True), held.scratch)
             deleted += len(ids)
             held.run.advance("delete", len(ids))
     return deleted

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pinery.checkpoint.ledger import rows_of_ids
 from pinery.checkpoint.parquet import TableWriter
 from pinery.corpus.run import HeldTarget
 from pinery.corpus.tables import connect
@@ -60,7 +61,6 @@ def _write(ids: pa.RecordBatchReader, path: Path) -> int:
     with TableWriter(path, LEDGER_SCHEMA) as writer:
         for batch in ids:
             rows += batch.num_rows
-            nothing = pa.nulls(batch.num_rows, pa.string())
-            columns = [batch.column("id"), nothing, nothing, pa.array([False] * batch.num_rows, pa.bool_())]
-            writer.append(pa.record_batch(columns, schema=LEDGER_SCHEMA))
+            for entry in rows_of_ids(batch["id"]).to_batches():
+                writer.append(entry)
     return rows

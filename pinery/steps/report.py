@@ -102,7 +102,7 @@ class Reporter:
         """Publish and return the finished report; the first of what was brought true is the main target."""
         main, counts = brought[0], brought[0].counts
         done, seconds = main.done, _stage_seconds(self._run, brought)
-        reused = sum(part.reused for part in done.parts)
+        embedding, reused = seconds.get("embed", 0.0), sum(part.reused for part in done.parts)
         self.report = replace(
             self._ended("done"),
             deleted=main.deleted,
@@ -116,7 +116,7 @@ class Reporter:
             retired=tuple(retired(self._run.corpus)),
             parts=sum(1 for part in done.parts if part.rows),
             seconds=seconds,
-            images_per_second=_rate(done.embedded + reused, seconds.get("embed", 0.0)),
+            images_per_second=round((done.embedded + reused) / embedding, 1) if embedding else 0.0,
             bottleneck=bottleneck(seconds),
             reasons=dict(sum((Counter(part.reasons) for part in done.parts), Counter())),
             not_indexed=main.held.not_indexed,
@@ -220,10 +220,6 @@ def _row(one: Brought, role: str) -> TargetReport:
         held=one.counts.held,
         verified=True,
     )
-
-
-def _rate(images: int, seconds: float) -> float:
-    return round(images / seconds, 1) if seconds else 0.0
 
 
 def _stage_seconds(run: Run, brought: Sequence[Brought]) -> dict[str, float]:

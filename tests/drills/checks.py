@@ -53,11 +53,6 @@ def check_failure(
     assert ("un the same command again" in last) == rerun_helps, stderr
 
 
-def ledger_entries(state: Path) -> int:
-    """How many ledger files there are."""
-    return len(ledger_files(state))
-
-
 def held(config_file: Path) -> dict[str, Stored]:
     """All that the index holds."""
     index = opened(config_file).target.index

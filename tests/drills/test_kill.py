@@ -11,7 +11,7 @@ import pytest
 
 from pinery.records import Stored
 from tests.corpora import config
-from tests.drills.checks import NONE, Losses, check_fully, held, ledger_entries, losses, parts
+from tests.drills.checks import NONE, Losses, check_fully, held, ledger_files, losses, parts
 from tests.drills.conftest import TOTAL, Record
 from tests.processes import pinery, report, start, wait_until, write_config
 
@@ -19,7 +19,7 @@ KILLED = "kill -9 of a run into the embedded index"
 MOMENTS: dict[str, Callable[[Path], bool]] = {
     "with a listing and no part": lambda state: any(state.glob("test/listings/*.parquet")),
     "after the first part": lambda state: len(parts(state)) >= 1,
-    "after the first ledger entry": lambda state: ledger_entries(state) >= 1,
+    "after the first ledger entry": lambda state: len(ledger_files(state)) >= 1,
     "amid the parts": lambda state: len(parts(state)) >= 12,
     "near the end": lambda state: len(parts(state)) >= 29,
 }
@@ -148,12 +148,12 @@ def test_a_stopped_holder_writes_nothing_after_its_lease_was_taken(
     first.send_signal(signal.SIGSTOP)
     second = start("run", str(path), "--wait", "--json")
     assert second.wait(timeout=120) == 0
-    before = (parts(state), ledger_entries(state), held(path), sorted((state / "test" / "runs").iterdir()))
+    before = (parts(state), ledger_files(state), held(path), sorted((state / "test" / "runs").iterdir()))
     os.kill(first.pid, signal.SIGCONT)
     _, stderr = first.communicate(timeout=60)
     assert first.returncode == 1, stderr
     assert "lease" in stderr
-    assert (parts(state), ledger_entries(state), held(path), sorted((state / "test" / "runs").iterdir())) == before
+    assert (parts(state), ledger_files(state), held(path), sorted((state / "test" / "runs").iterdir())) == before
     cost = losses(path, undisturbed)
     drill_record("a holder stopped past its lease", 1, cost)
     assert cost == NONE

@@ -104,7 +104,7 @@ def test_a_damaged_report_ends_status_with_its_name_and_no_run(images: Path, tmp
     [path] = (tmp_path / "state").glob("test/runs/*.json")
     path.write_text("{")
     with pytest.raises(DamagedError, match=f"{path.name} is damaged.*rm .*history"):
-        status(opened(settings)).to_dict()
+        status(opened(settings))
     assert reindex(settings)["unchanged"] == 12
     assert status(opened(settings)).to_dict()["held"] == 12
 

@@ -63,5 +63,5 @@ def test_a_limit_below_one_is_refused_before_any_work(images: Path, tmp_path: Pa
     with pytest.raises(ConfigError, match=f"at least 1, not {limit}"):
         reindex(settings, limit=limit)
     with pytest.raises(ConfigError, match=f"at least 1, not {limit}"):
-        preview(opened(settings), limit).to_dict()
+        preview(opened(settings), limit)
     assert not (tmp_path / "state").exists()

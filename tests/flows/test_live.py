@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-import flows.reindex
 from flows.reindex import reindex
 from pinery.corpus.progress import Silent
 from pinery.errors import RefusedError
@@ -13,22 +12,16 @@ from pinery.steps.remove import remove
 from pinery.steps.status import status
 from tests.corpora import config
 from tests.filled import opened
+from tests.flows.conftest import AfterPlanning
 
 
 def test_of_two_models_that_began_before_anything_was_live_the_first_to_end_stays_live(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, after_planning: AfterPlanning
 ) -> None:
     one = config(images, tmp_path / "state", model={"name": "descriptor", "decode": "exact"})
     two = one | {"model": {"name": "descriptor", "decode": "scaled"}}
-    original, reports = flows.reindex.make_plan, []
-
-    def meanwhile(*args: Any) -> Any:
-        plan = original(*args)
-        monkeypatch.setattr(flows.reindex, "make_plan", original)
-        reports.append(reindex(two))
-        return plan
-
-    monkeypatch.setattr(flows.reindex, "make_plan", meanwhile)
+    reports: list[dict[str, Any]] = []
+    after_planning(lambda: reports.append(reindex(two)))
     with pytest.raises(RefusedError, match="didn't go live") as caught:
         reindex(one)
     live = status(opened(two)).to_dict()["live"]["index"]
@@ -46,7 +39,7 @@ def test_a_namespace_that_was_left_is_named_with_the_command_that_removes_it(ima
     [left] = reindex(new)["retired"]
     assert (left["namespace"], left["remove"]) == ("old", "pinery remove CONFIG --set namespace=old")
     assert status(opened(new)).to_dict()["retired"] == [left]
-    remove(opened(old), really=True, progress=Silent()).to_dict()
+    remove(opened(old), really=True, progress=Silent())
     assert status(opened(new)).to_dict()["retired"] == []
     [back] = reindex(old)["retired"]
     assert back["remove"] == "pinery remove CONFIG --set 'namespace=new place'"

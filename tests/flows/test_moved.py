@@ -1,13 +1,10 @@
 """Items that change or vanish between listing and embedding: what the index has of them stays for now."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import flows.reindex
 from flows.reindex import reindex
 from flows.verify import verify
 from pinery.errors import TerminalError, TransientError
@@ -15,26 +12,9 @@ from pinery.steps.status import status
 from tasks.embed_part import embed_part
 from tests.corpora import config, paint
 from tests.filled import opened, rows_of
+from tests.flows.conftest import AfterPlanning
 
-AfterPlanning = Callable[[Callable[[], None]], None]
 KINDS = ("missing", "extra", "stale", "wrong", "wrong_metadata")
-
-
-@pytest.fixture
-def after_planning(monkeypatch: pytest.MonkeyPatch) -> AfterPlanning:
-    """Has the next run's source change once its listing is planned, before anything is fetched."""
-    original = flows.reindex.make_plan
-
-    def at(change: Callable[[], None]) -> None:
-        def then(*args: Any) -> Any:
-            plan = original(*args)
-            monkeypatch.setattr(flows.reindex, "make_plan", original)
-            change()
-            return plan
-
-        monkeypatch.setattr(flows.reindex, "make_plan", then)
-
-    return at
 
 
 def repaint(images: Path, first: int) -> None:

@@ -183,7 +183,7 @@ def test_an_empty_listing_is_an_error_and_deletes_nothing(images: Path, tmp_path
         reindex(settings, allow_deletes=True)
     assert (caught.value.exit_code, caught.value.rerun_helps) == (1, False)
     with pytest.raises(TerminalError, match="lists no image"):
-        preview(opened(settings), None).to_dict()
+        preview(opened(settings), None)
     assert len(rows_of(settings)) == 12
 
 

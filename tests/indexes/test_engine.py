@@ -27,7 +27,6 @@ from pinery.indexes.protocol import Index
 from pinery.records import Identity
 from tests.indexes.rows import batch
 from tests.pinecone_server import PineconeServer
-from tests.pinecone_server.fixtures import isolated_server
 
 WINDOW = 3
 AT_ONCE = {"Retry-After": "0"}
@@ -70,17 +69,6 @@ def index(server: PineconeServer) -> PineconeIndex:
 @pytest.fixture
 def waits() -> Waits:
     return Waits()
-
-
-@pytest.fixture(scope="module")
-def shared_server() -> Iterator[PineconeServer]:
-    """A server for many examples, each with a namespace of its own."""
-    server = isolated_server()
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in server.environment.items():
-            environment.setenv(name, value)
-        yield server
-    server.stop()
 
 
 def created(server: PineconeServer, namespace: str = "n") -> PineconeIndex:
@@ -334,18 +322,18 @@ def test_one_bad_row_is_found_by_bisection_and_the_rest_lands(
 @settings(max_examples=40, deadline=None)
 @given(bad=st.frozensets(st.integers(0, 22), max_size=8), size=st.integers(1, 23))
 def test_any_bad_rows_are_named_and_all_others_land(
-    shared_server: PineconeServer, bad: frozenset[int], size: int
+    module_server: PineconeServer, bad: frozenset[int], size: int
 ) -> None:
     cuts = [(start, min(start + size, 23)) for start in range(0, 23, size)]
     # A request whose rows are all refused for one reason is the next test's.
     assume(not any(stop - start > 1 and set(range(start, stop)) <= bad for start, stop in cuts))
     namespace = f"n-{size}-{'-'.join(map(str, sorted(bad)))}"
-    index = created(shared_server, namespace)
+    index = created(module_server, namespace)
     settled = list(upsert_rows(index, [rows(*cut, bad) for cut in cuts], Waits().patience()))
     index.close()
     assert ids(settled) == numbered(23)
     assert set(refused(settled)) == {str(n) for n in bad}
-    assert held(shared_server, namespace) == set(numbered(23)) - {str(n) for n in bad}
+    assert held(module_server, namespace) == set(numbered(23)) - {str(n) for n in bad}
 
 
 def test_a_request_refused_row_by_row_for_one_reason_is_no_matter_of_rows(

@@ -1,8 +1,6 @@
 """One filter language: the embedded index and Pinecone give the same ids for the same filter over the same rows."""
 
 import math
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +14,7 @@ from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.protocol import Index
 from pinery.records import Identity
 from tests.indexes.rows import batch, settle
-from tests.pinecone_server.fixtures import isolated_server
+from tests.pinecone_server.server import PineconeServer
 
 KEYS = ["a", "b", "a.b", "a b", "it's", '"', "back\\slash", "ä", "[0]", "a$", "A"]
 TEXTS = [
@@ -71,24 +69,18 @@ def rows() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Index, Index]]:
+def both(tmp_path_factory: pytest.TempPathFactory, module_server: PineconeServer) -> tuple[Index, Index]:
     """Both kinds of index, holding `rows()`."""
-    folder: Path = tmp_path_factory.mktemp("index") / "things"
-    server = isolated_server()
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in server.environment.items():
-            environment.setenv(name, value)
-        indexes: tuple[Index, Index] = (
-            LanceIndex(LanceSettings(), folder, "things", "n", 2),
-            PineconeIndex(PineconeSettings(kind="pinecone"), "things", "n", 2),
-        )
-        data = rows()
-        for index in indexes:
-            index.ensure(Identity("state", "inc", "model"))
-            index.upsert(batch([f"{n:03}" for n in range(len(data))], [[1.0, 0.1 * n] for n in range(len(data))], data))
-            settle(index, 10)
-        yield indexes
-    server.stop()
+    indexes: tuple[Index, Index] = (
+        LanceIndex(LanceSettings(), tmp_path_factory.mktemp("index") / "things", "things", "n", 2),
+        PineconeIndex(PineconeSettings(kind="pinecone"), "things", "n", 2),
+    )
+    data = rows()
+    for index in indexes:
+        index.ensure(Identity("state", "inc", "model"))
+        index.upsert(batch([f"{n:03}" for n in range(len(data))], [[1.0, 0.1 * n] for n in range(len(data))], data))
+        settle(index, 10)
+    return indexes
 
 
 def answer(index: Index, filter: dict[str, Any]) -> list[str] | str:

@@ -45,13 +45,6 @@ def test_images_and_texts_are_those_of_the_plain_call(model, folder, picture):
     assert np.abs(model.embed_text(TEXTS) - texts).max() < 1e-5
 
 
-def test_a_vector_is_the_same_alone_and_in_a_batch(model):
-    values = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
-    images = torch.stack([model.preprocess(Image.fromarray(v).resize((64, 48))) for v in values])
-    together, alone = model.embed(images), np.concatenate([model.embed(image[None]) for image in images])
-    assert np.abs(together - alone).max() < 1e-5
-
-
 def test_the_card_of_a_folder(model, folder):
     card = model.card
     assert card.name == "clip:tiny-clip"
@@ -134,12 +127,12 @@ def test_a_repo_from_the_cache_and_pinned_by_its_card(no_network, folder, tmp_pa
     assert registry.load(ModelSettings(name="clip:someone/tiny-clip"), first.card).card == first.card
 
 
-def test_without_cache_and_network_it_says_what_to_put_where(no_network):
-    with pytest.raises(TerminalError, match="`hf download openai/clip-vit-base-patch32`") as caught:
-        registry.load(ModelSettings(name="clip:openai/clip-vit-base-patch32"))
-    assert str(no_network) in str(caught.value)
-    assert "models--openai--clip-vit-base-patch32" in str(caught.value)
-    assert "clip:<folder>" in str(caught.value)
+@pytest.mark.parametrize(("family", "repo"), [("clip", "openai/clip"), ("hf", "facebook/dinov2-small")])
+def test_without_cache_and_network_it_says_what_to_put_where(no_network, family, repo):
+    with pytest.raises(TerminalError, match=f"`hf download {repo}`") as caught:
+        registry.load(ModelSettings(name=f"{family}:{repo}"))
+    for words in (str(no_network), f"models--{repo.replace('/', '--')}", f"{family}:<folder>"):
+        assert words in str(caught.value)
 
 
 def test_names_that_are_no_repo_and_own_weights_are_refused(no_network):

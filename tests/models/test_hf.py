@@ -7,7 +7,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, SegformerConfig, SegformerModel, ViTImageProcessor
 
 from pinery.config import ModelSettings
-from pinery.errors import BadImageError, ConfigError, TerminalError
+from pinery.errors import BadImageError, ConfigError
 from pinery.models import registry
 from pinery.models.weights import file_sha256
 from tests.models import tiny
@@ -68,10 +68,3 @@ def test_dual_encoders_texts_and_elongated_pictures_are_refused(tmp_path):
         registry.load(ModelSettings(name="hf:a/b", weights="/a/file", sha256="0" * 64))
     with pytest.raises(ConfigError, match="does not exist"):
         registry.load(ModelSettings(name=f"hf:{tmp_path}/none"))
-
-
-def test_without_cache_and_network_it_says_what_to_put_where(no_network):
-    with pytest.raises(TerminalError, match="`hf download facebook/dinov2-small`") as caught:
-        registry.load(ModelSettings(name="hf:facebook/dinov2-small"))
-    assert str(no_network) in str(caught.value)
-    assert "`hf:<folder>`" in str(caught.value)

@@ -173,16 +173,6 @@ def test_number_of_classes_comes_from_the_weights(tmp_path, picture):
     assert np.abs(embedded(model, picture) - plain(network, "squeezenet1_1", picture)).max() < 1e-5
 
 
-def test_a_vector_is_the_same_alone_and_in_batches_of_7_and_32(squeezenet):
-    model = registry.load(ModelSettings(name="torchvision:squeezenet1_1#features", **squeezenet[1]))
-    values = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
-    images = torch.stack([model.preprocess(Image.fromarray(v).resize((64, 64))) for v in values])
-    runs = [np.concatenate([model.embed(part) for part in images.split(size)]) for size in (1, 7, 32)]
-    units = [run / np.linalg.norm(run, axis=1, keepdims=True) for run in runs]
-    assert (units[0] * units[1]).sum(axis=1).min() > 1 - 1e-4
-    assert (units[0] * units[2]).sum(axis=1).min() > 1 - 1e-4
-
-
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """An own, empty torch hub cache."""
@@ -269,14 +259,6 @@ def test_texts_and_elongated_pictures_are_refused(squeezenet):
         model.embed_text(["a frog"])
     with pytest.raises(BadImageError, match="too elongated"):
         model.preprocess(Image.new("RGB", (1, 60_000)))
-
-
-def test_bf16_is_close_and_another_model(squeezenet, picture):
-    fp32 = registry.load(ModelSettings(name="torchvision:squeezenet1_1#features", **squeezenet[1]))
-    bf16 = registry.load(ModelSettings(name="torchvision:squeezenet1_1#features", precision="bf16", **squeezenet[1]))
-    assert fp32.card.key != bf16.card.key
-    a, b = embedded(fp32, picture)[0], embedded(bf16, picture)[0]
-    assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.995
 
 
 def test_batch_size_is_as_set_or_by_device(squeezenet):

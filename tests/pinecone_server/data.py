@@ -153,13 +153,11 @@ class DataPlane:
             }
         )
 
-    def records(self, namespace: str, visible: bool = False) -> dict[str, Record]:
-        """The committed (or only the visible) records of a namespace by id, for a test to look at."""
+    def records(self, namespace: str) -> dict[str, Record]:
+        """The committed records of a namespace by id, for a test to look at."""
         with self.spaces.lock:
             space = self.spaces.seen(space_name(namespace))
-            if space is None:
-                return {}
-            return dict(space.visible if visible else space.committed)
+            return {} if space is None else dict(space.committed)
 
     def _updated(self, record: Record, body: Body) -> Record:
         values = body.get("values")

@@ -101,9 +101,9 @@ class Faults:
         """Break the connection of the next `times` requests; they have no effect."""
         self._add(Fault(op, "reset", False, times))
 
-    def reset_after(self, op: str, times: int | None = 1) -> None:
-        """Carry out the next `times` requests, then break the connection instead of answering."""
-        self._add(Fault(op, "reset", True, times))
+    def reset_after(self, op: str) -> None:
+        """Carry out the next request, then break the connection instead of answering."""
+        self._add(Fault(op, "reset", True, 1))
 
     def cut(self, op: str, times: int | None = 1) -> None:
         """Carry out the next `times` requests, and break the connection amid the answer's body."""

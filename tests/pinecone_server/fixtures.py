@@ -40,6 +40,17 @@ def pinecone_server() -> Iterator[PineconeServer]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def module_server() -> Iterator[PineconeServer]:
+    """A server for all tests of a module, with the environment pointing the SDK at it meanwhile."""
+    server = isolated_server()
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in server.environment.items():
+            environment.setenv(name, value)
+        yield server
+    server.stop()
+
+
 @pytest.fixture
 def prompt_server() -> Iterator[PineconeServer]:
     """As `pinecone_server`, but new indexes are ready and writes visible at once, for who asks the server itself."""

@@ -73,9 +73,9 @@ class PineconeServer:
         """Let bulk imports run to their end."""
         self.control.holds.hold(None)
 
-    def wait_for_import(self, name: str, id: str, status: str, timeout: float = 20.0) -> bool:
-        """Wait until an import of the index `name` is held in `status` or has ended in it; False after `timeout` s."""
-        return self.control.holds.wait_for(self.imports(name).runs[id], status, timeout)
+    def wait_for_import(self, name: str, id: str, status: str) -> bool:
+        """Wait until an import of the index `name` is held in `status` or has ended in it; False after 20 s."""
+        return self.control.holds.wait_for(self.imports(name).runs[id], status, 20.0)
 
     def make_ready(self, name: str) -> None:
         """Let an index report that it is ready, whatever `ready_after` says."""
