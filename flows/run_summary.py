@@ -71,7 +71,7 @@ def next_step(report: Mapping[str, Any], error: Exception | None, command: str, 
     if isinstance(error, RefusedError | DifferentError):
         return f"see `pinery plan {config}` and `pinery status {config}`; nothing goes on by itself"
     if isinstance(error, PineryError) and not error.rerun_helps:
-        return f"once the cause is mended, `{again}`"
+        return f"once the cause is fixed, `{again}`"
     return f"`{again}` goes on where this run was"
 
 

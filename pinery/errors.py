@@ -101,7 +101,7 @@ class DifferentError(TerminalError):
         kinds = ("missing", "extra", "stale", "wrong", "wrong_metadata")
         counts = ", ".join(f"{result[kind]:,} {kind}" for kind in kinds if result[kind])
         advice = (
-            "what could not be mended is listed in the differences file"
+            "rows that could not be repaired are listed in the differences file"
             if result["repaired"]
             else "`repair` upserts and deletes only the difference"
         )

@@ -38,13 +38,13 @@ def opened(settings: dict[str, Any]) -> Corpus:
 
 
 def rows_of(settings: dict[str, Any]) -> dict[str, Stored]:
-    """What the config's index holds, by id."""
+    """Return the rows that the config's index holds, by id."""
     index = opened(settings).target.index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
 def counts(report: Mapping[str, Any]) -> dict[str, int]:
-    """What a run counted, without what it counted none of."""
+    """Return the counts of a run that are not zero."""
     names = ("new", "changed", "relabelled", "deleted", "unchanged", "embedded", "reused", "upserted", "quarantined")
     return {name: report[name] for name in names if report[name]}
 

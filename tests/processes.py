@@ -44,13 +44,13 @@ def pinery(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def told(ended: subprocess.CompletedProcess[str]) -> list[str]:
-    """The lines on stderr, but for those of progress, which a slow machine prints more of."""
+def messages(ended: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the lines on stderr without those of progress, which a slow machine prints more of."""
     return [line for line in ended.stderr.splitlines() if not re.fullmatch(r"pinery: .* \(after [\d,]+ s\)", line)]
 
 
 def report(*arguments: str, **changes: str) -> dict[str, Any]:
-    """What a `pinery … --json` that must succeed prints."""
+    """Return the object that a `pinery … --json`, which must succeed, prints."""
     ended = pinery(*arguments, "--json", **changes)
     assert ended.returncode == 0, ended.stderr
     return dict(json.loads(ended.stdout))

@@ -111,7 +111,7 @@ class S3Server:
             self._faults.clear()
 
     def count(self, method: str = "*", key: str = "") -> int:
-        """How many requests came with this method and beginning of the object key, since the last `reset_counts`."""
+        """Return how many requests had this method and began with this object key, since the last `reset_counts`."""
         with self._state:
             return sum(n for (m, k), n in self._requests.items() if method in ("*", m) and k.startswith(key))
 
@@ -185,7 +185,7 @@ class _Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def get_environ(self) -> WSGIEnvironment:
-        """As moto expects it: with the path before it was decoded."""
+        """Return the environment as moto expects it: with the path before it was decoded."""
         return super().get_environ() | {"RAW_URI": self.path}
 
     def log_message(self, *_: object) -> None:

@@ -26,7 +26,7 @@ print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(*arguments: str, **environment: str) -> tuple[bool, int]:
-    """Whether memory is kept, and how many pages ten batches of six layers of 24 MiB took from the system."""
+    """Return whether memory is kept, and how many pages ten batches of six layers of 24 MiB took from the system."""
     run = [sys.executable, "-c", CODE, *arguments]
     text = subprocess.run(run, env=os.environ | environment, capture_output=True, text=True, check=True).stdout
     kept, count = text.split()

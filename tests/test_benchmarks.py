@@ -33,7 +33,7 @@ def _file_of(module: str) -> Path | None:
 
 
 def _names(path: Path) -> Iterator[str]:
-    """What a module defines or imports, and the modules beside an `__init__.py`."""
+    """Yield the names that a module defines or imports, and the modules beside an `__init__.py`."""
     if path.name == "__init__.py":
         yield from (one.stem for one in path.parent.iterdir())
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

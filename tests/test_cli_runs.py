@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.corpora import config
 from tests.filled import opened
-from tests.processes import pinery, told, write_config
+from tests.processes import messages, pinery, write_config
 
 
 def test_a_run_without_any_prefect_server(images: Path, tmp_path: Path) -> None:
@@ -15,11 +15,11 @@ def test_a_run_without_any_prefect_server(images: Path, tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert "embedded     11" in first.stdout
     assert "verified" in first.stdout
-    [warning] = told(first)
+    [warning] = messages(first)
     assert warning.startswith("WARNING: 1 quarantined and 0 rejected items are not in the index")
     second = pinery("run", str(path), "--json", PREFECT_API_URL="", PREFECT_LOGGING_LEVEL="CRITICAL")
     assert second.returncode == 0, second.stderr
-    assert told(second) == []
+    assert messages(second) == []
     report = json.loads(second.stdout)
     expected = {
         "run", "corpus", "model_key", "index", "listed", "new", "changed", "relabelled", "deleted", "unchanged",
@@ -52,12 +52,12 @@ def test_verify_ends_with_one_while_a_difference_remains(images: Path, tmp_path:
     ]  # fmt: skip
     again = pinery("verify", str(path))
     assert again.returncode == 1
-    [line] = told(again)
+    [line] = messages(again)
     assert "1 missing; --repair upserts and deletes only the difference" in line
     assert counts["differences"].rpartition("/")[0] in again.stdout
-    mended = pinery("verify", str(path), "--repair")
-    assert mended.returncode == 0, mended.stderr
-    assert "1 upserted, 0 deleted" in mended.stdout
+    repaired = pinery("verify", str(path), "--repair")
+    assert repaired.returncode == 0, repaired.stderr
+    assert "1 upserted, 0 deleted" in repaired.stdout
 
 
 def test_remove_asks_for_a_yes(images: Path, tmp_path: Path, prefect_db: None) -> None:
@@ -74,7 +74,7 @@ def test_a_users_mistake_is_one_line_on_stderr(images: Path, tmp_path: Path, pre
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
     ended = pinery("run", str(path), "--set", f"source.path={tmp_path / 'none'}")
     assert ended.returncode == 2
-    [line] = told(ended)
+    [line] = messages(ended)
     assert line.startswith("pinery: folder")
     assert "none does not exist" in line
     refused = pinery("run", str(path), "--limit", "500", "--json")
@@ -89,7 +89,7 @@ def test_a_refusal_is_one_line_on_stderr(images: Path, tmp_path: Path, prefect_d
         (images / f"red-{number}.jpg").unlink()
     refused = pinery("run", str(path))
     assert refused.returncode == 3
-    [line] = told(refused)
+    [line] = messages(refused)
     assert line.startswith("pinery: ")
     assert "delete_guard" in line
 
@@ -98,6 +98,6 @@ def test_a_dead_prefect_api_is_named_without_its_credentials(images: Path, tmp_p
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
     ended = pinery("run", str(path), PREFECT_API_URL="http://me:hidden@127.0.0.1:9/api")
     assert ended.returncode == 1
-    [line] = told(ended)
+    [line] = messages(ended)
     assert line.startswith("pinery: PREFECT_API_URL=http://127.0.0.1:9/api does not answer; start that server or unset")
     assert line.endswith(f"Run the same command again to go on: pinery run {path}")

@@ -110,7 +110,7 @@ def _await_health(process: "subprocess.Popen[bytes]", url: str, log: Path) -> No
                 return
         time.sleep(POLL_SECONDS)
     raise TerminalError(
-        "the temporary Prefect server did not start; set PREFECT_API_URL to a running one, or mend this:\n"
+        "the temporary Prefect server did not start; set PREFECT_API_URL to a running one, or fix this:\n"
         + log.read_text(errors="replace")[-LOG_TAIL:]
     )
 

@@ -129,11 +129,11 @@ def _refused(shown: str, meaning: Meaning) -> Exception:
     fault, status, name = meaning
     match fault:
         case Fault.NO_CREDENTIALS:
-            return AccessDeniedError(f"No AWS credentials for {shown} ({name}); set them as boto3 expects")
+            return AccessDeniedError(f"no usable AWS credentials for {shown} ({name}); set them as boto3 expects")
         case Fault.DENIED | Fault.BAD_CREDENTIALS:
-            return AccessDeniedError(f"Access to {shown} is denied ({name})")
+            return AccessDeniedError(f"access to {shown} is denied ({name})")
         case Fault.MISSING | Fault.NO_BUCKET:
-            return ConfigError(f"There are no weights at {shown} ({name})")
+            return ConfigError(f"there are no weights at {shown} ({name})")
         case Fault.PASSING | Fault.UNSUPPORTED:
             return TransientError(f"{shown} answered {name}; try again")
     if 400 <= status < 500 or fault is Fault.BAD_NAME:

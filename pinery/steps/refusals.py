@@ -67,7 +67,7 @@ class Refusals:
             rows = sum(rows.num_rows for rows in self._waiting)
             raise TerminalError(
                 f"index {self._held.target.name} refused all {rows} rows of this run, the first with: {words}. Nothing"
-                " is recorded of them: once the cause is mended, the same command sends them again"
+                " is recorded of them: once the cause is fixed, the same command sends them again"
             )
         self._record()
 

@@ -52,7 +52,7 @@ def spot_check(held: HeldTarget, listing: Path, limit: int | None) -> PlanCounts
                 raise TerminalError(
                     f"index {held.target.name} does not hold what it should: {'; '.join(differences[:5])}."
                     " Something else may have written to it. The checkpoint is safe: `pinery verify CONFIG --full"
-                    " --repair` finds and mends the difference without embedding anything"
+                    " --repair` finds and repairs the difference without embedding anything"
                 )
             _refuse_an_empty_index(held, counts)
             held.not_indexed = not_indexed(con)
@@ -66,7 +66,7 @@ def _refuse_an_empty_index(held: HeldTarget, counts: PlanCounts) -> None:
     raise NothingLiveError(
         f"none of the {counts.listed} listed images of corpus {held.target.corpus} is in index"
         f" {held.target.name}: {counts.quarantined} are quarantined, {counts.rejected} rejected and"
-        f" {counts.awaited} not embedded. `pinery status` lists them with reasons; once the cause is mended,"
+        f" {counts.awaited} not embedded. `pinery status` lists them with reasons; once the cause is fixed,"
         " `pinery run` with `retry_quarantined` tries them again"
     )
 

@@ -84,7 +84,7 @@ def losses(config_file: Path, undisturbed: Mapping[str, Stored]) -> Losses:
 
 
 def undisturbed_rows(settings: Mapping[str, Any], folder: Path) -> dict[str, Stored]:
-    """What an index of its own holds after a run over the same source that nothing disturbs; its state is in `folder`.
+    """Return the rows of an index of its own after an undisturbed run over the same source, with its state in `folder`.
 
     For Pinecone alone.
     """

@@ -56,7 +56,7 @@ def config_file(many_images: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def undisturbed(many_images: Path, tmp_path_factory: pytest.TempPathFactory, prefect_db: None) -> dict[str, Stored]:
-    """What the index holds after a run that nothing interrupted."""
+    """The rows of the index after a run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("undisturbed")
     path = write_config(folder / "config.yaml", config(many_images, folder / "state"))
     assert report("run", str(path))["embedded"] == TOTAL

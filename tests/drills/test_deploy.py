@@ -71,7 +71,7 @@ class Prefect:
         return [line for line in self.log.read_text().splitlines() if re.search(r"\b(ERROR|CRITICAL)\b", line)]
 
     def run(self, *command: str, code: int = 0, **changes: str) -> str:
-        """What a command says that is to end with `code`."""
+        """Return the output of a command, which must end with `code`."""
         # The local Pinecone and the cache are those of the test, the server that of the module.
         own = {name: value for name, value in os.environ.items() if name.startswith(("PINECONE_", "PINERY_"))}
         environment = self.environment | own | changes

@@ -41,7 +41,7 @@ def kill_at(moment: Moment, process: subprocess.Popen[str]) -> bool:
 
 
 def moment_of(stage: str, chooser: Random, state: Path, server: PineconeServer) -> Moment:
-    """When to kill a run that is about to start."""
+    """Return the moment to kill a run that is about to start."""
     log, nth = server.log, chooser.randint(1, 9)
     if stage == "list":
         return lambda: any(state.glob(".scratch/test/*/*/listing.parquet"))
@@ -94,7 +94,7 @@ class Chain:
         return killed
 
     def count_sent(self) -> int:
-        """How many rows the last run sent; what it sent again must have been in flight at a kill."""
+        """Return how many rows the last run sent; rows that it sent again must have been in flight at a kill."""
         sent, again = self._sent.count_run()
         self.again += again
         assert self.again <= self.allowed, f"{again} rows were sent again; {self.allowed} could have been in flight"
@@ -135,7 +135,7 @@ def test_killed_forty_times_from_listing_to_verifying(
 
 
 def import_moments(server: PineconeServer, s3_server: S3Server) -> dict[str, Callable[[], Moment]]:
-    """When to kill the five runs of one import; each prepares the server, and returns the moment."""
+    """Return the moments to kill the five runs of one import; each call prepares the server first."""
     log = server.log
 
     def starting() -> Moment:

@@ -12,7 +12,7 @@ import pytest
 from pinery.steps.status import status
 from tests.drills.conftest import TOTAL
 from tests.filled import opened
-from tests.processes import start, told, wait_until
+from tests.processes import messages, start, wait_until
 
 ENDS_WITHIN = 60.0
 """The seconds from the work's end to the process's: Prefect's own retries take twice as long on an idle machine."""
@@ -35,7 +35,7 @@ def test_a_run_does_not_need_its_api(number: signal.Signals, config_file: Path) 
     assert time.monotonic() - ended < ENDS_WITHIN
     assert process.returncode == 0, err
     assert f"embedded     {TOTAL}" in out
-    [line] = told(subprocess.CompletedProcess(process.args, process.returncode, out, err))
+    [line] = messages(subprocess.CompletedProcess(process.args, process.returncode, out, err))
     assert "could not be told how the run ended" in line
     assert status(corpus).to_dict()["running"] is None
     assert not server.is_running()

@@ -32,7 +32,7 @@ def workers_config(many_images: Path, tmp_path: Path) -> Path:
 
 
 def on_threads(workers_config: Path) -> dict[str, object]:
-    """What the index holds after an undisturbed run without workers."""
+    """The rows of the index after an undisturbed run without workers."""
     settings = dict(yaml.safe_load(workers_config.read_text()))
     del settings["runner"]
     settings["state"] += "-undisturbed"

@@ -25,7 +25,7 @@ ENDS = [
     (DifferentError("i", DIFFERENT), "Different", "`pinery run c.yaml --repair`"),
     (DifferentError("i", DIFFERENT | {"repaired": {"upserted": 1}}), "Different", "see `pinery plan c.yaml`"),
     (TerminalError("all 9 images; run again with `retry_quarantined`"), "Failed", "`pinery run c.yaml` goes on"),
-    (AccessDeniedError("401"), "Failed", "once the cause is mended, `pinery run c.yaml`"),
+    (AccessDeniedError("401"), "Failed", "once the cause is fixed, `pinery run c.yaml`"),
     (TransientError("503"), "Failed", "`pinery run c.yaml` goes on"),
     (LookupError("odd"), "Failed", "`pinery run c.yaml` goes on"),
 ]

@@ -1,4 +1,4 @@
-"""`verify` finds every kind of difference between an index and the live rows, and mends only that."""
+"""`verify` finds every kind of difference between an index and the live rows, and repairs only those."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,7 +36,7 @@ def index_of(settings: dict[str, Any]) -> Index:
 
 
 def found(settings: dict[str, Any], **flags: Any) -> dict[str, Any]:
-    """What `verify` says of an index that differs."""
+    """Return the result of `verify` for an index that differs."""
     with pytest.raises(DifferentError) as caught:
         verify(settings, **flags)
     return caught.value.result

@@ -62,7 +62,7 @@ def test_odd_sizes_are_pillows_too(size: tuple[int, int], least: int | None, sub
 
 
 def scan(data: bytes) -> tuple[int, int]:
-    """Where the data of the first scan begins, and where the last one ends."""
+    """Return where the data of the first scan begins, and where the last one ends."""
     begin = data.index(b"\xff\xda")
     return begin + 2 + int.from_bytes(data[begin + 2 : begin + 4], "big"), len(data) - 2
 
@@ -189,7 +189,7 @@ def test_damage_is_found_behind_an_oddity(oddity: str) -> None:
 
 
 def tables_between_scans(data: bytes) -> list[int]:
-    """Where Huffman tables begin that stand behind the first scan, as a progressive JPEG has one for each."""
+    """Return where the Huffman tables behind the first scan begin; a progressive JPEG has one for each scan."""
     first = data.index(b"\xff\xda")
     return [found.start() for found in re.finditer(rb"\xff\xc4", data) if found.start() > first]
 

@@ -271,7 +271,7 @@ def test_a_stop_ends_a_pause_and_sends_nothing_more(server: PineconeServer, inde
     assert len(waits.notes) <= WINDOW, "each request in flight was tried once"
 
 
-# Failures that no wait mends.
+# Failures that no wait helps against.
 
 
 def test_denied_access_stops_at_once(server: PineconeServer, index: PineconeIndex, waits: Waits) -> None:

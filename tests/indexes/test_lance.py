@@ -274,7 +274,7 @@ def test_above_the_exact_limit_an_ann_index_answers_as_well(
 
 
 def ann_rows(index: LanceIndex) -> int | None:
-    """How many rows the ANN index of vectors has; None where there is none."""
+    """Return how many rows the ANN index of vectors has; None where there is none."""
     table = index._table()
     names = [found.name for found in table.list_indices() if found.columns == ["vector"]]
     return table.index_stats(names[0]).num_indexed_rows if names else None

@@ -42,7 +42,7 @@ def nothing_compiled():
 
 
 def graphs():
-    """How many graphs were compiled so far in this process."""
+    """Return how many graphs were compiled so far in this process."""
     return counters["stats"]["unique_graphs"]
 
 

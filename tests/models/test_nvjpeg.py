@@ -92,7 +92,7 @@ def test_many_refusals_leave_the_rest_to_the_cpu() -> None:
 
 
 def test_a_damaged_picture_depends_on_no_neighbour() -> None:
-    """What a decoder leaves unwritten must not be another image's pixels."""
+    """Pixels that a decoder leaves unwritten must not be another image's."""
     damaged = bytearray(PHOTOGRAPHS[0])
     for at in range(len(damaged) // 2, len(damaged) // 2 + 60):
         damaged[at] ^= 0x55

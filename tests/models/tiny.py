@@ -39,7 +39,7 @@ SENTENCES = ["a frog sits on a leaf", "a red leaf on a frog", "the frog and the 
 
 
 def save(folder: Path, network: Any, processor: Any, tokenizer: Any = None) -> Path:
-    """What `save_pretrained` of each makes of a folder; weights are drawn large enough for vectors to differ."""
+    """Save each by `save_pretrained`, with weights large enough for vectors to differ; return the folder."""
     torch.manual_seed(3)
     with torch.no_grad():
         for weight in network.parameters():

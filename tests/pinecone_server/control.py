@@ -45,15 +45,15 @@ class HostedIndex:
 
     @property
     def ready(self) -> bool:
-        """Whether the index may be used yet."""
+        """True once the index may be used."""
         return self._told and time.monotonic() >= self.ready_at
 
     @ready.setter
     def ready(self, ready: bool) -> None:
         self._told, self.ready_at = ready, 0.0 if ready else math.inf
 
-    def tell(self) -> bool:
-        """Whether it is ready, to one who asks."""
+    def ask_ready(self) -> bool:
+        """Return whether it is ready, and note that a caller asked."""
         ready, self._told = self.ready, True
         return ready
 
@@ -82,13 +82,13 @@ class ControlPlane:
     def describe_index(self, name: str, version: str, base: str) -> Answer:
         """GET /indexes/{name}."""
         index = self.index(name)
-        return Answer(self._model(index, version, base, ready=index.tell()))
+        return Answer(self._model(index, version, base, ready=index.ask_ready()))
 
     def list_indexes(self, version: str, base: str) -> Answer:
         """GET /indexes."""
         with self._lock:
             indexes = list(self._indexes.values())
-        return Answer({"indexes": [self._model(index, version, base, ready=index.tell()) for index in indexes]})
+        return Answer({"indexes": [self._model(index, version, base, ready=index.ask_ready()) for index in indexes]})
 
     def configure_index(self, name: str, body: dict[str, Any], version: str, base: str) -> Answer:
         """PATCH /indexes/{name}."""

@@ -139,7 +139,7 @@ class Faults:
             self._outage = time.monotonic() + seconds, reset
 
     def begin_outage(self, reset: bool = False) -> None:
-        """As `outage`, until `end_outage`."""
+        """Begin an outage that lasts until `end_outage`."""
         self.outage(float("inf"), reset)
 
     def end_outage(self) -> None:
@@ -163,7 +163,7 @@ class Faults:
 
     @property
     def pending(self) -> int:
-        """How many faults are still queued; one without a limit counts once."""
+        """The number of faults that are still queued; one without a limit counts once."""
         with self._lock:
             return sum(1 if fault.remaining is None else fault.remaining for fault in self._faults)
 

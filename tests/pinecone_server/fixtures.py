@@ -53,7 +53,7 @@ def module_server() -> Iterator[PineconeServer]:
 
 @pytest.fixture
 def prompt_server() -> Iterator[PineconeServer]:
-    """As `pinecone_server`, but new indexes are ready and writes visible at once, for who asks the server itself."""
+    """A `pinecone_server` whose new indexes are ready, and whose writes are visible, at once."""
     server = isolated_server(prompt())
     yield server
     server.stop()

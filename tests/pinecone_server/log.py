@@ -72,20 +72,20 @@ class RequestLog:
 
     @property
     def write_units(self) -> int:
-        """What all writes cost together."""
+        """The cost of all writes together."""
         with self._lock:
             return self._write_units
 
     def count(self, op: str | None = None, status: int | None = None) -> int:
-        """How many requests; only those of `op`, only those answered with `status`."""
+        """Return how many requests there were; only those of `op`, only those answered with `status`."""
         return len(self._chosen(op, status))
 
     def records(self, op: str, status: int | None = 200) -> int:
-        """How many records the requests of `op` wrote or found."""
+        """Return how many records the requests of `op` wrote or found."""
         return sum(entry.records for entry in self._chosen(op, status))
 
     def bytes(self, op: str, status: int | None = 200) -> int:
-        """How many body bytes the requests of `op` had."""
+        """Return how many body bytes the requests of `op` had."""
         return sum(entry.bytes for entry in self._chosen(op, status))
 
     def peak(self, op: str) -> int:
@@ -94,7 +94,7 @@ class RequestLog:
             return self._peak.get(op, 0)
 
     def upserts(self, index: str, namespace: str = "__default__") -> Counter[str]:
-        """How often upserts wrote each id of a namespace, also where no answer came back."""
+        """Return how often upserts wrote each id of a namespace, also where no answer came back."""
         with self._lock:
             return Counter(self._upserts.get((index, namespace), Counter()))
 

@@ -54,7 +54,7 @@ class Call:
 
     @property
     def is_data(self) -> bool:
-        """Whether this is an operation of the data plane."""
+        """True where this is an operation of the data plane."""
         return self.op in DATA_OPS
 
 

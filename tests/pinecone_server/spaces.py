@@ -33,7 +33,7 @@ class Spaces:
         return space
 
     def existing(self, name: str) -> Namespace:
-        """As `seen`; Refused (404) where there is none."""
+        """Return the same as `seen`; raise Refused (404) where there is none."""
         space = self.seen(name)
         if space is None:
             raise data_refusal("Namespace not found", 404, NOT_FOUND)

@@ -25,7 +25,7 @@ def server() -> Iterator[PineconeServer]:
 
 @pytest.fixture
 def client(server: PineconeServer, monkeypatch: pytest.MonkeyPatch) -> pinecone.Pinecone:
-    """As the environment alone makes it."""
+    """A client that is made from the environment alone."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     return pinecone.Pinecone(retry_config=pinecone.RetryConfig(max_retries=3, backoff_factor=0.05, max_wait=0.1))

@@ -105,13 +105,13 @@ def test_the_read_capacity_is_told_as_each_version_has_it(shared: PineconeServer
     capacity = {"mode": "OnDemand", "status": {"state": "Ready"}}
     create(client, "capacity")
 
-    def told(version: str) -> Any:
+    def described(version: str) -> Any:
         headers = NEW | {"X-Pinecone-Api-Version": version}
         return httpx.get(f"{shared.url}/indexes/capacity", headers=headers).json()
 
-    assert told("2025-10")["spec"]["serverless"]["read_capacity"] == capacity, "SDK 8 and 9 can't read it without"
-    assert told("2025-04")["spec"]["serverless"] == {"cloud": "aws", "region": "us-east-1"}
-    assert told("2026-07")["read_capacity"] == capacity
+    assert described("2025-10")["spec"]["serverless"]["read_capacity"] == capacity, "SDK 8 and 9 can't read it without"
+    assert described("2025-04")["spec"]["serverless"] == {"cloud": "aws", "region": "us-east-1"}
+    assert described("2026-07")["read_capacity"] == capacity
     assert type(client.indexes.describe("capacity").read_capacity).__name__ == "ReadCapacityOnDemandResponse"
 
 

@@ -11,7 +11,7 @@ LEAST = 5
 
 
 def record_bytes(record: Record) -> int:
-    """What a record counts for: its id, 4 bytes a value, and its metadata as JSON."""
+    """Return the bytes that a record counts for: its id, 4 bytes a value, and its metadata as JSON."""
     return len(record.id) + record.values.nbytes + (len(orjson.dumps(record.metadata)) if record.metadata else 0)
 
 

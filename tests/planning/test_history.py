@@ -172,7 +172,7 @@ class World:
             target.ledger.append((id, None, None, True))
 
     def verify(self, target: Target) -> None:
-        """What `pinery verify` finds after a run that came to its end."""
+        """Check what `pinery verify` finds after a run that came to its end."""
         con = self.plan(target)
         con.execute("DELETE FROM held")
         _fill(con, "held", [(id,) for id in target.index])
@@ -186,7 +186,7 @@ class World:
         return any(part.get(key) is not None for part in self.parts)
 
     def live(self) -> Listing:
-        """What an index must hold: listed, embedded, not refused."""
+        """Return the rows that an index must hold: listed, embedded, not refused."""
         good = {key for part in self.parts for key, error in part.items() if error is None}
         return {id: (v, m) for id, (v, m) in self.source.items() if (id, v) in good and m not in (REFUSED, UNFIT)}
 

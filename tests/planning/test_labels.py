@@ -20,7 +20,7 @@ def as_text(labels: Labels) -> dict[str, str]:
 
 
 def losing(now: Labels, held: Labels, *listings: Labels) -> tuple[int, list[str]]:
-    """What would be lost with the listing `now`, where the index has `held`; `listings` came before, newest first."""
+    """Return what the listing `now` loses, where the index has `held`; `listings` came before, newest first."""
     listing = [(id, "v1", text) for id, text in as_text(now).items()]
     with tables(listing, [("0", id) for id in now], [(id, "v1", text) for id, text in as_text(held).items()]) as con:
         define_plan(con, limit=None, retry_quarantined=False)

@@ -43,7 +43,7 @@ def described(describe: Describer, key: str, known: dict[str, Any] | None = None
 
 
 def values(folder: Path, *column: str, types: dict[str, Any] | None = None) -> list[Any]:
-    """What the values of one column become."""
+    """Return the values that a sidecar reads from one column."""
     quoted = [value.replace('"', '""') for value in column]
     text = "id,x\n" + "".join(f'{row},"{value}"\n' for row, value in enumerate(quoted))
     found = sidecar(folder, text, types)

@@ -45,7 +45,7 @@ class Past(NoPast):
         return {item: self.hashes[item] for item in items if item in self.hashes}
 
     def embed(self, listed: dict[str, str], folder: Path) -> None:
-        """As a run does that embeds what is listed."""
+        """Remember the listed items as a run does that embeds them."""
         for id, version in listed.items():
             self.hashes.setdefault((id, version), sha256(folder / id))
         self.listing = {id: version for id, version in listed.items() if version.count("-") == 2}

@@ -43,7 +43,7 @@ def test_a_ledger_of_many_entries_becomes_a_snapshot_that_says_the_same(filled: 
 
 
 def closed(settings: dict[str, Any], may_replace: bool, limit: int | None = None) -> dict[str, Any]:
-    """What `close_run` reports of a run that had nothing to do."""
+    """Return the report of `close_run` for a run that had nothing to do."""
     with holding(settings) as held, reported(held.run) as reporter:
         with held.planned(current_listing(held)) as con:
             counts = count_plan(con)

@@ -17,7 +17,7 @@ def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def judged(settings: dict[str, Any], metadata: str, rows: int) -> list[str]:
-    """What the guard says of a listing whose first rows have other metadata."""
+    """Return the guard's reasons against a listing whose first rows have other metadata."""
     with holding(settings) as held:
         items = listed_items(held)
         items[:rows] = [replace(item, metadata=metadata) for item in items[:rows]]
