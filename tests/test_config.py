@@ -133,7 +133,7 @@ def test_a_metadata_regex_must_compile_and_name_groups(metadata: str) -> None:
         load_config(MINIMAL, [f"source.metadata='{metadata}'"])
 
 
-# What an error suggests.
+# Suggestions of errors.
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def _describe(error: BaseException, signals: set[int]) -> tuple[str, int] | None
         return text, error.exit_code
     if isinstance(error, SystemExit) or os.environ.get("PINERY_DEBUG"):
         return None
-    told = f"{type(error).__name__}: {error}. This should not happen: set PINERY_DEBUG=1 to see where. {again}"
-    return without_secrets(told), 1
+    message = f"{type(error).__name__}: {error}. This should not happen: set PINERY_DEBUG=1 to see where. {again}"
+    return without_secrets(message), 1
 
 
 def _watch_signals() -> Callable[[], set[int]]:

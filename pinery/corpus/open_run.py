@@ -78,11 +78,11 @@ def _hold(run: Run, targets: Sequence[Target], wait: bool, leases: contextlib.Ex
 
 
 def _lease(run: Run, key: str, wait: bool) -> Lease:
-    told: set[str] = set()
+    noted: set[str] = set()
 
     def waiting(holder: Holder) -> None:
-        if holder.run not in told:
-            told.add(holder.run)
+        if holder.run not in noted:
+            noted.add(holder.run)
             run.note(_why_wait(holder, lease.silence_of(holder), wait))
 
     def name_run() -> str:

@@ -1,4 +1,4 @@
-"""The Protocol of whatever is told how a run goes on, and one that tells nobody."""
+"""The Protocol of listeners to the progress of a run, and a listener that does nothing."""
 
 from typing import Protocol
 
@@ -17,7 +17,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Tells nobody."""
+    """A listener that does nothing."""
 
     def start(self, stage: str, total: int | None) -> None:
         """See Progress."""

@@ -34,9 +34,9 @@ def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         except duckdb.Error as error:
             if type(error) not in UNREADABLE:
                 raise
-            told = str(error).partition("\n")[0]
+            message = str(error).partition("\n")[0]
             raise TerminalError(
-                f"a file of the state can't be read: {told}. Files of earlier versions have no checksums that would"
+                f"a file of the state can't be read: {message}. Files of earlier versions have no checksums that would"
                 " tell more; if this one lies in a folder `parts`, delete it: its images are embedded again"
             ) from error
 

@@ -55,8 +55,8 @@ class PineconeIndex:
             settings: the config's `index`.
             name: the index' name; it need not exist yet.
             namespace: the namespace in that index.
-            dimension: how many values a vector has.
-            max_concurrency: how many requests may be in flight at once.
+            dimension: the number of values of a vector.
+            max_concurrency: the most requests that may be in flight at once.
             api_key: Pinecone's key; by default it comes from the environment.
             request_timeout: seconds after which a request is over, whether it was answered or not.
         """

@@ -177,41 +177,43 @@ class PineconeSession:
         if not isinstance(error, pinecone.ApiError):
             return self._without_status(error, refused)
         words, status = self.clean(error.message), error.status_code
-        told = f"Pinecone index {self._name}: {self.clean(str(error))}"
+        message = f"Pinecone index {self._name}: {self.clean(str(error))}"
         if status == 413 or (status == 400 and _SIZE_WORDS.search(words)):
-            return self._too_large(told, refused)
+            return self._too_large(message, refused)
         if status in (400, 422):
             # Only the bare words, because the same fault must read the same in every row and a request id would differ.
-            return refused(words if issubclass(refused, RowsRefusedError) else told)
+            return refused(words if issubclass(refused, RowsRefusedError) else message)
         if status in (401, 403):
-            return AccessDeniedError(f"{told}; check PINECONE_API_KEY and the rights and quota of its project")
+            return AccessDeniedError(f"{message}; check PINECONE_API_KEY and the rights and quota of its project")
         if status == 404:
-            return TerminalError(f"{told}; the index, its cloud or its region doesn't exist for this API key")
+            return TerminalError(f"{message}; the index, its cloud or its region doesn't exist for this API key")
         if status == 429 and _MONTH.search(words) and not _PACE.search(words):
-            return TerminalError(f"{told}; the monthly quota is used up: upgrade the plan or wait for the next month")
+            return TerminalError(
+                f"{message}; the monthly quota is used up: upgrade the plan or wait for the next month"
+            )
         if status == 429:
-            return ThrottledError(told, retry_after=_retry_after(error))
+            return ThrottledError(message, retry_after=_retry_after(error))
         if status in (408, 425) or status >= 500:
-            return TransientError(told, retry_after=_retry_after(error), unanswered=status in _MAY_TAKE_EFFECT)
-        return TerminalError(told)
+            return TransientError(message, retry_after=_retry_after(error), unanswered=status in _MAY_TAKE_EFFECT)
+        return TerminalError(message)
 
     def _without_status(self, error: Exception, refused: type[PineryError]) -> PineryError:
         import httpx
 
         from pinery.indexes.pinecone_transport import LateError
 
-        told = self.clean(f"Pinecone index {self._name}: {type(error).__name__}: {error}")
-        if _SIZE_WORDS.search(told):  # over gRPC, a refusal for size has no status that the SDK knows
-            return self._too_large(told, refused)
+        message = self.clean(f"Pinecone index {self._name}: {type(error).__name__}: {error}")
+        if _SIZE_WORDS.search(message):  # over gRPC, a refusal for size has no status that the SDK knows
+            return self._too_large(message, refused)
         cause = error if isinstance(error, httpx.HTTPError) else error.__cause__
         if isinstance(cause, LateError):
             # There are more requests at once than the network can carry.
-            return ThrottledError(f"{told} (upsert.request_timeout is {self.request_timeout:g} s)")
+            return ThrottledError(f"{message} (upsert.request_timeout is {self.request_timeout:g} s)")
         unsent = isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-        return TransientError(told, unanswered=not unsent)
+        return TransientError(message, unanswered=not unsent)
 
-    def _too_large(self, told: str, refused: type[PineryError]) -> PineryError:
-        return RequestTooLargeError(told) if issubclass(refused, RowsRefusedError) else refused(told)
+    def _too_large(self, message: str, refused: type[PineryError]) -> PineryError:
+        return RequestTooLargeError(message) if issubclass(refused, RowsRefusedError) else refused(message)
 
 
 def _retry_after(error: Exception) -> float | None:

@@ -52,7 +52,7 @@ class TorchModel:
             card: says in which precision to compute.
             settings: say the device, the batch size and when to compile.
             resize_side: the length in pixels that `preprocess` resizes an image's short side to, at most.
-            centre_crop: how `preprocess` resizes and crops, where that is all it does to the pixels.
+            centre_crop: the resizing and cropping of `preprocess`, where it does nothing else to the pixels.
             finish: does to images on the device what `preprocess` does; None where the device can't preprocess.
             normalise: turns a batch of what `preprocess` gives, and a dtype, into what `network` takes; None where
                 `network` takes what `preprocess` gives.

@@ -92,19 +92,19 @@ class Describer:
 
     def remarks(self) -> list[str]:
         """Return lines on a pattern or sidecar that matches few items since `begin`, and on rows without an item."""
-        told = []
+        remarks = []
         if self._pattern is not None and self._by_pattern < max(1, FEW * self._items):
-            told.append(f"the regex in `source.metadata` matches {self._of_items(self._by_pattern)}")
+            remarks.append(f"the regex in `source.metadata` matches {self._of_items(self._by_pattern)}")
         if self.sidecar is not None:
             if self._by_sidecar < max(1, FEW * self._items):
-                told.append(f"{self.sidecar.name} has rows for {self._of_items(self._by_sidecar)}")
+                remarks.append(f"{self.sidecar.name} has rows for {self._of_items(self._by_sidecar)}")
             if missing := self.sidecar.rows - self.sidecar.matched:
                 names = ", ".join(map(repr, self.sidecar.unmatched(3)))
-                told.append(
+                remarks.append(
                     f"{self.sidecar.name}: {missing:,} of its {self.sidecar.rows:,} rows match no item: {names}"
                     + (", …" if missing > 3 else "")
                 )
-        return told
+        return remarks
 
     def _of_items(self, count: int) -> str:
         return f"{count:,} of the {self._items:,} items" if count else f"none of the {self._items:,} items"

@@ -23,7 +23,7 @@ from pinery.steps.make_plan import Plan
 from pinery.steps.marks import claim_index
 
 FIRST_POLL, LONGEST_POLL = 1.0, 30.0
-TELL_SECONDS = 600.0
+NOTE_SECONDS = 600.0
 
 
 def choose_load(held: HeldTarget, plan: Plan, limit: int | None) -> Load:
@@ -124,7 +124,7 @@ def _start(held: HeldTarget, imports: PineconeImports, record: ImportRecord) -> 
 
 
 def _wait(held: HeldTarget, imports: PineconeImports, record: ImportRecord) -> ImportState:
-    pause, seen, told = FIRST_POLL, 0, time.monotonic()
+    pause, seen, noted = FIRST_POLL, 0, time.monotonic()
     while True:
         state = retry_through_outage(held, partial(imports.state, str(record.id)))
         done = round(state.percent / 100 * record.rows)
@@ -132,8 +132,8 @@ def _wait(held: HeldTarget, imports: PineconeImports, record: ImportRecord) -> I
         seen = max(seen, done)
         if state.is_over:
             return state
-        if time.monotonic() - told > TELL_SECONDS:
-            told = time.monotonic()
+        if time.monotonic() - noted > NOTE_SECONDS:
+            noted = time.monotonic()
             held.run.note(
                 f"import {record.id} is {state.status}, {state.percent:.0f} %; Pinecone's console can cancel it"
             )

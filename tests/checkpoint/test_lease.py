@@ -181,7 +181,7 @@ def test_time_in_suspend_counts(store: Store, monkeypatch: pytest.MonkeyPatch) -
             held.check()
 
 
-# What is in flight.
+# Requests in flight.
 
 
 def test_a_lease_is_let_go_of_by_the_last_write_in_flight(store: Store) -> None:

@@ -234,7 +234,7 @@ def test_a_body_goes_out_in_pieces_and_stops_once_it_is_late(monkeypatch: pytest
     assert len(seen) == 2, "at 100 and 115 s, not at 130"
 
 
-# Which 429 is final.
+# Errors 429 that are final.
 
 
 @pytest.mark.parametrize("namespace", ["products-month", "monthly", "this month", "current-month", "n"])

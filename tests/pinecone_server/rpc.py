@@ -41,7 +41,7 @@ class Rpc:
         handlers = {
             method: grpc.unary_unary_rpc_method_handler(_handler(method, index, exchange)) for method in _METHODS
         }
-        # How large a request may be is the exchange's to judge.
+        # The exchange judges the size of a request.
         options = [("grpc.max_receive_message_length", -1)]
         self._server = grpc.server(ThreadPoolExecutor(_THREADS, thread_name_prefix="pinecone-grpc"), options=options)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("VectorService", handlers),))

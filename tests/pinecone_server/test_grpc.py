@@ -125,7 +125,7 @@ def test_the_port_serves_rest_and_survives_an_outage(server: PineconeServer, cli
     assert set(server.data("again").records("")) == {"a", "b"}
 
 
-# What is refused.
+# Refused requests.
 
 
 @pytest.mark.parametrize(

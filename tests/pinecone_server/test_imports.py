@@ -198,7 +198,7 @@ def test_the_integration_is_noted_and_can_be_required(place: Place) -> None:
     assert place.index.start_import(uri=place.uri, integration_id="two").id == "2"
 
 
-# What is refused.
+# Refused rows and requests.
 
 
 def damaged() -> bytes:
