@@ -28,7 +28,7 @@ class Once:
         self._last = ""
         self._lock = threading.Lock()
 
-    def is_news(self, text: str) -> bool:
+    def differs(self, text: str) -> bool:
         """Return whether the text differs from the last one."""
         with self._lock:
             last, self._last = self._last, text
@@ -52,7 +52,7 @@ class LoggedProgress:
     def note(self, text: str) -> None:
         """See Progress."""
         with contextlib.suppress(MissingContextError):
-            if self._notes.is_news(text):
+            if self._notes.differs(text):
                 get_run_logger().warning("%s", text)
 
 
@@ -86,7 +86,7 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         """See Progress."""
-        if self._notes.is_news(text):
+        if self._notes.differs(text):
             self._console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.reachable import check_reachable
 from pinery.config import Config
 from pinery.errors import AccessDeniedError
-from pinery.variables import block_of, lacking
+from pinery.variables import block_of, missing_variables
 
 
 def provide_secrets(config: Config) -> None:
@@ -20,7 +20,7 @@ def provide_secrets(config: Config) -> None:
     A block is named as its variable: `pinecone-api-key` for PINECONE_API_KEY. Without the block nothing happens:
     what needs the variable then says what is missing. Raises AccessDeniedError where Prefect refuses the block.
     """
-    for variable in lacking(config):
+    for variable in missing_variables(config):
         try:
             block: Any = Secret.load(block_of(variable))
             os.environ[variable] = str(block.get())
@@ -38,6 +38,6 @@ def provide_secrets_if_configured(config: Config) -> None:
 
     Raises TerminalError where the configured API doesn't answer.
     """
-    if lacking(config) and PREFECT_API_URL.value():
+    if missing_variables(config) and PREFECT_API_URL.value():
         check_reachable(PREFECT_API_URL.value())
         provide_secrets(config)

@@ -33,7 +33,7 @@ def resolved(setting: str) -> str:
     return os.environ[variable]
 
 
-def lacking(config: Config) -> list[str]:
+def missing_variables(config: Config) -> list[str]:
     """Return the variables that a config needs and that are not set in this process."""
     needed = [PINECONE_KEY] if isinstance(config.index, PineconeSettings) else []
     if config.model.weights is not None and (variable := variable_of(config.model.weights)):

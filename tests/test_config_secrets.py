@@ -14,7 +14,7 @@ from flows.cli.launch import open_corpus
 from pinery.config_file import load_config
 from pinery.errors import ConfigError, TerminalError
 from pinery.models.weights import fetch_weights
-from pinery.variables import lacking
+from pinery.variables import missing_variables
 from tests.corpora import config
 from tests.processes import write_config
 
@@ -88,12 +88,12 @@ def test_a_variable_stands_for_the_weights(tmp_path: Path, monkeypatch: pytest.M
         path = write_config(tmp_path / "c.yaml", with_weights(tmp_path, written))
         settings = load_config(path)
         assert settings.model.weights == written
-        assert lacking(settings) == ["PINERY_TEST_WEIGHTS"]
+        assert missing_variables(settings) == ["PINERY_TEST_WEIGHTS"]
     words = "PINERY_TEST_WEIGHTS, which is not set; export it, or save it as the Prefect Secret block pinery-test-w"
     with pytest.raises(ConfigError, match=words):
         fetch_weights("$PINERY_TEST_WEIGHTS", SUM)
     monkeypatch.setenv("PINERY_TEST_WEIGHTS", str(tmp_path / "none.pth"))
-    assert lacking(settings) == []
+    assert missing_variables(settings) == []
     with pytest.raises(ConfigError, match=r"none\.pth does not exist"):
         fetch_weights("$PINERY_TEST_WEIGHTS", SUM)
 

@@ -11,7 +11,7 @@ from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
 from pinery.errors import TerminalError
 from pinery.models.registry import parse, refuse_unknown
-from pinery.variables import lacking
+from pinery.variables import missing_variables
 
 FLOWS = str(__package__).rpartition(".")[0]
 """The package that the flows are in: `flows`, or where it lies in an installed Pinery."""
@@ -56,7 +56,7 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
 def open_corpus(config: str, overrides: Sequence[str]) -> Corpus:
     """Return the corpus of a config file, for a command that runs no flow; Secret blocks may provide secrets."""
     settings = load_config(config, overrides)
-    if lacking(settings):
+    if missing_variables(settings):
         _quieten()
         from flows.secret_blocks import provide_secrets_if_configured
 

@@ -162,7 +162,7 @@ class Lease:
     def _write(self, tag: str | None) -> bool:
         """Replace the record that has `tag`; return False where the record of another run stands there."""
         began, asleep = time.monotonic(), boottime()
-        if not self._put(self._me(), tag):
+        if not self._put(self._own_record(), tag):
             return False
         self._fresh_until, self._fresh_until_asleep = began + self._ttl, asleep + self._ttl
         return True
@@ -189,9 +189,9 @@ class Lease:
     def _own_tag(self) -> str | None:
         """Return the tag of the record in place, if this run wrote it."""
         found = self._store.read(self._name)
-        return found[1] if found and parse_holder(self._name, found[0]).is_same_as(self._me()) else None
+        return found[1] if found and parse_holder(self._name, found[0]).is_same_as(self._own_record()) else None
 
-    def _me(self) -> Holder:
+    def _own_record(self) -> Holder:
         place, pid = here(), os.getpid()
         return Holder(
             run=self.run,
@@ -209,7 +209,7 @@ class Lease:
         # Somebody took it over, or it runs out by itself; and why a run failed must not be hidden.
         with contextlib.suppress(PineryError):
             left = max(0.0, self._settled_at - boottime())
-            self._put(dataclasses.replace(self._me(), released=True, quiet_in=left), self._tag)
+            self._put(dataclasses.replace(self._own_record(), released=True, quiet_in=left), self._tag)
 
     def _renew(self) -> bool:
         """Renew the lease; return False where another run took it over, after which it can't be renewed any more."""

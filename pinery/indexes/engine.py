@@ -111,7 +111,7 @@ def with_patience(action: Callable[[], Result], what: str, patience: Patience) -
     if threading.current_thread() is not threading.main_thread():
         return _again(once, what, patience)
 
-    def aside() -> Result:
+    def in_a_thread() -> Result:
         # A signal interrupts the main thread, and would leave behind a request that may still take effect. It may come
         # while the thread is being started, which the pool then doesn't know: so the lock says what is in flight.
         in_flight, interrupted = threading.Lock(), threading.Event()
@@ -130,7 +130,7 @@ def with_patience(action: Callable[[], Result], what: str, patience: Patience) -
             with in_flight:
                 raise
 
-    return _again(aside, what, patience)
+    return _again(in_a_thread, what, patience)
 
 
 def ask(action: Callable[[], Result], what: str) -> Result:
@@ -144,7 +144,7 @@ def ask(action: Callable[[], Result], what: str) -> Result:
 def _again(once: Callable[[], Result], what: str, patience: Patience) -> Result:
     failures: list[float] = []
 
-    def over(state: RetryCallState) -> bool:
+    def is_over(state: RetryCallState) -> bool:
         """Return whether the outage, which begins with the first failure, has lasted too long."""
         failures.append(state.outcome_timestamp or 0.0)
         return failures[-1] - failures[0] >= patience.seconds
@@ -156,7 +156,7 @@ def _again(once: Callable[[], Result], what: str, patience: Patience) -> Result:
 
     return Retrying(
         retry=retry_if_exception_type(TransientError),
-        stop=over,
+        stop=is_over,
         wait=_seconds_until_retry,
         sleep=patience.pause,
         before_sleep=waiting,

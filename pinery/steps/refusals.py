@@ -22,11 +22,11 @@ class Refusals:
         self._waiting: list[pa.Table] = []
         self._lock = threading.RLock()
 
-    def took(self, row: pa.RecordBatch) -> None:
+    def note_accepted(self, row: pa.RecordBatch) -> None:
         """Note a row (ROWS_SCHEMA) that the index acknowledged in this run."""
         self._taken = row
 
-    def are_believed(self, words: str) -> bool:
+    def can_be_believed(self, words: str) -> bool:
         """Return whether the index takes a row that it has as it should be; False where it has none.
 
         Raises TransientError where it refuses that one too: then it is the index, and not the rows that it refused
@@ -63,7 +63,7 @@ class Refusals:
         if not self._waiting:
             return
         words = str(self._waiting[0]["reason"][0].as_py())
-        if not self.are_believed(words):
+        if not self.can_be_believed(words):
             rows = sum(rows.num_rows for rows in self._waiting)
             raise TerminalError(
                 f"index {self._held.target.name} refused all {rows} rows of this run, the first with: {words}. Nothing"

@@ -42,7 +42,7 @@ def upsert_part(held: HeldTarget, work: Work, refusals: Refusals) -> UpsertRepor
 
 
 def _settle_refused(sending: _Sending, refusals: Refusals) -> None:
-    believed = refusals.are_believed(sending.words[0])
+    believed = refusals.can_be_believed(sending.words[0])
     if believed and len(sending.refused) > 1 and len(set(sending.words)) == 1:
         sending.send_again()  # what refused them all in the same words may have passed
     refusals.add(sending.rejected(), believed)
@@ -114,7 +114,7 @@ class _Sending:
         if one.refused:
             good = one.rows.filter(pa.array([at not in one.refused for at in range(one.rows.num_rows)]))
         if good.num_rows:
-            self._refusals.took(good.take(pa.array([0])))
+            self._refusals.note_accepted(good.take(pa.array([0])))
         return good
 
     def _rows(self, ids: pa.Array[Any]) -> pa.Table:

@@ -34,7 +34,7 @@ def row(held: HeldTarget) -> pa.RecordBatch:
 
 def test_an_index_that_holds_nothing_to_try_is_not_believed(held: HeldTarget) -> None:
     refusals = Refusals(held, None)
-    assert not refusals.are_believed("bad row")
+    assert not refusals.can_be_believed("bad row")
     refusals.judge()  # nothing was refused
     refusals.add(REFUSED, believed=False)
     with pytest.raises(TerminalError, match=r"index things refused all 1 rows of this run, the first with: bad row"):
@@ -45,7 +45,7 @@ def test_an_index_that_holds_nothing_to_try_is_not_believed(held: HeldTarget) ->
 def test_what_was_refused_is_recorded_once_the_index_takes_a_row_that_it_took_before(held: HeldTarget) -> None:
     refusals = Refusals(held, None)
     refusals.add(REFUSED, believed=False)
-    refusals.took(row(held))
+    refusals.note_accepted(row(held))
     refusals.judge()
     assert len(held.ledger.rejected_files()) == 1
     assert held.index.count() in (0, 1)
@@ -57,7 +57,7 @@ def test_an_index_that_refuses_that_row_too_is_what_is_wrong(
     held: HeldTarget, pinecone_environment: PineconeServer
 ) -> None:
     refusals = Refusals(held, None)
-    refusals.took(row(held))
+    refusals.note_accepted(row(held))
     refusals.add(REFUSED, believed=False)
     pinecone_environment.faults.push("upsert", 400, times=None, body=NO_WRITES)
     with pytest.raises(TransientError, match=r"refuses rows \(bad row\), and a row that it holds as well \(.*not in a"):
@@ -78,5 +78,5 @@ def test_a_row_of_the_plan_is_tried_where_this_run_sent_none(filled: dict[str, A
     with holding(filled) as held:
         plan = make_plan(held, current_listing(held), PlanOptions())
         assert plan.sound is not None
-        assert Refusals(held, plan.sound).are_believed("bad row")
+        assert Refusals(held, plan.sound).can_be_believed("bad row")
         assert held.index.count() == 12
