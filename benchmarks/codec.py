@@ -17,9 +17,9 @@ import torch
 from measuring.machine import keep, table
 from numpy.typing import NDArray
 
-from pinery.checkpoint.parquet import vector_row_group
 from pinery.imaging.decode import decode
 from pinery.models.descriptor import Descriptor
+from pinery.parquet.files import vector_row_group
 
 Vectors = NDArray[np.float32]
 VECTOR_COLUMN = "values.list.element"

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Dinov2Config, Dinov2Model
 
 from pinery.allocator import keep_freed_memory
+from pinery.embedding.runner import MOST_STREAMS
 from pinery.models.compiled import Compiled
 from pinery.models.device import DTYPES, resolve_device
-from pinery.models.runner import MOST_STREAMS
 
 NAMES = ("squeezenet1_1", "resnet50", "mobilenet_v3_large", "clip", "dinov2")
 SIDE = 224

@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 from measuring.machine import keep, table
 
-from pinery.checkpoint.checksums import add_checksums, check_file
 from pinery.corpus.tables import connect
+from pinery.parquet.checksums import add_checksums, check_file
 from pinery.planning.plan import count_plan, define_plan, duplicate_ids, fold_ledger
 
 NEW = 1000

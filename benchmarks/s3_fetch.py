@@ -27,8 +27,8 @@ import torch
 from measuring.machine import keep, table
 from PIL import Image
 
+from pinery.embedding.runner import Runner
 from pinery.models.descriptor import Descriptor
-from pinery.models.runner import Runner
 from pinery.source_kinds import S3Source
 from pinery.sources.s3 import S3Prefix
 

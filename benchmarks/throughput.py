@@ -1,7 +1,7 @@
 """Images per second from JPEG files to a verified index: Pinery beside the model alone and beside other ways.
 
 python benchmarks/throughput.py [--images N] [--rounds N] [--ray-python PATH] [--clip-retrieval-python PATH]
-python benchmarks/throughput.py --gpu      another page: four models on a CUDA device (see measuring/throughput_gpu.py)
+python benchmarks/throughput.py --gpu [--models NAME ...]    another page (see measuring/throughput_gpu.py)
 
 Each contestant is a process of its own with the same environment, and has its turn in every round. Weights are random:
 they change no speed. Ray Data and clip-retrieval need environments of their own, whose interpreters are given here.
@@ -28,6 +28,7 @@ from notebook_loop import BATCH as NOTEBOOK_BATCH
 from pinery.config import RunSettings
 
 NETWORK = "squeezenet1_1"
+GPU_MODELS = ("squeezenet1_1", "resnet50", "clip", "clip-l")
 WAYS = {"uncompiled": "off", "compiled": "on"}
 
 
@@ -116,6 +117,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--ray-python", type=Path, help="an interpreter with torch, torchvision and ray[data]")
     parser.add_argument("--clip-retrieval-python", type=Path, help="an interpreter with clip-retrieval")
     parser.add_argument("--gpu", action="store_true", help="measure a CUDA device instead; 2 without one")
+    parser.add_argument("--models", nargs="+", default=GPU_MODELS, choices=GPU_MODELS, help="on a GPU; default: all")
     given = parser.parse_args()
     given.rows = given.part_rows or RunSettings().part_rows
     if given.images <= given.rows:

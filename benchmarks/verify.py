@@ -16,12 +16,12 @@ import pyarrow as pa
 from measuring.machine import keep, table
 
 from pinery.checkpoint.listings import write_listing
-from pinery.checkpoint.parquet import TableWriter, vector_row_group
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run
 from pinery.corpus.run import HeldTarget
 from pinery.corpus.stored import current_listing
+from pinery.parquet.files import TableWriter, vector_row_group
 from pinery.records import LISTING_SCHEMA, PART_SCHEMA
 from pinery.steps.compare import compare
 from pinery.steps.find_index import ensure_index, find_index

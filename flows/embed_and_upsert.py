@@ -50,7 +50,7 @@ def embed_and_upsert(held: HeldTarget, plan: Plan, listing: Listing, limit: int 
 
 
 class _Pipeline:
-    """Tasks on their way: as many parts being embedded as there are lanes, and one being upserted."""
+    """Tasks on their way: as many parts being embedded as there are workers, and one being upserted."""
 
     def __init__(self, held: HeldTarget, refusals: Refusals, attempts: Attempts) -> None:
         self._held, self._refusals, self._attempts = held, refusals, attempts
@@ -65,7 +65,7 @@ class _Pipeline:
         run, items = self._held.run, sum(work.rows for work in embed)
         rows = 0 if upsert is None else items + sum(work.rows for work in upsert)
         with (
-            open_embedding(self._held, self._attempts, len(embed), items) as embedding,
+            open_embedding(self._held, self._attempts, items) as embedding,
             run.stage("embed", items),
             run.stage("upsert", rows),
         ):
@@ -84,7 +84,7 @@ class _Pipeline:
 
     def _run(self, embedding: Embedding, to_embed: deque[Work], to_upsert: deque[Work], *, upserting: bool) -> None:
         while to_embed or to_upsert or self._embedding or self._sending:
-            while to_embed and len(self._embedding) < embedding.lanes.count:
+            while to_embed and len(self._embedding) < embedding.workers.count:
                 work = to_embed.popleft()
                 self._embedding[self._watched(embed_part.submit(embedding, work))] = work
             if self._sending is None and to_upsert:

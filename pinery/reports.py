@@ -28,6 +28,20 @@ class TargetReport:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkersReport:
+    """Where a run embedded, and how well the machine was used."""
+
+    kind: str
+    """`threads`, `processes` or `ray`, as in the setting `runner.kind`."""
+    count: int
+    """The number of parts that were made side by side."""
+    why: str
+    """The reason for this kind and number."""
+    gpu_busy: float | None
+    """The share of time that the GPUs computed; None where there is none, or nvidia-smi is missing."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """A run of a corpus. Fields are None while they aren't known; counts are those of the main target."""
 
@@ -93,6 +107,10 @@ class RunReport:
     parts: int | None = None
     images_per_second: float | None = None
     bottleneck: str | None = None
+    shares: Mapping[str, float] | None = None
+    """The share of each stage in the run's wall time; of `fetch`, `decode` and `infer`, in that of embedding."""
+    workers: WorkersReport | None = None
+    """Where the images were embedded; None where there were none."""
     reasons: Mapping[str, int] | None = None
     """The number of items that this run quarantined, by reason."""
     notes: tuple[str, ...] | None = None
@@ -118,6 +136,8 @@ class RunReport:
         known |= {one.name: data[one.name] for one in fields(cls) if one.name in data}
         if known.get("targets") is not None:
             known["targets"] = tuple(TargetReport(**row) for row in known["targets"])
+        if known.get("workers") is not None:
+            known["workers"] = WorkersReport(**known["workers"])
         return cls(**known)
 
 

@@ -70,7 +70,7 @@ def bring(settings: dict[str, Any], options: PlanOptions = PlanOptions()) -> Run
         reporter.passed(plan, listing, options.limit)
         ensure_index(held)
         refusals = Refusals(held, plan.sound)
-        with open_embedding(held, reporter.attempts, len(plan.embed), plan.rows) as embedding:
+        with open_embedding(held, reporter.attempts, plan.rows) as embedding:
             parts = [embed_part(embedding, work) for work in plan.embed]
         upserts = [upsert_part(held, work, refusals) for work in (*plan.embed, *plan.upsert)]
         refusals.judge()

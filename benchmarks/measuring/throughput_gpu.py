@@ -1,205 +1,193 @@
 """The throughput of four models on a CUDA device: alone, decoding alone, from JPEG files to Parquet, and peers.
 
-python benchmarks/throughput.py --gpu [--images N] [--rounds N] [--ray-python PYTHON] [--clip-retrieval-python PYTHON]
+python benchmarks/throughput.py --gpu [--models NAME ...] [--images N] [--ray-python PYTHON]
 
-Needs neither Prefect nor DuckDB nor LanceDB. Ends with 2 where there is no CUDA device that computes in bf16.
+Prints each row as it is measured, and is done within five minutes with the defaults. Needs neither Prefect nor DuckDB,
+LanceDB or boto3. Ends with 2 where there is no CUDA device that computes in bf16.
 """
 
+from __future__ import annotations
+
 import argparse
+import functools
 import itertools
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
 from ceilings import rates
-from notebook_loop import BATCH as NOTEBOOK_BATCH
 
-from measuring.busy import Busy
 from measuring.child import child
-from measuring.clip_peer import clip_inference
-from measuring.judging import CEILINGS, spread
+from measuring.judging import CEILINGS
 from measuring.machine import keep, table
-from measuring.pictures import save_clip, save_torchvision, write_jpegs
+from measuring.pictures import jpeg, photograph, save_clip, save_torchvision, write_jpegs
 from pinery.config import ModelSettings
-from pinery.imaging.budget import PixelBudget
-from pinery.models.cores import cores
-from pinery.models.embedder import DECODED_TOGETHER
-from pinery.models.preparing import Clock, Decoder, Fetched, Outcome
+from pinery.cores import cores
+from pinery.embedding.gpu_busy import GpuBusy
+from pinery.errors import ConfigError
+from pinery.imaging.prepare import prepare_on_cpu, prepare_on_device
 from pinery.models.registry import load
-from pinery.models.runner import STREAMS_OF_ACCELERATORS
 
 BATCH = 256
-TORCHVISION = ("squeezenet1_1", "resnet50")
 CLIPS = {"clip": "ViT-B/32", "clip-l": "ViT-L/14"}
 DECODERS = ("scaled", "cuda")
-PICTURES = 16_384
+SHARE_OF_CLIP = 4
+"""A CLIP gets so many times fewer images, because its network is slower."""
+PICTURES = 8_192
 """Painted; the other JPEGs repeat them with another comment, and so with other bytes."""
+PHOTOGRAPHS, WIDTH, HEIGHT, QUALITY = 2_048, 1600, 1200, 75
+PAINTED = 16
 DECODED = 4_096
+SAMPLE_MILLISECONDS = 100
 MAX_PIXELS = 64_000_000
 OF_CEILING, OF_PEER = 0.80, 2.0
-PACKAGES = ["torch", "torchvision", "transformers", "pillow", "pyarrow"]
-
-
-@dataclass(slots=True)
-class Measured:
-    """One model with one decoder; a figure for each round."""
-
-    precision: str = ""
-    alone: list[float] = field(default_factory=list)
-    decoding: list[float] = field(default_factory=list)
-    steady: list[float] = field(default_factory=list)
-    whole: list[float] = field(default_factory=list)
-    busy: list[float] = field(default_factory=list)
-
-    @property
-    def of_ceiling(self) -> list[float]:
-        """The steady rate by what model and decoding allow."""
-        each = zip(self.steady, self.alone, self.decoding, strict=True)
-        return [ours / min(alone, decoding) for ours, alone, decoding in each]
+PACKAGES = ["torch", "torchvision", "pillow", "pyarrow"]
+HEAD = [
+    "images, model, decoder",
+    "precision",
+    "workers",
+    "alone",
+    "decoding alone",
+    "Pinery",
+    "÷ least",
+    "GPU busy",
+    "loader",
+    "Pinery ÷ loader",
+]
 
 
 def settings(name: str, folder: Path) -> dict[str, Any]:
     """Return a model's settings for a config, its weights saved into `folder`."""
-    return save_torchvision(name, folder) if name in TORCHVISION else {"name": f"clip:{save_clip(CLIPS[name], folder)}"}
+    return {"name": f"clip:{save_clip(CLIPS[name], folder)}"} if name in CLIPS else save_torchvision(name, folder)
 
 
-def decoding(model: dict[str, Any], images: Path, seconds: float) -> float:
-    """Return the images per second of decoding and preprocessing alone, with as many batches in flight as in a run."""
+def decoding(model: dict[str, Any], files: list[bytes], seconds: float) -> float:
+    """Return the images per second that decoding and preprocessing make: on all cores, or on the device."""
     loaded = load(ModelSettings(**model))
-    encoded = [path.read_bytes() for path in itertools.islice(sorted(images.iterdir()), DECODED)]
-    batches = [
-        [Fetched(Outcome(at), data) for at, data in enumerate(encoded[first : first + BATCH])]
-        for first in range(0, len(encoded), BATCH)
-    ]
-    decoder, clock = Decoder(PixelBudget(), MAX_PIXELS), Clock({}, {"decode": 1})
-    own = torch.get_num_threads()
-    one_core = {"initializer": torch.set_num_threads, "initargs": (1,)}
-    with ThreadPoolExecutor(cores(), **one_core) as pool, ThreadPoolExecutor(STREAMS_OF_ACCELERATORS) as streams:
+    decoder = loaded.card.decoder
 
-        def decode(some: list[Fetched]) -> None:
-            for one in some:
-                decoder(one, loaded, clock)
+    def on_cpu(data: bytes) -> None:
+        prepare_on_cpu(data, decoder, loaded, MAX_PIXELS)
 
-        def prepare(batch: list[Fetched]) -> int:
-            there = decoder.on_device(batch, loaded)
-            left = [one for one, image in zip(batch, there, strict=True) if image is None]
-            list(pool.map(decode, [left[at : at + DECODED_TOGETHER] for at in range(0, len(left), DECODED_TOGETHER)]))
-            return len(batch)
+    with ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
 
-        prepare(batches[0])  # it allocates
+        def turn() -> int:
+            for at in range(0, len(files), BATCH):
+                batch = files[at : at + BATCH]
+                there = prepare_on_device(batch, decoder, loaded, MAX_PIXELS)
+                left = [data for data, image in zip(batch, there, strict=True) if image is None]
+                list(pool.map(on_cpu, left, chunksize=8))
+            return len(files)
+
+        turn()  # it allocates
         done, began = 0, time.perf_counter()
         while time.perf_counter() - began < seconds:
-            done += sum(streams.map(prepare, batches))
-        rate = done / (time.perf_counter() - began)
-    torch.set_num_threads(own)
-    return rate
+            done += turn()
+        return done / (time.perf_counter() - began)
 
 
-def measure(name: str, images: Path, folder: Path, given: argparse.Namespace) -> dict[str, Measured]:
-    """Return a model's figures with each decoder."""
-    found = {decoder: Measured() for decoder in DECODERS}
-    for number, (decoder, figures) in itertools.product(range(given.rounds), found.items()):
-        model = {**given.models[name], "decode": decoder, "device": given.device}
-        began = time.time()
-        with Busy() as device:
-            run = _part(images, folder / f"{decoder}-{number}", model)
-        figures.whole.append(given.images / (time.time() - began))
-        figures.precision, label = run["precision"], CEILINGS[run["precision"], "uncompiled"]
-        figures.alone.append(rates(name, BATCH, given.seconds, only=label)[label])
-        figures.decoding.append(decoding(model, images, given.seconds))
-        figures.steady.append(run["steady"])
-        figures.busy.append(device.share(run["steady_from"], run["steady_to"]))
-        torch.cuda.empty_cache()  # the next one is another process
-        print(name, decoder, number, run, figures, file=sys.stderr, flush=True)
-    return found
+def row(kind: str, name: str, decoder: str, images: Path, folder: Path, given: argparse.Namespace) -> list[str]:
+    """Measure one model with one decoder on one kind of images; return its row."""
+    files = [path.read_bytes() for path in itertools.islice(sorted(images.iterdir()), DECODED)]
+    model = {**given.settings[name], "decode": decoder, "device": given.device}
+    with GpuBusy([0], SAMPLE_MILLISECONDS) as device:
+        run = child(Path(sys.executable), "embed_folder.py", images, folder / decoder, json.dumps(model))
+    alone = given.alone(name, CEILINGS[run["precision"], "uncompiled"])
+    decoded, peer = decoding(model, files, given.seconds), given.loader(images, name)
+    torch.cuda.empty_cache()  # the next one is another process
+    busy = device.share(run["steady_from"], run["steady_to"])
+    shown = f"{kind}, {CLIPS.get(name, name)}, `{decoder}`"
+    rates_shown = [f"{rate:,.0f}" for rate in (alone, decoded, run["steady"])]
+    least, times = run["steady"] / min(alone, decoded), run["steady"] / peer
+    shares = [f"{least:.2f}", "unknown" if busy is None else f"{busy:.0%}", f"{peer:,.0f}", f"{times:.1f}"]
+    return [shown, run["precision"], f"{run['workers']}", *rates_shown, *shares]
 
 
-def _part(images: Path, out: Path, model: dict[str, Any]) -> Any:
-    return child(Path(sys.executable), "one_part.py", images, out, json.dumps(model))
+def folders(place: Path, given: argparse.Namespace) -> Iterator[tuple[str, Path, list[str]]]:
+    """Write and yield each kind of images with the models that they are for."""
+    write_jpegs(place / "small", given.images, PICTURES)
+    networks = [name for name in given.models if name not in CLIPS]
+    yield "224 x 224", place / "small", networks
+    if clips := [name for name in given.models if name in CLIPS]:
+        fewer = place / "fewer"
+        fewer.mkdir()
+        for path in sorted((place / "small").iterdir())[::SHARE_OF_CLIP]:
+            (fewer / path.name).hardlink_to(path)
+        yield "224 x 224", fewer, clips
+    if networks:
+        large = place / "large"
+        large.mkdir()
+        painted = [jpeg(photograph(WIDTH, HEIGHT, seed), QUALITY) for seed in range(PAINTED)]
+        for number in range(PHOTOGRAPHS):
+            comment = str(number).encode()
+            segment = b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment
+            data = painted[number % PAINTED]
+            (large / f"{number:05}.jpg").write_bytes(data[:2] + segment + data[2:])
+        yield f"{WIDTH} x {HEIGHT}", large, networks[-1:]
 
 
-def peers(name: str, images: Path, folder: Path, given: argparse.Namespace) -> dict[str, float | str]:
-    """Return images per second of each peer of a model, or why there are none."""
-    found: dict[str, float | str] = {}
-    model = given.models[name]
-    if name in CLIPS:
-        path = Path(model["name"].partition(":")[2])
-        found["clip-retrieval"] = _tried(
-            given.clip_retrieval_python,
-            lambda python: clip_inference(
-                python, images, path, folder / "clip-retrieval", BATCH, torch.get_num_threads()
-            ),
-        )
-        return found
-    few = ("--images", max(given.subset, 4 * NOTEBOOK_BATCH), "--network", name, "--device", given.device)
-    weights = model["weights"]
-    loop = lambda python: child(python, "notebook_loop.py", images, weights, *few)["jpeg"]  # noqa: E731
-    found["the notebook's loop"] = _tried(Path(sys.executable), loop)
-    for precision, flags in {"fp32": (), "bf16": ("--bf16",)}.items():
-        arguments = (images, weights, folder / f"ray-{precision}", "--network", name, "--gpu", *flags)
-        ray = lambda python, arguments=arguments: child(python, "ray_data.py", *arguments)["rate"]  # noqa: E731
-        found[f"Ray Data, {precision}"] = _tried(given.ray_python, ray)
-    return found
+def measure(given: argparse.Namespace) -> list[list[str]]:
+    """Return all rows, each printed as soon as it is measured."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="pinery-throughput-") as name:
+        place = Path(name)
+        for model in given.models:
+            (place / model).mkdir()
+        given.settings = {model: settings(model, place / model) for model in given.models}
+        given.alone = functools.cache(lambda model, label: rates(model, BATCH, given.seconds, only=label)[label])
+
+        @functools.cache
+        def loader(images: Path, model: str) -> float:
+            out = place / f"loader-{model}-{images.name}"
+            arguments = (images, out, json.dumps(given.settings[model]), "--workers", cores(), "--device", given.device)
+            found = child(Path(sys.executable), "loader_loop.py", *arguments)
+            return float(found["steady"])
+
+        given.loader = loader
+        for kind, images, models in folders(place, given):
+            for model, decoder in itertools.product(models, DECODERS):
+                try:
+                    rows.append(row(kind, model, decoder, images, place / model / images.name, given))
+                except (ConfigError, SystemExit) as failed:
+                    rows.append(
+                        [f"{kind}, {model}, `{decoder}`", *[""] * (len(HEAD) - 2), str(failed).splitlines()[-1]]
+                    )
+                print(" | ".join(rows[-1]), f"[{time.time() - given.began:.0f} s]", flush=True)
+            for model in (one for one in models if given.ray_python and one not in CLIPS):
+                rate = _ray(images, model, place, given)
+                rows.append([f"{kind}, {model}: Ray Data, bf16", *[""] * (len(HEAD) - 3), rate, ""])
+                print(" | ".join(rows[-1]), flush=True)
+    return rows
 
 
-def _tried(python: Path | None, work: Callable[[Path], float]) -> float | str:
-    if python is None:
-        return "not measured: no interpreter was given"
+def _ray(images: Path, model: str, place: Path, given: argparse.Namespace) -> str:
+    weights, out = given.settings[model]["weights"], place / f"ray-{model}-{images.name}"
+    arguments = (images, weights, out, "--network", model, "--gpu", "--bf16")
     try:
-        return float(work(python))
-    except (RuntimeError, OSError, SystemExit) as failed:
+        return f"{child(given.ray_python, 'ray_data.py', *arguments)['rate']:,.0f}"
+    except SystemExit as failed:
         return f"not measured: {str(failed).strip().splitlines()[-1]}"
 
 
-def page(
-    found: dict[str, dict[str, Measured]], beside: dict[str, dict[str, float | str]], given: argparse.Namespace
-) -> str:
+def page(rows: list[list[str]], given: argparse.Namespace) -> str:
     """Return the body of the results."""
-    rows, bars, others = [], [], []
-    for name, ways in found.items():
-        shown = CLIPS.get(name, name)
-        for decoder, figures in ways.items():
-            cells = [figures.alone, figures.decoding, figures.steady, figures.whole]
-            shares = [_cell(figures.of_ceiling, ".2f"), _cell(figures.busy, ".0%")]
-            rows.append([f"{shown}, `{decoder}`", figures.precision, *map(_cell, cells), *shares])
-        best = max(ways.values(), key=lambda figures: median(figures.steady))
-        bars.append(_bar(f"{shown}: steady state ÷ what model and decoding allow", OF_CEILING, median(best.of_ceiling)))
-        rivals = {who: rate for who, rate in beside[name].items() if isinstance(rate, float)}
-        for who, rate in beside[name].items():
-            others.append([f"{shown}: {who}", f"{rate:,.0f}" if isinstance(rate, float) else rate])
-        if rivals:
-            ratio = median(best.steady) / max(rivals.values())
-            bars.append(_bar(f"{shown}: steady state ÷ the best peer here", OF_PEER, ratio))
-    head = ["model, decoder", "precision", "alone", "decoding alone", "steady state", "whole process", "steady ÷ least"]
-    pictures = min(given.images, PICTURES)
-    about = (
-        f"Images per second on one {torch.cuda.get_device_name()}: {given.images:,} JPEGs of 224 x 224 pixels"
-        f" ({pictures:,} pictures) from files to one part's Parquet file in a process of its own, by"
-        " `pinery.steps.make_part`, batch `auto`; the model alone on random pixels in batches of"
-        f" {BATCH} on the device; and decoding alone. `scaled` decodes on all cores, `cuda` on the device. Weights are"
-        " random. Busy is nvidia-smi's figure in the steady state, which is from a third of the images on. Median"
-        f" (lowest to highest) of {given.rounds} rounds; peers once."
+    return (
+        f"Images per second on one {torch.cuda.get_device_name()}, in steady state, which is from a third of the images"
+        f" on: {given.images:,} JPEGs of 224 x 224 pixels (CLIP: {given.images // SHARE_OF_CLIP:,}), and"
+        f" {PHOTOGRAPHS:,} photographs of {WIDTH} x {HEIGHT}; from files to the Parquet files of parts, by"
+        " `benchmarks/embed_folder.py`, which chooses workers and batches as a run does. The model alone has random"
+        f" pixels on the device in batches of {BATCH}; decoding alone has its files in memory, on all cores (`scaled`)"
+        " or on the device (`cuda`). The loader is `benchmarks/loader_loop.py`, a DataLoader with a process for each"
+        " core, in bf16. Weights are random. Busy is nvidia-smi's figure in Pinery's steady state. One round. Pinery is"
+        f" to reach {OF_CEILING:.2f} of the lesser of model and decoding, and {OF_PEER:.0f} times the loader where the"
+        f" model isn't the limit.\n\n{table(HEAD, rows)}"
     )
-    measured = table([*head, "GPU busy"], rows)
-    judged = table(["bar", "limit", "median", "holds"], bars)
-    return f"{about}\n\n{measured}\n\n## The bars\n\n{judged}\n\n## Peers\n\n{table(['', 'images/s'], others)}"
-
-
-def _cell(values: Sequence[float], form: str = ",.0f") -> str:
-    middle, low, high = spread(values, form)
-    return f"{middle} ({low} to {high})"
-
-
-def _bar(what: str, limit: float, value: float) -> list[str]:
-    return [what, f"≥ {limit:.2f}", f"{value:.2f}", "yes" if value >= limit else "**no**"]
 
 
 def main(given: argparse.Namespace) -> None:
@@ -213,19 +201,6 @@ def main(given: argparse.Namespace) -> None:
             file=sys.stderr,
         )
         raise SystemExit(2)
-    given.device = "cuda"
-    keep("throughput_gpu", "Throughput on a GPU", PACKAGES, measured(given), "throughput")
-
-
-def measured(given: argparse.Namespace) -> str:
-    """Return all figures; the page."""
-    with tempfile.TemporaryDirectory(prefix="pinery-throughput-") as place:
-        folder = Path(place)
-        write_jpegs(folder / "images", given.images, PICTURES)
-        names = (*TORCHVISION, *CLIPS)
-        for name in names:
-            (folder / name).mkdir()
-        given.models = {name: settings(name, folder / name) for name in names}
-        found = {name: measure(name, folder / "images", folder / name, given) for name in names}
-        beside = {name: peers(name, folder / "images", folder / name, given) for name in names}
-        return page(found, beside, given)
+    given.began, given.device = time.time(), "cuda"
+    rows = measure(given)
+    keep("throughput_gpu", "Throughput on a GPU", PACKAGES, page(rows, given), "throughput")

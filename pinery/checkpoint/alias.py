@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 
-from pinery.checkpoint.damage import parsing
 from pinery.checkpoint.own import replace_own
 from pinery.checkpoint.store import Store
+from pinery.parquet.damage import parsing
 from pinery.records import ModelCard
 
 

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from pinery.checkpoint.damage import parsing
-from pinery.checkpoint.parquet import whole
 from pinery.checkpoint.root import MANIFEST, OF_RUN, IndexPaths, only
 from pinery.checkpoint.store import Store
+from pinery.checkpoint.whole import whole
+from pinery.parquet.damage import parsing
 
 State = Literal["exporting", "ready", "entered", "done", "failed"]
 

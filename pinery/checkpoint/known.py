@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,13 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pinery.checkpoint.parquet import stream
 from pinery.checkpoint.parts import Checkpoint
+from pinery.checkpoint.root import CorpusPaths, open_store
 from pinery.checkpoint.store import is_full
+from pinery.config import Config
+from pinery.parquet.files import stream
 
 Result = TypeVar("Result")
 GROUPS = 4
 """The number of row groups in memory, of about 4 MiB each. Threads that fetch side by side may be in two of them."""
+LOOKED_UP_AT_ONCE = 500
 BUSY = ("database is locked", "database table is locked")
 
 
@@ -45,18 +49,19 @@ class KnownBytes:
         with self._lock:
             self._healed(self._refresh, self._reopen)
 
-    def values(self, sha256: str) -> npt.NDArray[np.float32] | None:
-        """Return the float32 vector (dimension,) of an image with these bytes, or None. Raises DamagedError."""
+    def find(self, sha256: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the float32 vectors (dimension,) of images with these bytes, by hash. Raises DamagedError."""
         with self._lock:
-            found = self._healed(lambda: self._find(sha256), self._renew)
-            if found is None:
-                return None
-            part, row = found
-            try:
-                # The table only says where to look; the row itself says whose vector it is.
-                return self._group(part, row).vector(row, sha256)
-            except IndexError:
-                return None  # the table is wrong, and what it was asked for is embedded anew
+            places = self._healed(lambda: self._find(sha256), self._renew)
+            found = {}
+            # In the order of the rows, so that each group is read once.
+            for wanted, (part, row) in sorted(places.items(), key=lambda one: one[1]):
+                # The table only says where to look; the row itself says whose vector it is. Where the table is wrong,
+                # the image is embedded anew.
+                with contextlib.suppress(IndexError):
+                    if (vector := self._group(part, row).vector(row, wanted)) is not None:
+                        found[wanted] = vector
+            return found
 
     def close(self) -> None:
         """Let go of the table's file."""
@@ -69,9 +74,13 @@ class KnownBytes:
         self._groups.appendleft(_Group.of(part, *self._checkpoint.row_group(part, row)))
         return self._groups[0]
 
-    def _find(self, sha256: str) -> tuple[str, int] | None:
-        found = self._table.execute("SELECT part, row FROM known WHERE sha256 = ?", (bytes.fromhex(sha256),)).fetchone()
-        return None if found is None else (str(found[0]), int(found[1]))
+    def _find(self, sha256: Sequence[str]) -> dict[str, tuple[str, int]]:
+        found: dict[str, tuple[str, int]] = {}
+        for at in range(0, len(sha256), LOOKED_UP_AT_ONCE):
+            some = [bytes.fromhex(one) for one in sha256[at : at + LOOKED_UP_AT_ONCE]]
+            places = f"SELECT sha256, part, row FROM known WHERE sha256 IN ({', '.join('?' * len(some))})"
+            found |= {one.hex(): (str(part), int(row)) for one, part, row in self._table.execute(places, some)}
+        return found
 
     def _refresh(self) -> None:
         published = {f"{part} {tag}": part for part, tag in self._checkpoint.tags().items()}
@@ -158,3 +167,23 @@ class _Group:
         at = row - self._first
         start, stop = self._offsets[at : at + 2]
         return self._values[start:stop].copy() if stop > start and self._sha256[at] == sha256 else None
+
+
+class KnownElsewhere:
+    """The table of known bytes as a worker reads it, while the run keeps it up to date."""
+
+    def __init__(self, known: KnownBytes) -> None:
+        self._known = known
+
+    def find(self, sha256: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+        """See KnownBytes."""
+        try:
+            return self._known.find(sha256)
+        except sqlite3.OperationalError:  # locked for a long write: embedding is right too, and waiting isn't
+            return {}
+
+
+def open_known(config: Config, model_key: str) -> KnownElsewhere:
+    """Open the table of the checkpoint of a corpus and a model, for a worker."""
+    checkpoint = Checkpoint(open_store(config), CorpusPaths(config.corpus).parts(model_key))
+    return KnownElsewhere(KnownBytes(checkpoint))

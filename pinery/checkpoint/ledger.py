@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pinery.checkpoint.own import publish_own
-from pinery.checkpoint.parquet import TableWriter, whole
 from pinery.checkpoint.root import ENTRY, IndexPaths, only
 from pinery.checkpoint.store import Store
+from pinery.checkpoint.whole import whole
+from pinery.parquet.files import TableWriter
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA
 
 SNAPSHOT = "snapshot-"

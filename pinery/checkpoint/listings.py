@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pinery.checkpoint.parquet import TableWriter
+from pinery.parquet.files import TableWriter
 from pinery.records import LISTING_SCHEMA
 
 

@@ -9,20 +9,16 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from pinery.checkpoint.checksums import CheckedFile, check_file
-from pinery.checkpoint.parquet import TableWriter, open_parquet, stream, vector_row_group, whole
 from pinery.checkpoint.root import PART, only
 from pinery.checkpoint.store import Store
+from pinery.checkpoint.whole import whole
 from pinery.durable import put_in_place
 from pinery.errors import DamagedError
+from pinery.parquet.checksums import CheckedFile, check_file
+from pinery.parquet.files import TableWriter, open_parquet, stream
 from pinery.records import PART_SCHEMA
 
 KEY_COLUMNS = ["id", "version", "sha256", "error"]
-
-
-def part_writer(path: Path, dimension: int) -> TableWriter:
-    """Return a writer of one part (PART_SCHEMA, with vectors of `dimension` values) into the local file `path`."""
-    return TableWriter(path, PART_SCHEMA, vector_row_group(dimension))
 
 
 class Checkpoint:

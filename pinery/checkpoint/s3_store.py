@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from pinery.checkpoint.cache import StateCache
-from pinery.checkpoint.checksums import check_file
 from pinery.checkpoint.s3_api import Ranges, S3Api
 from pinery.checkpoint.state_file import state_id
 from pinery.config import CACHE_BYTES
 from pinery.errors import ConflictError, DamagedError, TransientError
+from pinery.parquet.checksums import check_file
 from pinery.s3 import RETRIES
 from pinery.settings import S3Access
 

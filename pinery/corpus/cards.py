@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cached_property
 
-from pinery.checkpoint.damage import parsing
 from pinery.checkpoint.store import Store
 from pinery.config import Config
 from pinery.errors import BadImageError, ConflictError, ItemDeniedError, MovedError, TerminalError, TransientError
 from pinery.models.protocol import Model
 from pinery.models.registry import load
+from pinery.parquet.damage import parsing
 from pinery.records import ModelCard
 from pinery.sources import Source
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pinery.checkpoint.parquet import stream
 from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import CorpusPaths
 from pinery.checkpoint.store import Store
 from pinery.config import Config
+from pinery.parquet.files import stream
 
 STAMP = "%Y%m%dT%H%M%S%fZ"
 """The time that the name of a run, and so of its listing, begins with."""

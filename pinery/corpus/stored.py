@@ -11,14 +11,14 @@ from typing import TypeVar
 import duckdb
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from pinery.checkpoint.damage import parsing
 from pinery.checkpoint.ledger import Ledger
-from pinery.checkpoint.parquet import whole
 from pinery.checkpoint.root import OF_RUN, only
+from pinery.checkpoint.whole import whole
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.tables import planned
 from pinery.corpus.target import Target
 from pinery.errors import ConfigError, DamagedError, TerminalError
+from pinery.parquet.damage import parsing
 from pinery.reports import RunReport
 
 Result = TypeVar("Result")

@@ -7,11 +7,11 @@ from pathlib import Path
 import duckdb
 
 from pinery.allocator import give_back_freed_memory
-from pinery.checkpoint.checksums import check_file
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parts import Checkpoint
 from pinery.duckdb_files import scan, scratch_database
 from pinery.errors import TerminalError
+from pinery.parquet.checksums import check_file
 from pinery.planning.plan import define_plan, fold_ledger
 
 MEMORY = "768MB"

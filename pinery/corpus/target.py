@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from pinery.checkpoint.alias import IndexEntry
-from pinery.checkpoint.damage import parsing
 from pinery.checkpoint.ledger import Ledger, last_epoch
 from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.root import CorpusPaths, IndexPaths
@@ -15,6 +14,7 @@ from pinery.config import Config
 from pinery.indexes.open_index import open_index
 from pinery.indexes.protocol import Index
 from pinery.models.protocol import Model
+from pinery.parquet.damage import parsing
 from pinery.records import Identity, ModelCard
 
 NEVER_WRITTEN = 1 << 30

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError
+from pinery.imaging.nvjpeg import DeviceJpegs, Finish
 from pinery.imaging.quick import CentreCrop
 from pinery.models.compiled import Compiled, worth_compiling
 from pinery.models.device import DTYPES, Precision, resolve_batch_size, resolve_device
-from pinery.models.nvjpeg import DeviceJpegs, Finish
 from pinery.records import ModelCard
 
 Preprocess = Callable[[Image.Image], Tensor]

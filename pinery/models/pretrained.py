@@ -20,10 +20,10 @@ from transformers.utils import logging
 from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.imaging.elongation import refuse_elongated
+from pinery.imaging.nvjpeg import Finish
 from pinery.models.device import resolve_decoder, resolve_precision
 from pinery.models.hub import joint_sha256, repo_folder, weights_files
 from pinery.models.network import Preprocess
-from pinery.models.nvjpeg import Finish
 from pinery.models.reference import Reference
 from pinery.models.weights import file_sha256
 from pinery.records import ModelCard

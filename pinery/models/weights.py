@@ -12,13 +12,10 @@ from urllib.parse import urlsplit
 import safetensors.torch
 import torch
 
-from pinery import s3
 from pinery.addresses import without_secrets
 from pinery.config import cache_root
-from pinery.download import CHUNK, http_chunks
-from pinery.errors import AccessDeniedError, ConfigError, TerminalError, TransientError
-from pinery.s3 import Fault, Meaning
-from pinery.settings import S3Access
+from pinery.download import http_chunks
+from pinery.errors import ConfigError, TerminalError
 from pinery.variables import resolved
 
 
@@ -116,26 +113,6 @@ def _save(chunks: Iterator[bytes], target: Path, shown: str, sha256: str) -> Non
 
 
 def _s3_chunks(address: str, shown: str) -> Iterator[bytes]:
-    parts = urlsplit(address)
-    try:
-        client = s3.connect(S3Access(), shown, "")
-        body = client.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))["Body"]
-        yield from body.iter_chunks(CHUNK)
-    except s3.ERRORS as error:
-        raise _refused(shown, s3.meaning(error)) from None
+    from pinery.models.weights_s3 import s3_chunks  # brings boto3, which a machine that only embeds may lack
 
-
-def _refused(shown: str, meaning: Meaning) -> Exception:
-    fault, status, name = meaning
-    match fault:
-        case Fault.NO_CREDENTIALS:
-            return AccessDeniedError(f"no usable AWS credentials for {shown} ({name}); set them as boto3 expects")
-        case Fault.DENIED | Fault.BAD_CREDENTIALS:
-            return AccessDeniedError(f"access to {shown} is denied ({name})")
-        case Fault.MISSING | Fault.NO_BUCKET:
-            return ConfigError(f"there are no weights at {shown} ({name})")
-        case Fault.PASSING | Fault.UNSUPPORTED:
-            return TransientError(f"{shown} answered {name}; try again")
-    if 400 <= status < 500 or fault is Fault.BAD_NAME:
-        return ConfigError(f"{shown} refuses the request ({name})")
-    return TransientError(f"{shown} did not deliver the weights ({name}); try again")
+    yield from s3_chunks(address, shown)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pinery.checkpoint.parquet import read_rows
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.stored import current_listing, temporary_folder
 from pinery.corpus.tables import planned
 from pinery.duckdb_files import write
+from pinery.parquet.files import read_rows
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,7 +25,7 @@ from pinery.errors import (
     TransientError,
 )
 from pinery.imaging.decode import decode
-from pinery.imaging.scaling import least_side
+from pinery.imaging.prepare import prepare
 from pinery.indexes.engine import ask
 from pinery.indexes.protocol import Index
 from pinery.records import Match
@@ -162,14 +162,13 @@ def _vector(target: Target, query: Query) -> tuple[list[float], Image.Image | No
         return [float(x) for x in target.model().embed_text([query.text])[0]], None
     data = read_file(query.image or "", limits.max_bytes)
     model = target.model()
-    # With the corpus' own decoder, the vector is as near to its vectors as they are to each other.
-    side = least_side(model.card.decoder, model.resize_side)
     try:
-        picture = decode(data, limits.max_pixels, side)
+        # By the corpus' own decoder: an image of the corpus finds itself with a score of 1.
+        image = prepare(data, model.card.decoder, model, limits.max_pixels)
+        picture = decode(data, limits.max_pixels) if query.grid is not None else None
     except BadImageError as error:
         raise ConfigError(f"can't search by {query.image}: {error}") from error
-    vector = model.embed(model.preprocess(picture).unsqueeze(0))[0]
-    return [float(x) for x in vector], picture
+    return [float(x) for x in model.embed(image.unsqueeze(0))[0]], picture
 
 
 def read_file(where: str, max_bytes: int) -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import stat as modes
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 from urllib.parse import quote, unquote_to_bytes
 
@@ -18,11 +19,14 @@ from pinery.source_kinds import FolderSource
 from pinery.sources.found import Found
 from pinery.sources.lister import Lister
 from pinery.sources.metadata import Describer
-from pinery.sources.protocol import NoPast, Past, check_size
+from pinery.sources.protocol import Fetched, NoPast, Past, check_size, read_each
 from pinery.sources.seen import Seen, content_hash
 from pinery.sources.selection import UNREADABLE, LeftOut, Selection
-from pinery.sources.versions import MARK, Versions, mark_of, stat_version
+from pinery.sources.versions import MARK, Versions, mark_of
 from pinery.sources.walk import Walk, is_inside
+
+OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+"""How files are opened: without blocking, because a pipe may stand there now."""
 
 
 class Folder:
@@ -104,18 +108,47 @@ class Folder:
         for uri, version, size in self._past.below(file_uri(path)):
             yield Found(_path(uri)[len(self._root) :].lstrip(os.sep), uri, version, size)
 
+    def read(self, items: Sequence[tuple[str, str]], max_bytes: int) -> list[Fetched]:
+        """See Source. A folder on the way is followed once for all of its files."""
+        real: dict[str, str] = {}
+        return read_each(lambda uri, version, most: self._fetch(uri, version, most, real), items, max_bytes)
+
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
         """Return the file's bytes; see `Source.fetch`."""
+        return self._fetch(uri, version, max_bytes, {})
+
+    def _fetch(self, uri: str, version: str, max_bytes: int, real: dict[str, str]) -> bytes:
         path = _path(uri)
         try:
-            if not is_inside(os.path.realpath(path), self._root):
-                raise MovedError(f"{path} leads out of the folder {self._root}")
-            return self._read(path, version, max_bytes)
+            file = self._open(path, real)
+            try:
+                return self._read(file, path, version, max_bytes)
+            finally:
+                os.close(file)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             self._check_root()
             raise MovedError(f"{path} is no longer there") from None
+        except BlockingIOError:
+            raise MovedError(f"{path} is no file any more") from None
         except OSError as error:
             _fail(error, path)
+
+    def _open(self, path: str, real: dict[str, str]) -> int:
+        """Return a descriptor of a file inside the folder; `real` remembers where the folders on the way lead."""
+        folder, name = os.path.split(path)
+        if folder not in real:
+            real[folder] = os.path.realpath(folder)
+        leads = os.path.join(real[folder], name)
+        try:
+            if is_inside(leads, self._root):
+                return os.open(leads, OPENING | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EMLINK):
+                raise
+            leads = os.path.realpath(leads)  # a symbolic link
+        if not is_inside(leads, self._root):
+            raise MovedError(f"{path} leads out of the folder {self._root}")
+        return os.open(leads, OPENING | os.O_NOFOLLOW)
 
     def _check_root(self) -> None:
         # Where a share was unmounted, nothing is there, or another folder; that says nothing of its files.
@@ -124,27 +157,41 @@ class Folder:
                 return
             raise TransientError(f"folder {self._root} went away; mount it and run again")
 
-    def _read(self, path: str, version: str, max_bytes: int) -> bytes:
-        # Opened without blocking, because a pipe may stand there now.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            before = os.fstat(file.fileno())
-            changed = MovedError(f"{path} changed since it was listed")
-            by_content = self._how == "content"
-            mark = None if by_content else mark_of(version, before)
-            if not modes.S_ISREG(before.st_mode) or (mark is None and not by_content):
-                raise changed
-            if before.st_size > max_bytes and by_content and f"sha256:{content_hash(file)}" != version:
-                raise changed
-            check_size(before.st_size, max_bytes)
-            data = file.read(max_bytes + 1)
-            after = os.fstat(file.fileno())
-            if stat_version(after) != stat_version(before) or len(data) != before.st_size:
-                raise changed
-            if by_content and f"sha256:{content_hash(io.BytesIO(data))}" != version:
-                raise changed
-            if mark and hashlib.sha256(data).hexdigest()[:MARK] != mark:
-                raise changed
+    def _read(self, file: int, path: str, version: str, max_bytes: int) -> bytes:
+        by_content = self._how == "content"
+        data = os.read(file, (max_bytes if by_content else _listed_size(version, max_bytes)) + 1)
+        after = os.fstat(file)
+        while len(data) < min(after.st_size, max_bytes) and (more := os.read(file, max_bytes + 1 - len(data))):
+            data += more
+            after = os.fstat(file)
+        if not self._is_as_listed(file, after, data, version, max_bytes):
+            raise MovedError(f"{path} changed since it was listed")
+        check_size(after.st_size, max_bytes)
         return data
+
+    def _is_as_listed(self, file: int, stat: os.stat_result, data: bytes, version: str, max_bytes: int) -> bool:
+        """Return True where the file, of which `data` was read, is the one that was listed with `version`."""
+        mark = "" if self._how == "content" else mark_of(version, stat)
+        if not modes.S_ISREG(stat.st_mode) or mark is None:
+            return False
+        whole = stat.st_size <= max_bytes
+        if whole and len(data) != stat.st_size:
+            return False
+        if self._how == "content":
+            return version == f"sha256:{content_hash(io.BytesIO(data)) if whole else _hash_of(file)}"
+        return not mark or not whole or hashlib.sha256(data).hexdigest()[:MARK] == mark
+
+
+def _listed_size(version: str, max_bytes: int) -> int:
+    """Return the size in bytes that a version by stat names, or `max_bytes` if that is less."""
+    size = version.partition("-")[0]
+    return min(int(size), max_bytes) if size.isdecimal() else max_bytes
+
+
+def _hash_of(file: int) -> str:
+    with open(file, "rb", closefd=False) as whole:
+        whole.seek(0)
+        return content_hash(whole)
 
 
 def file_uri(path: str) -> str:

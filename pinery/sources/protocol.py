@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 
-from pinery.errors import BadImageError
+from pinery.errors import BadImageError, ItemDeniedError, MovedError
+
+Fetched = bytes | BadImageError | ItemDeniedError | MovedError
+"""An item's encoded image, or why there is none."""
 
 
 class Source(Protocol):
-    """Where a corpus lives. `fetch` may be called from many threads at once."""
+    """Where a corpus lives. `read` and `fetch` may be called from many threads at once."""
 
     @property
     def left_out(self) -> Mapping[str, int]:
@@ -37,6 +40,12 @@ class Source(Protocol):
 
     def remarks(self) -> list[str]:
         """Return what a user should know of the newest listing, such as a sidecar that matches little, a line each."""
+
+    def read(self, items: Sequence[tuple[str, str]], max_bytes: int) -> Sequence[Fetched]:
+        """Return the encoded image of each (uri, version), or the error for which it has none, in order.
+
+        Raises AccessDeniedError, TransientError, whichever item they are about.
+        """
 
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
         """Return the encoded image that was listed under `uri` with `version`.
@@ -88,6 +97,19 @@ class NoPast:
     def below(self, uri: str) -> Iterator[tuple[str, str, int]]:  # noqa: ARG002
         """See Past."""
         return iter(())
+
+
+def read_each(
+    fetch: Callable[[str, str, int], bytes], items: Sequence[tuple[str, str]], max_bytes: int
+) -> list[Fetched]:
+    """Return what `Source.read` does, for a source that reads one item at a time."""
+    found: list[Fetched] = []
+    for uri, version in items:
+        try:
+            found.append(fetch(uri, version, max_bytes))
+        except (BadImageError, ItemDeniedError, MovedError) as error:
+            found.append(error)
+    return found
 
 
 def check_size(size: int, max_bytes: int) -> None:

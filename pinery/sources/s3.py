@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from pinery.sources.bucket import Bucket
 from pinery.sources.found import Found
 from pinery.sources.lister import Lister
 from pinery.sources.metadata import Describer
-from pinery.sources.protocol import NoPast, Past, check_size
+from pinery.sources.protocol import Fetched, NoPast, Past, check_size, read_each
 from pinery.sources.selection import HIDDEN, LeftOut, Selection
 
 if TYPE_CHECKING:
@@ -85,6 +85,10 @@ class S3Prefix:
         if any(folder.startswith(".") for folder in folders):
             return HIDDEN
         return self._select.leaves_out(key)
+
+    def read(self, items: Sequence[tuple[str, str]], max_bytes: int) -> list[Fetched]:
+        """See Source."""
+        return read_each(self.fetch, items, max_bytes)
 
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
         """Return the object's bytes; see `Source.fetch`."""

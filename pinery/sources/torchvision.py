@@ -23,7 +23,7 @@ from pinery.sources.dataset_archive import checksum, dataset_class, load
 from pinery.sources.found import Found
 from pinery.sources.lister import Lister
 from pinery.sources.metadata import Describer
-from pinery.sources.protocol import NoPast, Past, check_size
+from pinery.sources.protocol import Fetched, NoPast, Past, check_size, read_each
 from pinery.sources.seen import content_hash
 
 _LABEL_ATTRIBUTES = ("targets", "labels", "_labels")
@@ -77,6 +77,10 @@ class TorchvisionDatasets:
             for row in range(len(rows)):
                 uri = f"torchvision://{name}/{quote(self._settings.split, safe='')}/{row}"
                 yield Found(f"{name}.{row}", uri, rows.version(row), -1, {"label": rows.label(row)}, group=name)
+
+    def read(self, items: Sequence[tuple[str, str]], max_bytes: int) -> list[Fetched]:
+        """See Source."""
+        return read_each(self.fetch, items, max_bytes)
 
     def fetch(self, uri: str, version: str, max_bytes: int) -> bytes:
         """Return the row as a PNG without loss, the same bytes every time; see `Source.fetch`."""

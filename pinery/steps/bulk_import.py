@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from pinery.checkpoint.imports import ImportRecord, ImportRecords
-from pinery.checkpoint.parquet import TableWriter
 from pinery.corpus.outage import retry_through_outage
 from pinery.corpus.run import HeldTarget
 from pinery.corpus.tables import connect
 from pinery.errors import LeaseLostError, StoppedError, TerminalError
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.pinecone_import import ImportState, PineconeImports
+from pinery.parquet.files import TableWriter
 from pinery.planning import loading
 from pinery.planning.cost import METADATA_BYTES
 from pinery.planning.loading import Load

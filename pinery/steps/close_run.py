@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.root import OF_RUN, only
 from pinery.checkpoint.store import Store
 from pinery.corpus.live import go_live
 from pinery.corpus.run import HeldTarget, Run
 from pinery.corpus.tables import connect
+from pinery.parquet.files import TableWriter
 from pinery.planning.plan import fold_ledger, snapshot_rows
 from pinery.records import LEDGER_SCHEMA
 from pinery.reports import RunReport

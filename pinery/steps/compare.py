@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pinery.checkpoint.parquet import TableWriter, stream
 from pinery.corpus.outage import retry_through_outage, settle
 from pinery.corpus.run import HeldTarget
 from pinery.duckdb_files import scan, write
 from pinery.errors import ConfigError, RefusedError
+from pinery.parquet.files import TableWriter, stream
 from pinery.planning.differences import define_differences
 from pinery.planning.guards import judge_deletes
 from pinery.records import Stored, Work

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from pinery.checkpoint.ledger import rows_of_ids
-from pinery.checkpoint.parquet import TableWriter
 from pinery.corpus.run import HeldTarget
 from pinery.corpus.tables import connect
+from pinery.parquet.files import TableWriter
 from pinery.planning.plan import fold_ledger, last_window
 from pinery.records import LEDGER_SCHEMA
 

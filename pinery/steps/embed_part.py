@@ -8,13 +8,17 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import pyarrow.parquet as pq
 
-from pinery.checkpoint.known import KnownBytes
-from pinery.checkpoint.parquet import read_rows
+from pinery.checkpoint.known import KnownBytes, open_known
 from pinery.corpus.run import HeldTarget
+from pinery.embedding.gpu_busy import GpuBusy
+from pinery.embedding.job import Job, Order, Progress, Workers
+from pinery.embedding.part import MAX_EXAMPLES, PartMaker
+from pinery.embedding.places import choose_place, open_workers
 from pinery.errors import (
     AccessDeniedError,
     BadImageError,
@@ -25,10 +29,10 @@ from pinery.errors import (
     StoppedError,
     TerminalError,
 )
+from pinery.parquet.files import read_rows
 from pinery.planning.guards import too_many_quarantined
 from pinery.records import PartReport, Work
-from pinery.steps.lanes import Lanes, open_lanes
-from pinery.steps.make_part import MAX_EXAMPLES, Batch, Order
+from pinery.reports import WorkersReport
 
 MIN_ATTEMPTS = 10
 """Fewer failures than this may all be the items' own."""
@@ -38,13 +42,15 @@ SHOWN_EXAMPLES = 3
 
 
 class Attempts:
-    """Counts of the items that one run tried to embed for one target. Its lanes may add to it from several threads."""
+    """Counts of the items that one run tried to embed for one target. Several threads may add to it."""
 
     def __init__(self) -> None:
         self.published = self.quarantined = self.moved = 0
         """Items of which a verdict or a vector was published; those of them with a verdict; and those that moved."""
         self.examples: dict[str, str] = {}
         """Why some of the items could not be embedded, by id; also where nothing of their part was published."""
+        self.workers: WorkersReport | None = None
+        """Where the parts were made, once they are."""
         self._lock = threading.Lock()
 
     def add(self, made: PartReport) -> None:
@@ -66,10 +72,10 @@ class Attempts:
 
 
 class Embedding:
-    """The lanes, known bytes and counts that the parts of one target share while they are embedded."""
+    """The workers, known bytes and counts that the parts of one target share while they are embedded."""
 
-    def __init__(self, held: HeldTarget, known: KnownBytes, lanes: Lanes, attempts: Attempts) -> None:
-        self.held, self.known, self.lanes, self.attempts = held, known, lanes, attempts
+    def __init__(self, held: HeldTarget, known: KnownBytes, workers: Workers, attempts: Attempts) -> None:
+        self.held, self.known, self.workers, self.attempts = held, known, workers, attempts
         self._lock = threading.Lock()
 
     def refresh_known(self) -> None:
@@ -79,29 +85,43 @@ class Embedding:
 
 
 @contextlib.contextmanager
-def open_embedding(held: HeldTarget, attempts: Attempts, parts: int, items: int) -> Iterator[Embedding]:
-    """The lanes and known bytes for so many parts of so many items together."""
-    with (
-        contextlib.closing(KnownBytes(held.target.checkpoint)) as known,
-        open_lanes(held, known, parts, items) as lanes,
-    ):
-        yield Embedding(held, known, lanes, attempts)
+def open_embedding(held: HeldTarget, attempts: Attempts, items: int) -> Iterator[Embedding]:
+    """Open the workers and known bytes for so many items."""
+    target, source = held.target, held.run.corpus.source
+    place = choose_place(target.config, items)
+    elsewhere = partial(open_known, target.config, target.card.key)
+    with contextlib.closing(KnownBytes(target.checkpoint)) as known:
+
+        def here(job: Job) -> PartMaker:
+            return PartMaker(job, source, known, target.model)
+
+        with (
+            GpuBusy(place.gpus) as busy,
+            open_workers(place, target.config, target.card, items, here, elsewhere) as workers,
+        ):
+            yield Embedding(held, known, workers, attempts)
+            if items:
+                attempts.workers = WorkersReport(place.kind, workers.count, place.why, _rounded(busy.share()))
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 3)
 
 
 def embed_part(embedding: Embedding, work: Work) -> PartReport:
     """Embed the rows of `work` and publish them as its part; nothing is published unless all of it is done.
 
-    The report's seconds are divided by the number of lanes, so that they add up to wall time as those of one lane do.
+    The report's seconds are divided by the number of workers, so that they add up to wall time as those of one do.
 
     Raises RefusedError where too many items end in quarantine, AccessDeniedError, TransientError (the part can be
     tried again), StoppedError.
     """
-    held, lanes = embedding.held, embedding.lanes
+    held, workers = embedding.held, embedding.workers
     path = held.scratch / f"{work.part}-{uuid.uuid4().hex}.parquet"
     watch = _Watch(embedding, work)
     try:
         embedding.refresh_known()
-        made = lanes.make(Order(work, path), watch)
+        made = workers.make(Order(work, path), watch)
         if made.rows:
             with held.writing():
                 held.target.checkpoint.publish(work.part, path)
@@ -113,7 +133,7 @@ def embed_part(embedding: Embedding, work: Work) -> PartReport:
     finally:
         path.unlink(missing_ok=True)
     embedding.attempts.add(made)
-    return replace(made, seconds={name: value / lanes.count for name, value in made.seconds.items()})
+    return replace(made, seconds={name: value / workers.count for name, value in made.seconds.items()})
 
 
 def refuse_nothing_but_failures(attempts: Attempts, live_before: int) -> None:
@@ -176,15 +196,15 @@ class _Watch:
     def stopping(self) -> bool:
         return self._held.run.stopping
 
-    def on_batch(self, batch: Batch) -> None:
-        self.items += batch.items
-        self._moved += batch.moved
-        self._quarantined += batch.quarantined
-        self._reasons.update(batch.reasons)
-        self._attempts.add_examples(batch.examples)
-        self._held.run.advance("embed", batch.items)
-        if batch.denied and len(batch.denied) + batch.moved == batch.items and not self._others_read:
-            refuse_denied_to_all(self._held, self._work, batch.denied[0])
+    def on_batch(self, progress: Progress) -> None:
+        self.items += progress.items
+        self._moved += progress.moved
+        self._quarantined += progress.quarantined
+        self._reasons.update(progress.reasons)
+        self._attempts.add_examples(progress.examples)
+        self._held.run.advance("embed", progress.items)
+        if progress.denied and len(progress.denied) + progress.moved == progress.items and not self._others_read:
+            refuse_denied_to_all(self._held, self._work, progress.denied[0])
             self._others_read = True
         self._judge()
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinery.checkpoint.imports import ImportRecord, ImportRecords
-from pinery.checkpoint.parquet import TableWriter, vector_row_group
 from pinery.corpus.run import HeldTarget
 from pinery.duckdb_files import scan
 from pinery.indexes.protocol import ROWS_SCHEMA
+from pinery.parquet.files import TableWriter, vector_row_group
 from pinery.records import LEDGER_SCHEMA, Work
 from pinery.steps.live_rows import live_rows
 from pinery.steps.make_plan import upsert_work

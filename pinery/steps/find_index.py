@@ -5,13 +5,13 @@ import uuid
 from dataclasses import asdict
 from functools import partial
 
-from pinery.checkpoint.damage import parsing
 from pinery.checkpoint.root import folder_name
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.outage import retry_through_outage
 from pinery.corpus.run import HeldTarget
 from pinery.corpus.target import Recorded, Target
 from pinery.errors import ConflictError, IndexMismatchError, TransientError
+from pinery.parquet.damage import parsing
 from pinery.records import Identity
 from pinery.steps.doubts import doubt_all, doubt_last_window
 from pinery.steps.marks import refuse_behind, why_behind

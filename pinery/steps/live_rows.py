@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pinery.checkpoint.parquet import read_rows
 from pinery.checkpoint.parts import Checkpoint
 from pinery.indexes.protocol import ROWS_SCHEMA
+from pinery.parquet.files import read_rows
 from pinery.records import Work
 
 PIECE_BYTES = 64 << 20

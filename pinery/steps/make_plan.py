@@ -1,5 +1,6 @@
 """Compute the plan of one target, judge it, and write the work down in files that tasks read by range."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pinery.checkpoint.parts import part_name
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.run import HeldTarget
 from pinery.duckdb_files import write
+from pinery.embedding.places import choose_place
 from pinery.errors import ConfigError, RefusedError
 from pinery.planning.guards import judge_plan
 from pinery.planning.partition import part_rows, ranges
@@ -66,8 +68,7 @@ def make_plan(held: HeldTarget, listing: Path, options: PlanOptions) -> Plan:
         if options.limit is not None:
             define_plan(con, limit=options.limit, retry_quarantined=options.retry_quarantined)
             counts = count_plan(con)
-        size = part_rows(held.settings.part_rows, held.target.card.dimension)
-        embed = _embed_work(con, scratch, size, held.target.checkpoint.next_number())
+        embed = _embed_work(con, scratch, held.target.checkpoint.next_number(), lambda rows: _part_size(held, rows))
         return Plan(counts, embed, upsert_work(con, scratch / "upsert.parquet"), sound)
 
 
@@ -99,12 +100,20 @@ def check_listing(con: duckdb.DuckDBPyConnection, limit: int | None) -> None:
                 raise ConfigError(f"`limit` {limit} is above the {size} items of {group or 'the listing'}")
 
 
-def _embed_work(con: duckdb.DuckDBPyConnection, scratch: Path, size: int, number: int) -> tuple[Work, ...]:
+def _part_size(held: HeldTarget, rows: int) -> int:
+    """The rows of a part where so many are to be embedded in all."""
+    most = part_rows(held.settings.part_rows, held.target.card.dimension)
+    return choose_place(held.target.config, rows).part_rows(rows, most)
+
+
+def _embed_work(
+    con: duckdb.DuckDBPyConnection, scratch: Path, number: int, size: Callable[[int], int]
+) -> tuple[Work, ...]:
     path = scratch / "embed.parquet"
     # A row that no index takes is embedded all the same; without a metadata hash it goes no further.
     hashed = "CASE WHEN NOT w.refused THEN w.metadata_hash END AS metadata_hash"
     rows = _write(con, path, "to_embed", f"l.id, l.uri, l.version, l.bytes, {hashed}", "position")
-    return tuple(Work(part_name(number + at), path, *span) for at, span in enumerate(ranges(rows, size)))
+    return tuple(Work(part_name(number + at), path, *span) for at, span in enumerate(ranges(rows, size(rows))))
 
 
 def upsert_work(con: duckdb.DuckDBPyConnection, path: Path, rows: str = "to_upsert") -> tuple[Work, ...]:

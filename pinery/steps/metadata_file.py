@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pinery.checkpoint.parquet import TableWriter
+from pinery.parquet.files import TableWriter
 
 BIN_BYTES, MOST_BINS = 32 << 20, 64
 BATCH_BYTES, BATCH_ROWS = 8 << 20, 65536

@@ -118,6 +118,8 @@ class Reporter:
             seconds=seconds,
             images_per_second=round((done.embedded + reused) / embedding, 1) if embedding else 0.0,
             bottleneck=bottleneck(seconds),
+            shares=shares(seconds, (datetime.now(UTC) - self._run.started).total_seconds()),
+            workers=self.attempts.workers,
             reasons=dict(sum((Counter(part.reasons) for part in done.parts), Counter())),
             not_indexed=main.held.not_indexed,
             notes=tuple(note for part in done.parts for note in part.notes),
@@ -192,6 +194,13 @@ def bottleneck(seconds: Mapping[str, float]) -> str:
     if slowest != "embed" or not seconds["embed"]:
         return slowest
     return max(embedding, key=lambda name: embedding[name])
+
+
+def shares(seconds: Mapping[str, float], wall: float) -> dict[str, float]:
+    """Return the share of each stage in `wall` seconds; of `fetch`, `decode` and `infer`, in those of `embed`."""
+    inside = {"fetch", "decode", "infer"}
+    wholes = {name: seconds.get("embed", 0.0) if name in inside else wall for name in seconds}
+    return {name: round(value / wholes[name], 3) for name, value in seconds.items() if wholes[name] > 0}
 
 
 def end_of(error: BaseException) -> tuple[str, str]:

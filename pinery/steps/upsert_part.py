@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinery.checkpoint.ledger import OpenEntry
-from pinery.checkpoint.parquet import read_rows
 from pinery.corpus.outage import patience
 from pinery.corpus.run import HeldTarget
 from pinery.indexes.engine import Settled, upsert_rows
+from pinery.parquet.files import read_rows
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA, UpsertReport, Work
 from pinery.steps.live_rows import gathered, live_rows, with_vectors
 from pinery.steps.marks import claim_index

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pinery.checkpoint.parts import Checkpoint, part_name, part_writer
+from pinery.checkpoint.parts import Checkpoint, part_name
 from pinery.checkpoint.store import Store
+from pinery.parquet.files import part_writer
 from pinery.records import PART_SCHEMA
 
 DIMENSION = 8

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pinery.checkpoint.cache import StateCache
-from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.s3_store import S3Store
+from pinery.parquet.files import TableWriter
 from pinery.records import LEDGER_SCHEMA
 from pinery.settings import S3Access
 from tests.s3_server import S3Server

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pinery.checkpoint.imports import ImportRecord, ImportRecords
-from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.root import IndexPaths
 from pinery.checkpoint.store import LocalStore, Store
 from pinery.errors import DamagedError
+from pinery.parquet.files import TableWriter
 from pinery.records import LEDGER_SCHEMA
 
 PATHS = IndexPaths("corpus/indexes/pinecone/name/ns")

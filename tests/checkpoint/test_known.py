@@ -17,12 +17,12 @@ def test_vectors_are_found_by_content_also_in_parts_published_later(store: Store
     publish(checkpoint, 0, list(range(1, 200)), bad={7})
     known = KnownBytes(checkpoint)
     known.refresh()
-    assert known.values(sha(150)).tolist() == [150.0] * DIMENSION  # type: ignore[union-attr]
-    assert known.values(sha(7)) is None, "a quarantined row has no vector to take"
-    assert known.values(sha(500)) is None
+    assert known.find([sha(150)])[sha(150)].tolist() == [150.0] * DIMENSION
+    assert known.find([sha(7)]) == {}, "a quarantined row has no vector to take"
+    assert known.find([sha(500)]) == {}
     publish(checkpoint, 1, [500])
     known.refresh()
-    assert known.values(sha(500)).tolist() == [500.0] * DIMENSION  # type: ignore[union-attr]
+    assert known.find([sha(500)])[sha(500)].tolist() == [500.0] * DIMENSION
     known.close()
 
 
@@ -34,16 +34,16 @@ def test_a_checkpoint_made_anew_is_not_taken_for_the_old_one(store: Store) -> No
     known.refresh()
     store.delete(f"corpus/key/parts/{part_name(1)}.parquet")
     known.refresh()
-    assert known.values(sha(2)) is None
-    assert known.values(sha(1)) is not None
+    assert known.find([sha(2)]) == {}
+    assert known.find([sha(1)])
     store.delete(f"corpus/key/parts/{part_name(0)}.parquet")
     publish(checkpoint, 0, [9])
     known.close()
     known = KnownBytes(checkpoint)
-    assert known.values(sha(1)) is None, "before the table knows: the row at that place is another image's"
+    assert known.find([sha(1)]) == {}, "before the table knows: the row at that place is another image's"
     known.refresh()
-    assert known.values(sha(1)) is None
-    assert known.values(sha(9)).tolist() == [9.0] * DIMENSION  # type: ignore[union-attr]
+    assert known.find([sha(1)]) == {}
+    assert known.find([sha(9)])[sha(9)].tolist() == [9.0] * DIMENSION
     keys = pq.read_table(checkpoint.key_files()[part_name(0)], columns=["id"])
     assert keys["id"].to_pylist() == ["i9"]
     known.close()
@@ -70,10 +70,10 @@ def test_a_spoilt_table_of_known_bytes_is_derived_again(tmp_path: Path, spoil: s
         file.write_bytes(spoilt.get(spoil, b""))
     known = KnownBytes(checkpoint)
     if spoil == "other rows":
-        assert known.values(sha(150)) is None, "what the table says wrong is embedded anew"
+        assert known.find([sha(150)]) == {}, "what the table says wrong is embedded anew"
     else:
         known.refresh()
-        assert known.values(sha(150)).tolist() == [150.0] * DIMENSION  # type: ignore[union-attr]
+        assert known.find([sha(150)])[sha(150)].tolist() == [150.0] * DIMENSION
     known.close()
 
 
@@ -85,5 +85,5 @@ def test_a_table_that_spoils_while_it_is_open_is_derived_again(tmp_path: Path) -
     file = checkpoint.store.cache(checkpoint.folder) / "known.sqlite"
     with file.open("r+b") as table:
         table.write(b"\x17" * file.stat().st_size)
-    assert known.values(sha(1500)).tolist() == [1500.0] * DIMENSION  # type: ignore[union-attr]
+    assert known.find([sha(1500)])[sha(1500)].tolist() == [1500.0] * DIMENSION
     known.close()

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinery.checkpoint.ledger import Ledger
-from pinery.checkpoint.parquet import TableWriter
 from pinery.checkpoint.root import IndexPaths
 from pinery.checkpoint.store import LocalStore, Store
+from pinery.parquet.files import TableWriter
 from pinery.planning.plan import fold_ledger, snapshot_rows
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 from pinery.errors import BadImageError
 from pinery.imaging.decode import decode
+from pinery.imaging.nvjpeg import DeviceJpegs
 from pinery.imaging.quick import decode_quickly
 from pinery.imaging.turbo import refuse_damage, tidied, turbo_pixels
-from pinery.models.nvjpeg import DeviceJpegs
 from pinery.models.pixels import Pixels
 from tests.imaging.pictures import jpeg, photograph
 

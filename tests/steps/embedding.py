@@ -44,7 +44,7 @@ def opened(images: Path, state: Path, **changes: Any) -> Iterator[tuple[Run, Emb
     told = Told()
     with ExitStack() as stack:
         run = stack.enter_context(open_run(Corpus(load_config(config(images, state, **changes))), progress=told))
-        yield run, stack.enter_context(open_embedding(run.main, Attempts(), 1, 100)), told
+        yield run, stack.enter_context(open_embedding(run.main, Attempts(), 100)), told
 
 
 def listed(run: Run, part: str, items: list[Item] | None = None) -> Work:

@@ -44,7 +44,7 @@ def test_an_import_brings_all_rows_once_and_leaves_no_files(
         plan = make_plan(held, listing.path, PlanOptions())
         assert choose_load(held, plan, None) == "import"
         assert choose_load(held, plan, 3) == "upsert", "a limited run imports nothing"
-        with open_embedding(held, Attempts(), len(plan.embed), plan.rows) as embedding:
+        with open_embedding(held, Attempts(), plan.rows) as embedding:
             for work in plan.embed:
                 embed_part(embedding, work)
         assert import_rows(held, listing.path) == held.imported == 12

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pinery.checkpoint.imports import ImportRecord, ImportRecords
-from pinery.checkpoint.parquet import TableWriter
 from pinery.corpus.tables import connect
+from pinery.parquet.files import TableWriter
 from pinery.steps.compare import IDS_SCHEMA
 from pinery.steps.export import export_rows, manifest_rows, place_of
 from tests.filled import current_listing, holding, rows_of

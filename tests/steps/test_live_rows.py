@@ -10,9 +10,10 @@ import pyarrow as pa
 import pytest
 
 from pinery.checkpoint.listings import write_listing
-from pinery.checkpoint.parts import Checkpoint, part_writer
+from pinery.checkpoint.parts import Checkpoint
 from pinery.checkpoint.store import LocalStore
 from pinery.corpus.tables import connect
+from pinery.parquet.files import part_writer
 from pinery.records import PART_SCHEMA
 from pinery.steps import live_rows as rooms
 from pinery.steps.live_rows import gathered, live_rows, with_vectors

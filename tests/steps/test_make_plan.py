@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pinery.checkpoint.parquet import read_rows
 from pinery.errors import ConfigError, RefusedError
+from pinery.parquet.files import read_rows
 from pinery.records import metadata_hash
 from pinery.steps.make_plan import PlanOptions, checkpointed_only, make_plan, still_to_upsert
 from tests import corpora

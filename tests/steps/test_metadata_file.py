@@ -20,7 +20,7 @@ def test_a_plan_of_large_metadata_keeps_within_its_memory(tmp_path: Path, monkey
     write_listing(item_batches(items(5000, 30_000)), tmp_path / "listing.parquet", lambda _: None)
     with connect(tmp_path) as con:
         planned(con, tmp_path / "listing.parquet")
-        work = _embed_work(con, tmp_path, 4096, 0)
+        work = _embed_work(con, tmp_path, 0, lambda rows: 4096)
     assert [one.rows for one in work] == [4096, 904]
 
 

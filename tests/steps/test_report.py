@@ -3,7 +3,7 @@
 import pytest
 
 from pinery.errors import LeaseLostError, RefusedError, StoppedError
-from pinery.steps.report import bottleneck, end_of
+from pinery.steps.report import bottleneck, end_of, shares
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,12 @@ from pinery.steps.report import bottleneck, end_of
 )
 def test_bottleneck(seconds: dict[str, float], expected: str) -> None:
     assert bottleneck(seconds) == expected
+
+
+def test_the_share_of_each_stage() -> None:
+    seconds = {"list": 1.0, "embed": 10.0, "infer": 8.0, "fetch": 0.5, "decode": 0.0}
+    assert shares(seconds, 20.0) == {"list": 0.05, "embed": 0.5, "infer": 0.8, "fetch": 0.05, "decode": 0.0}
+    assert shares({"list": 1.0}, 0.0) == {}
 
 
 class TerminationSignal(BaseException):

@@ -1,0 +1,147 @@
+"""Where the parts of a run are made: on threads of its own process, or in worker processes, several for each GPU."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from pinery.config import Config
+from pinery.cores import cores
+from pinery.embedding.columns import Known
+from pinery.embedding.job import Job, Order, Watch, Workers
+from pinery.embedding.part import PartMaker
+from pinery.embedding.processes import Processes
+from pinery.imaging.budget import PIXELS_AT_ONCE
+from pinery.records import ModelCard, PartReport
+
+CORES_EACH = 2
+"""The cores that a worker of a GPU has: it decodes on so many threads, which hardly wait for Python's lock."""
+MOST_EACH = 8
+"""Workers of one GPU at most: each holds a context of some 0.5 GB and the model."""
+SMALL_RUN = 4096
+"""Images from which on worker processes pay for their start."""
+LEAST_PART_ROWS = 1024
+"""Rows of a part at least, where parts are made smaller for the sake of workers."""
+PARTS_EACH = 4
+"""Parts for each worker at least, so that they end at nearly the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run's parts are made, and why there."""
+
+    devices: tuple[str, ...]
+    """The device of each worker process; empty where the run's own process does the work."""
+    why: str
+    gpus: tuple[int, ...] = ()
+    """The GPUs that compute, as CUDA counts them."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of the workers, as in the setting `runner.kind`."""
+        return "processes" if self.devices else "threads"
+
+    @property
+    def workers(self) -> int:
+        """The number of parts that are made side by side."""
+        return len(self.devices) or 1
+
+    def part_rows(self, rows: int, most: int) -> int:
+        """Return the rows of a part for so many rows in all: at most `most`, and few enough for all workers."""
+        if self.workers == 1:
+            return most
+        return min(most, max(LEAST_PART_ROWS, -(-rows // (PARTS_EACH * self.workers))))
+
+
+def choose_place(config: Config, items: int) -> Place:
+    """Choose where to embed so many items, as the settings `runner` and `model.device` say."""
+    return place_for(config, items, gpus=_gpus(config) if items else 0, cores=cores())
+
+
+def place_for(config: Config, items: int, *, gpus: int, cores: int) -> Place:
+    """Choose the place on a machine with so many GPUs and cores."""
+    runner, device = config.runner, config.model.device
+    spread = gpus if device in ("auto", "cuda") else 0
+    most = max(1, -(-items // min(LEAST_PART_ROWS, config.run.part_rows)))  # no more than there are parts
+    first = (int(device.removeprefix("cuda:")),) if device.startswith("cuda:") else (0,) * bool(spread)
+    if runner.kind == "threads":
+        return Place((), "runner.kind is threads", first)
+    if runner.workers != "auto":
+        workers, why = runner.workers, f"runner.workers is {runner.workers}"
+    elif spread or device.startswith("cuda:"):
+        shared = max(1, spread)
+        workers = shared * max(1, min(MOST_EACH, cores // shared // CORES_EACH))
+        why = f"{_counted(shared, 'GPU')} and {_counted(cores, 'core')}"
+    else:
+        workers, why = 1, "there is no GPU"
+    workers = min(workers, most)
+    if runner.kind == "auto" and (workers == 1 or (runner.workers == "auto" and items < SMALL_RUN)):
+        few = f"{items:,} images are too few for processes" if workers > 1 else why
+        return Place((), few, first)
+    devices = tuple(f"cuda:{number % spread}" if spread else device for number in range(workers))
+    return Place(devices, why, tuple(range(min(spread, workers))) or first)
+
+
+@contextlib.contextmanager
+def open_workers(
+    place: Place,
+    config: Config,
+    card: ModelCard,
+    items: int,
+    here: Callable[[Job], PartMaker],
+    known: Callable[[], Known],
+) -> Iterator[Workers]:
+    """Start the workers of a place for so many items, and end them at the end.
+
+    `here` makes what makes parts in this process; `known` opens the known vectors in another one, and can be pickled.
+    """
+    job = Job(config, card, known, cores(), config.run.fetch_threads, PIXELS_AT_ONCE, items)
+    if not place.devices:
+        yield Threads(here(job))
+        return
+    processes = Processes([_share(job, device, place.devices) for device in place.devices])
+    try:
+        yield processes
+    finally:
+        processes.close()
+
+
+class Threads:
+    """The threads of this process, which make one part at a time."""
+
+    count = 1
+
+    def __init__(self, maker: PartMaker) -> None:
+        self._maker = maker
+
+    def make(self, order: Order, watch: Watch) -> PartReport:
+        """See Workers."""
+        return self._maker.make(order, watch)
+
+
+def _share(job: Job, device: str, devices: tuple[str, ...]) -> Job:
+    """The job of one of several workers, which divide the machine among themselves."""
+    count = len(devices)
+    model = job.config.model.model_copy(update={"device": device})
+    return replace(
+        job,
+        config=job.config.model_copy(update={"model": model}),
+        threads=max(1, job.threads // count),
+        fetch_threads=max(2, job.fetch_threads // count),
+        pixels=job.pixels // count,
+        expected=-(-job.expected // count),
+        on_device=devices.count(device),
+    )
+
+
+def _gpus(config: Config) -> int:
+    if config.runner.kind == "threads" or config.model.device not in ("auto", "cuda"):
+        return 0
+    import torch  # a run with nothing to embed needn't wait for it
+
+    return torch.cuda.device_count()
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

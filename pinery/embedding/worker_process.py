@@ -1,0 +1,153 @@
+"""A worker process: makes the files of parts as it is told through a pipe, and ends when that pipe closes.
+
+The pipe carries `Order`s, `STOP` and None (the end) in; `Progress`, `Room`, notes (text), and for each order a
+`PartReport` or a `Failure` out.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import traceback
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing.connection import Connection
+
+from pinery.allocator import keep_freed_memory
+from pinery.embedding.job import Job, Order, Progress
+from pinery.embedding.part import PartMaker
+from pinery.errors import PineryError, TerminalError, TransientError
+from pinery.models.registry import load
+from pinery.records import PartReport
+from pinery.sources import open_source
+
+STOP = "stop"
+FILLED = 0.9
+"""The share of a GPU's free memory that workers may take; batches grow while `auto` looks for their size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no part; where `usable` is off, the worker has ended itself."""
+
+    error: PineryError
+    usable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The memory of a GPU, as a worker finds it after its first part, or when its memory has run out."""
+
+    more: int
+    """The number of workers like this one that would fit beside it."""
+    short: bool
+    """True where this worker had to make its batches smaller."""
+
+    @classmethod
+    def beside(cls, held: int, free: int, *, short: bool) -> Room:
+        """Return the room on a GPU where one worker holds `held` bytes, and `free` bytes are left."""
+        return cls(0 if short else int(free * FILLED // max(1, held)), short)
+
+
+def serve(pipe: Connection, job: Job) -> None:
+    """Make one part after the other until told to end. Never outlives the process at the other end of the pipe."""
+    keep_freed_memory()
+    orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+    stopping = threading.Event()
+    threading.Thread(target=_listen, args=(pipe, orders, stopping), name="orders", daemon=True).start()
+    make = _Maker(pipe, job, stopping)
+    while (order := orders.get()) is not None:
+        answer = make(order)
+        send(pipe, answer)
+        if isinstance(answer, Failure) and not answer.usable:
+            return
+
+
+def send(pipe: Connection, message: Progress | Room | PartReport | Failure | str) -> None:
+    """Send to the other end; without one, end this process."""
+    try:
+        pipe.send(message)
+    except OSError:
+        os._exit(1)
+
+
+class _Maker:
+    """Makes parts; the watch of each is the other end of the pipe."""
+
+    def __init__(self, pipe: Connection, job: Job, stopping: threading.Event) -> None:
+        self._pipe, self._job, self._stopping = pipe, job, stopping
+        self._told_room = ""
+
+    def __call__(self, order: Order) -> PartReport | Failure:
+        try:
+            report = self._parts.make(order, self)
+            self._tell_room()
+            return report
+        except PineryError as error:
+            return Failure(error, usable=True)
+        except Exception as error:  # noqa: BLE001  it can't be raised here, and may not survive the pipe
+            return Failure(_as_error(error, order.work.part, self._job.config.model.device), usable=False)
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def on_batch(self, progress: Progress) -> None:
+        send(self._pipe, progress)
+
+    def note(self, text: str) -> None:
+        send(self._pipe, text)
+
+    def _tell_room(self) -> None:
+        """Tell once how much memory is left on a GPU, and once that it was too little."""
+        device, short = self._job.config.model.device, self._parts.runner.short_of_memory
+        if not device.startswith("cuda") or self._told_room == (now := "short" if short else "room"):
+            return
+        import torch
+
+        free, total = torch.cuda.mem_get_info(device)
+        self._told_room = now
+        send(self._pipe, Room.beside(total - free, free, short=short))
+
+    @cached_property
+    def _parts(self) -> PartMaker:
+        import torch
+
+        job = self._job
+        torch.set_num_threads(job.threads)
+        return PartMaker(job, open_source(job.config.source), job.known(), lambda: load(job.config.model, job.card))
+
+
+def _listen(pipe: Connection, orders: queue.SimpleQueue[Order | None], stopping: threading.Event) -> None:
+    while True:
+        try:
+            message = pipe.recv()
+        except (EOFError, OSError):
+            # The kernel closes the other end even on kill -9, which no signal handler would survive.
+            os._exit(1)
+        if message == STOP:
+            stopping.set()
+        else:
+            stopping.clear()
+            orders.put(message)
+
+
+def _as_error(error: Exception, part: str, device: str) -> PineryError:
+    said = f"{type(error).__name__}: {error}"
+    if _is_of_device(error):
+        return TransientError(
+            f"the device {device} failed at {part} ({said.splitlines()[0]}); its worker is replaced, and the part"
+            " repeated"
+        )
+    told = TerminalError(f"a worker on {device} failed at {part}: {said}")
+    told.add_note("".join(traceback.format_exception(error)))
+    return told
+
+
+def _is_of_device(error: Exception) -> bool:
+    # After one of these the device is lost to the process: every later call fails as well.
+    import torch
+
+    kind = getattr(torch, "AcceleratorError", None)
+    return (kind is not None and isinstance(error, kind)) or "CUDA error" in str(error)
