@@ -25,8 +25,8 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
 }
 
 
-def kill_when(condition: Callable[[], bool], config_file: Path) -> None:
-    process = start("run", str(config_file))
+def kill_when(condition: Callable[[], bool], config_file: Path, *settings: str) -> None:
+    process = start("run", str(config_file), *(word for setting in settings for word in ("--set", setting)))
     wait_until(condition, process)
     process.kill()
     process.wait()
@@ -56,11 +56,11 @@ def test_a_killed_run_goes_on_where_it_was(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_at_every_stage(
+def test_killed_at_every_stage_with_worker_processes(
     moment: str, config_file: Path, undisturbed: dict[str, Stored], drill_record: Record
 ) -> None:
     state = config_file.parent / "state"
-    kill_when(lambda: MOMENTS[moment](state), config_file)
+    kill_when(lambda: MOMENTS[moment](state), config_file, "runner.kind=processes", "runner.workers=2")
     drill_record(KILLED, 1, check_recovery(config_file, undisturbed))
 
 
