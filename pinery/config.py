@@ -208,10 +208,10 @@ class RunnerSettings(Settings):
 
     kind: Literal["auto", "threads", "processes"] = Field(
         "auto",
-        description="Parts are embedded by these; `auto` takes a process per GPU where there are more, else threads.",
+        description="Parts are embedded by these; on a GPU `auto` takes several processes, on a CPU threads.",
     )
     workers: Literal["auto"] | Annotated[Processes, Field(ge=1, le=MAX_WORKERS)] = Field(
-        "auto", description="So many processes embed; `auto` is one for each GPU, or one."
+        "auto", description="So many processes embed; `auto` follows from the GPUs, the cores and the images."
     )
 
     @model_validator(mode="after")

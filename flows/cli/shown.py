@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.parameters import with_flags
-from pinery.reports import Preview, Removal, RunReport, Status, VerifyReport
+from pinery.reports import Preview, Removal, RunReport, Status, VerifyReport, WorkersReport
 from pinery.sources.selection import left_out_line
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def run(report: RunReport) -> None:
     _add(table, "seconds", "  ".join(stages))
     if report.embedded:
         _add(table, "images/s", f"{report.images_per_second:,.1f}")
-        _add(table, "bottleneck", str(report.bottleneck))
+        _add(table, "bottleneck", f"{report.bottleneck}{_share(report)}")
+    if report.workers is not None:
+        _add(table, "embedded by", _workers(report.workers))
     _add(table, "index", f"{report.kind}:{report.index} / {report.namespace} ({report.held:,} rows, verified)")
     for kept in (report.targets or ())[1:]:
         _add(table, kept.role, f"{kept.index} / {kept.namespace} ({kept.held:,} rows, verified)")
@@ -56,6 +58,18 @@ def run(report: RunReport) -> None:
             f"WARNING: {report.quarantined} quarantined and {report.rejected} rejected items are not in the index."
         )
         click.echo(click.style(f"{warning} `pinery status` lists them with reasons.", fg="yellow"), err=True)
+
+
+def _share(report: RunReport) -> str:
+    share = (report.shares or {}).get(report.bottleneck or "")
+    whole = "embedding" if report.bottleneck in ("fetch", "decode", "infer") else "the run"
+    return "" if share is None else f" ({share:.0%} of {whole})"
+
+
+def _workers(workers: WorkersReport) -> str:
+    where = f"{workers.count} processes" if workers.kind == "processes" else workers.kind
+    busy = "" if workers.gpu_busy is None else f"; GPU busy {workers.gpu_busy:.0%}"
+    return f"{where} ({workers.why}){busy}"
 
 
 def preview(data: Preview) -> None:

@@ -132,7 +132,7 @@ def _rows(table: pa.Table, batch: Batch) -> pa.RecordBatch:
     kept = [row for row in range(batch.items) if row not in batch.moved]
     some = table.slice(batch.first, batch.items)
     if batch.moved:
-        some = some.take(kept)
+        some = some.take(pa.array(kept, pa.int64()))
     columns = [
         some["id"].combine_chunks(),
         some["version"].combine_chunks(),
