@@ -20,6 +20,7 @@ TINY = {
     "convnext": tiny.save_convnext,
     "swin": tiny.save_swin,
 }
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 KINDS = [pytest.param("squeezenet", marks=pytest.mark.slow), *TINY]
 
 
@@ -40,8 +41,9 @@ def in_batches(model, images, size):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_vector_is_the_same_alone_in_a_batch_of_7_and_of_256(settings, precision):
-    model = registry.load(settings.model_copy(update={"precision": precision}))
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_vector_is_the_same_alone_in_a_batch_of_7_and_of_256(settings, precision, device):
+    model = registry.load(settings.model_copy(update={"precision": precision, "device": device}))
     assert model.card.precision == precision
     images = torch.stack([model.preprocess(picture) for picture in pictures(256)])
     together = in_batches(model, images, 256)
