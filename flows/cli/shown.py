@@ -42,7 +42,7 @@ def run(report: RunReport) -> None:
     if report.embedded:
         _add(table, "images/s", f"{report.images_per_second:,.1f}")
         _add(table, "bottleneck", f"{report.bottleneck}{_share(report)}")
-    if report.workers is not None:
+    if report.workers is not None and (report.workers.kind != "threads" or report.workers.gpu_busy is not None):
         _add(table, "embedded by", _workers(report.workers))
     _add(table, "index", f"{report.kind}:{report.index} / {report.namespace} ({report.held:,} rows, verified)")
     for kept in (report.targets or ())[1:]:
