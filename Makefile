@@ -74,6 +74,7 @@ bench: $(READY) ## the figures of docs/figures.md
 	$(BIN)/python benchmarks/upsert_memory.py
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/decoding.py
+	$(BIN)/python benchmarks/feeding.py
 	$(BIN)/python benchmarks/s3_fetch.py
 	$(BIN)/python benchmarks/throughput.py
 
