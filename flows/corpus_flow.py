@@ -1,12 +1,15 @@
 """The kind of flow that works on a corpus: Prefect keeps no secret of its parameters, and shows a failure once."""
 
+import contextlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import httpx
 from prefect import Flow
 from prefect.exceptions import PrefectException
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -15,7 +18,8 @@ from flows.embed_and_upsert import THREADS
 from flows.logs import keep_to_one_line
 from flows.outcome import forget, last_outcome
 from flows.progress import current_progress
-from pinery.config_file import refuse_secrets
+from pinery.config_file import load_config, refuse_secrets
+from pinery.errors import ConfigError
 
 
 class CorpusFlow(Flow[..., Any]):
@@ -46,4 +50,12 @@ def flow(name: str) -> Callable[[Callable[..., Any]], CorpusFlow]:
     """Return a decorator that makes a function the flow of that name."""
     keep_to_one_line()
     runner: Any = ThreadPoolTaskRunner(max_workers=THREADS)
-    return partial(CorpusFlow, name=name, task_runner=runner, persist_result=False)
+    return partial(CorpusFlow, name=name, flow_run_name=_name_run, task_runner=runner, persist_result=False)
+
+
+def _name_run() -> str:
+    """Return the name of the flow run that is about to begin: its corpus, as far as it can be told, and the time."""
+    config, corpus = flow_run.parameters.get("config"), ""
+    with contextlib.suppress(ConfigError):
+        corpus = load_config(config).corpus if isinstance(config, str | dict) else ""
+    return f"{corpus or 'unreadable config'} {datetime.now(UTC):%Y-%m-%d %H:%M}"

@@ -20,6 +20,7 @@ def is_transient(task: Any, task_run: Any, state: Any) -> bool:  # noqa: ARG001 
 
 embed_part = task(
     name="embed part",
+    task_run_name="embed {work.part}, {work.rows:,} images",
     cache_policy=NO_CACHE,
     persist_result=False,
     retries=RETRIES,

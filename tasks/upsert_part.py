@@ -5,4 +5,9 @@ from prefect.cache_policies import NO_CACHE
 
 from pinery.steps import upsert_part as step
 
-upsert_part = task(name="upsert part", cache_policy=NO_CACHE, persist_result=False)(step.upsert_part)
+upsert_part = task(
+    name="upsert part",
+    task_run_name="upsert {work.part}, {work.rows:,} rows",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)(step.upsert_part)

@@ -2,13 +2,19 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
@@ -91,6 +97,20 @@ def ends(
     told = artifact(client, run)
     assert (told["state"], told["error"]) == (state, run.state.message)
     return told
+
+
+def test_runs_and_tasks_are_named_by_their_corpus_and_their_part(
+    client: SyncPrefectClient, settings: dict[str, Any]
+) -> None:
+    reindex(settings)
+    run = newest(client)
+    assert re.fullmatch(r"test \d{4}-\d\d-\d\d \d\d:\d\d", run.name)
+    tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])), limit=50)
+    for pattern in (r"embed part-\d{8}, (\d+) images", r"upsert part-\d{8}, (\d+) rows"):
+        assert sum(int(found[1]) for task in tasks if (found := re.fullmatch(pattern, task.name))) == 12
+    with pytest.raises(ConfigError):
+        reindex({"corpus": "no/such"})
+    assert newest(client).name.startswith("unreadable config 2")
 
 
 def test_a_guards_refusal_names_the_flows_parameter(
