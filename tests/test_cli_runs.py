@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.corpora import config
 from tests.filled import opened
 from tests.processes import messages, pinery, write_config
@@ -40,6 +42,7 @@ def test_a_run_without_any_prefect_server(images: Path, tmp_path: Path) -> None:
     assert (tmp_path / "sample.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_verify_ends_with_one_while_a_difference_remains(images: Path, tmp_path: Path, prefect_db: None) -> None:
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
     assert pinery("run", str(path)).returncode == 0
@@ -60,6 +63,7 @@ def test_verify_ends_with_one_while_a_difference_remains(images: Path, tmp_path:
     assert "1 upserted, 0 deleted" in repaired.stdout
 
 
+@pytest.mark.slow
 def test_remove_asks_for_a_yes(images: Path, tmp_path: Path, prefect_db: None) -> None:
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
     assert pinery("run", str(path)).returncode == 0

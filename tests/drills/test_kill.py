@@ -113,6 +113,7 @@ def test_the_temporary_prefect_server_dies_with_its_killed_parent(config_file: P
     assert alive == []
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_or_waits(
     config_file: Path, undisturbed: dict[str, Stored], drill_record: Record
 ) -> None:

@@ -117,6 +117,7 @@ def test_workers_die_with_a_killed_run_and_the_next_goes_on(workers_config: Path
     assert held(workers_config) == on_threads(workers_config)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_run_and_workers_cleanly(workers_config: Path) -> None:
     state = workers_config.parent / "state"
     process = subprocess.Popen(

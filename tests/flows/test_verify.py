@@ -151,6 +151,7 @@ def test_an_index_or_a_corpus_that_is_not_there(images: Path, tmp_path: Path) ->
         verify(made | {"index": {"kind": "lance", "name": "other"}})
 
 
+@pytest.mark.slow
 def test_listing_goes_on_after_an_outage(images: Path, tmp_path: Path, pinecone_environment: PineconeServer) -> None:
     made = config(images, tmp_path / "state", index={"kind": "pinecone"})
     reindex(made)
