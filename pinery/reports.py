@@ -288,6 +288,122 @@ class Removal:
         return _plain(asdict(self))
 
 
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One line of a corpus' history."""
+
+    run: str
+    started: str
+    state: str
+    """As in a run's report; `died` for one that says it is running and isn't."""
+    wall_seconds: float | None
+    """From its start to its end; None where it has no end."""
+    embedded: int | None
+    upserted: int | None
+    deleted: int | None
+    quarantined: int | None
+    rejected: int | None
+    images_per_second: float | None
+    seconds: Mapping[str, float] | None
+    """Wall time of each stage."""
+    bottleneck: str | None
+    pace: str | None = None
+    """`slower` or `faster` than the median of the last completed runs of its size; None where it is as fast, or too
+    few are known."""
+    amount: str | None = None
+    """`more` or `fewer` images embedded than the median of the last completed runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The runs of a corpus that the state still has reports of, the newest first."""
+
+    corpus: str
+    state: str
+    """The path or address of the state."""
+    runs: tuple[PastRun, ...]
+    skipped: tuple[Mapping[str, str], ...]
+    """Files that are no reports of this corpus, each with its `file` and `why`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the history as `runs --json` prints it."""
+        return _plain(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class RunsCompared:
+    """What differs between the reports of two runs."""
+
+    corpus: str
+    run: str
+    other: str
+    differences: tuple[Mapping[str, Any], ...]
+    """Each has a `group` (such as `counts`), a `name`, and its values in `run` and in `other`, maybe null."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as `runs CONFIG RUN OTHER --json` prints it."""
+        return _plain(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of what `pinery doctor` found."""
+
+    name: str
+    verdict: str
+    """`ok`, `warning` or `wrong`."""
+    found: str
+    advice: str = ""
+    """What to do next, where there is something to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What `pinery doctor` found, check by check."""
+
+    config: str
+    checks: tuple[Check, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The worst verdict of all checks."""
+        found = {one.verdict for one in self.checks}
+        return next((verdict for verdict in ("wrong", "warning") if verdict in found), "ok")
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command: 1 where something is wrong."""
+        return int(self.verdict == "wrong")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the diagnosis as `doctor --json` prints it."""
+        return {"config": self.config, "verdict": self.verdict, "checks": [asdict(one) for one in self.checks]}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A config that `pinery init` wrote, and what it saw of the images."""
+
+    config: str
+    """The path of the file."""
+    corpus: str
+    source: str
+    suffixes: Mapping[str, int]
+    """The number of images seen, by suffix; the commonest first."""
+    left_out: Mapping[str, int]
+    """The number of other files seen, by kind."""
+    complete: bool
+    """True where all files were looked at."""
+    metadata: str | None
+    """The proposed `source.metadata`; None where names and folders show no labels."""
+    labels: tuple[str, ...]
+    """Some of the labels that it finds."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the proposal as `init --json` prints it."""
+        return _plain(asdict(self))
+
+
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the same data as JSON returns it, with lists in place of tuples."""
     return {key: _plain_value(value) for key, value in data.items()}

@@ -3,81 +3,19 @@
 Whatever is slow to import (torch, prefect, lancedb, duckdb) is imported by the command that needs it.
 """
 
-import functools
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import click
 
+from flows.cli.command import AS_JSON, WAIT, allow_deletes, command, main, print_result
 from flows.cli.ending import end
-from flows.cli.help import Commands, examples
-from flows.leaving import leaving
-from flows.parameters import with_flags
-from pinery.errors import ConfigError, DifferentError
+from flows.cli.help import examples
+from pinery.errors import ConfigError
 from pinery.reports import RunReport, VerifyReport
 
-Command = Callable[..., Any]
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="pinery", prog_name="pinery")
-def main() -> None:
-    """Keep a Pinecone index true to an image corpus, and search it.
-
-    CONFIG is a YAML file such as configs/sample.yaml; docs/config.md has all of its keys. `pinery COMMAND --help` has
-    examples. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused by a guard or a held lease, 130 or 143
-    stopped by a signal (run the same command again to go on).
-    """
-
-
-WAIT = click.option("--wait", is_flag=True, help="Wait for another run of the corpus instead of refusing.")
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout, nothing else.")
-SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a config key.")
-
-
-def allow_deletes(what: str = "plan") -> Callable[[Command], Command]:
-    """Return the option `--allow-deletes`, whose help says what it lets pass."""
-    return click.option(
-        "--allow-deletes", is_flag=True, help=f"Let a {what} pass that deletes more than the delete_guard."
-    )
-
-
-def command(*options: Callable[[Command], Command]) -> Callable[[Command], click.Command]:
-    """Return a decorator that makes a function a command over one config, which prints what the function returns."""
-
-    def decorate(function: Command) -> click.Command:
-        @functools.wraps(function)
-        def run(config: str, overrides: tuple[str, ...], as_json: bool, **flags: Any) -> None:
-            def work() -> None:
-                print_result(function.__name__, lambda: function(config, overrides, **flags), as_json)
-
-            with leaving():
-                end(work, as_json)
-
-        wrapped: Command = run
-        shared: tuple[Callable[[Command], Command], ...] = (click.argument("config"), SET, AS_JSON)
-        for option in reversed((*shared, *options)):
-            wrapped = option(wrapped)
-        return main.command(name=function.__name__, epilog=examples(function.__name__))(wrapped)
-
-    return decorate
-
-
-def print_result(command: str, work: Callable[[], Any], as_json: bool) -> None:
-    """Print the result of `work`, as the command prints it; after a DifferentError, end with its exit code."""
-    try:
-        result, different = work(), None
-    except DifferentError as error:
-        result, different = VerifyReport.from_dict(error.result), error
-    from flows.cli import shown
-
-    shown.show(command, result, as_json)
-    if different is not None:
-        if not as_json:
-            click.echo(f"pinery: {with_flags(str(different))}", err=True)
-        raise click.exceptions.Exit(different.exit_code) from None
+__all__ = ["main"]
 
 
 @command(
@@ -179,6 +117,24 @@ def status(config: str, overrides: tuple[str, ...]) -> Any:
     from pinery.steps.status import status
 
     return status(open_corpus(config, overrides))
+
+
+@command(click.argument("run", required=False), click.argument("other", required=False))
+def runs(config: str, overrides: tuple[str, ...], *, run: str | None, other: str | None) -> Any:
+    """Show the last runs, the newest first, and how they compare; with RUN and OTHER, what differs between these two.
+
+    RUN and OTHER may be cut to the beginning or the end of a run's name. A run's pace is compared with the median of
+    the last seven completed ones of its size, its amount with the median of the last seven.
+    """
+    from pinery.config_file import load_config
+    from pinery.steps.history import compare_runs, history
+
+    settings = load_config(config, overrides)
+    if run is None:
+        return history(settings)
+    if other is None:
+        raise ConfigError(f"to compare {run}, name another run after it; `pinery runs CONFIG` lists them")
+    return compare_runs(settings, run, other)
 
 
 @command(

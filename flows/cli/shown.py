@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from flows.cli import shown_runs
+from flows.cli.tables import add as _add
+from flows.cli.tables import console as _console
+from flows.cli.tables import table as _table
 from flows.parameters import with_flags
 from pinery.reports import Preview, Removal, RunReport, Status, VerifyReport, WorkersReport
 from pinery.sources.selection import left_out_line
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 WORK = ("embedded", "reused", "imported", "upserted", "deleted", "moved")
 COUNTS = ("listed", "new", "changed", "relabelled", "unchanged", *WORK)
 SHOWN_ROWS = 20
-UNFOLDED = 1_000_000
-"""The columns where stdout is no terminal, so that each value stays whole, on one line."""
 
 
 def run(report: RunReport) -> None:
@@ -228,23 +227,6 @@ def _left_out(table: Table, left_out: Mapping[str, int]) -> None:
         _add(table, "listing", line)
 
 
-def _table(title: str) -> Table:
-    click.secho(title, bold=True)
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    return table
-
-
-def _add(table: Table, *values: str) -> None:
-    # As Text, for a plain string's [brackets] are markup to Rich.
-    table.add_row(*(Text(value) for value in values))
-
-
-def _console() -> Console:
-    return Console(highlight=False, width=None if sys.stdout.isatty() else UNFOLDED)
-
-
 def models(data: dict[str, Any]) -> None:
     """Print the model families."""
     for family in data["models"]:
@@ -264,6 +246,7 @@ PRINTERS: dict[str, Callable[[Any], None]] = {
     "remove": removal,
     "deploy": deployment,
     "status": status,
+    "runs": shown_runs.runs,
     "show": sample,
     "models": models,
 }
