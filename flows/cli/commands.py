@@ -111,6 +111,14 @@ def deploy(config: str, overrides: tuple[str, ...], **flags: Any) -> dict[str, A
 
 
 @command()
+def doctor(config: str, overrides: tuple[str, ...]) -> Any:
+    """Check all that a run needs, from the config to Prefect; changes nothing, and ends with 1 where one is wrong."""
+    from flows.cli.launch import diagnose
+
+    return diagnose(config, overrides)
+
+
+@command()
 def status(config: str, overrides: tuple[str, ...]) -> Any:
     """Show the last run, the live index, and what is quarantined or rejected, with reasons."""
     from flows.cli.launch import open_corpus

@@ -23,6 +23,7 @@ EXAMPLES = {
     ),
     "remove": ("pinery remove configs/sample.yaml", "pinery remove configs/sample.yaml --yes"),
     "deploy": ("pinery deploy configs/s3-nightly.yaml --cron '30 3 * * *'",),
+    "doctor": ("pinery doctor configs/sample.yaml", "pinery doctor configs/s3-nightly.yaml --json"),
     "status": ("pinery status configs/sample.yaml", "pinery status configs/sample.yaml --json"),
     "runs": ("pinery runs configs/sample.yaml", "pinery runs configs/sample.yaml 6c104f 20261125 --json"),
     "show": ("pinery show configs/sample.yaml --count 36 --grid sample.png",),

@@ -9,8 +9,9 @@ from typing import Any, cast
 from pinery.config import Config
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
-from pinery.errors import TerminalError
+from pinery.errors import ConfigError, TerminalError
 from pinery.models.registry import parse, refuse_unknown
+from pinery.reports import Check, Diagnosis
 from pinery.variables import missing_variables
 
 FLOWS = str(__package__).rpartition(".")[0]
@@ -62,6 +63,21 @@ def open_corpus(config: str, overrides: Sequence[str]) -> Corpus:
 
         provide_secrets_if_configured(settings)
     return Corpus(settings)
+
+
+def diagnose(config: str, overrides: Sequence[str]) -> Diagnosis:
+    """Return what is found of all that a run of a config file needs, Prefect included."""
+    try:
+        settings = _judged(config, overrides)
+    except ConfigError as error:
+        return Diagnosis(config, (Check("config", "wrong", str(error)),))
+    _quieten()
+    from flows import doctor
+    from pinery.steps.doctor import diagnose
+
+    prefect = doctor.check_prefect(config, settings)  # first, for its Secret blocks may have what the others need
+    own = Check("config", "ok", f"corpus {settings.corpus}, model {settings.model.name}, index {settings.index.kind}")
+    return Diagnosis(config, (own, *diagnose(settings), *prefect))
 
 
 def deploy(config: str, overrides: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:

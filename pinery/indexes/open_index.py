@@ -28,6 +28,23 @@ def open_index(config: Config, name: str, namespace: str, dimension: int) -> Ind
         )
     from pinery.indexes.lance import LanceIndex
 
-    if config.is_s3_state:
-        raise ConfigError("index.kind lance needs a local `state`; with state on S3, set index.kind to pinecone")
+    refuse_impossible(config)
     return LanceIndex(settings, Path(config.state) / "lance" / name, name, namespace, dimension)
+
+
+def refuse_impossible(config: Config) -> None:
+    """Raise ConfigError where the config's kind of index can't work with its state."""
+    if config.is_s3_state and not isinstance(config.index, PineconeSettings):
+        raise ConfigError("index.kind lance needs a local `state`; with state on S3, set index.kind to pinecone")
+
+
+def list_indexes(config: Config) -> list[str]:
+    """Return the names of all indexes that the config's key, or its state, has. Raises as the methods of Index do."""
+    if isinstance(config.index, PineconeSettings):
+        from pinery.indexes import pinecone_control as control
+        from pinery.indexes.pinecone_session import PineconeSession
+
+        return control.names(PineconeSession("of this key", None, 1))
+    refuse_impossible(config)
+    folder = Path(config.state) / "lance"
+    return sorted(one.name for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []

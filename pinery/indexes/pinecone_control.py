@@ -34,6 +34,11 @@ def describe(session: PineconeSession, name: str) -> IndexModel | None:
     return session.control(action)
 
 
+def names(session: PineconeSession) -> list[str]:
+    """Return the names of all indexes that the key may see."""
+    return session.control(lambda client: sorted(one.name for one in client.indexes.list()))
+
+
 def check_shape(found: IndexModel, dimension: int, metric: str) -> None:
     """Raise IndexMismatchError unless `found` is a classic dense index of that dimension and metric."""
     fields = found.schema.fields

@@ -31,13 +31,8 @@ def repo_folder(reference: Reference, revision: str) -> Path:
     """
     repo = reference.name
     try:
-        if revision:
-            try:
-                folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
-                if _present(folder):
-                    return folder
-            except LocalEntryNotFoundError:
-                pass
+        if revision and (cached := cached_folder(repo, revision)):
+            return cached
         wanted = [*SMALL_FILES, "model*.safetensors"]
         folder = Path(snapshot_download(repo, revision=revision or None, allow_patterns=wanted))
         if not _present(folder):
@@ -55,6 +50,19 @@ def repo_folder(reference: Reference, revision: str) -> Path:
     if not _present(folder):
         raise TerminalError(_how_to_fetch(reference, revision))
     return folder
+
+
+def cached_folder(repo: str, revision: str) -> Path | None:
+    """Return the folder of a repo's files in the Hub's cache, or None where they are not all there.
+
+    Without a `revision` it is the commit that `main` named when it was last asked. Raises as `snapshot_download` does
+    for a name that no repo can have.
+    """
+    try:
+        folder = Path(snapshot_download(repo, revision=revision or None, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return folder if _present(folder) else None
 
 
 def _how_to_fetch(reference: Reference, revision: str) -> str:

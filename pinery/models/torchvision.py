@@ -104,9 +104,20 @@ def _weights(reference: Reference, settings: ModelSettings, entry: Any) -> tuple
     return path, name, sha256
 
 
+def cached_weights(reference: Reference, card: ModelCard | None) -> tuple[Path, str]:
+    """Return where torchvision's own weights are in torch's cache, or would be, and where they come from."""
+    entry = _entry(reference, card)
+    return _place(entry), str(entry.url)
+
+
+def _place(entry: Any) -> Path:
+    place: Path = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rpartition("/")[2]
+    return place
+
+
 def _cached(entry: Any) -> Path:
     """Return the file of torchvision's own weights in torch's cache, downloaded if need be."""
-    path: Path = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rpartition("/")[2]
+    path = _place(entry)
     if path.is_file():
         return path
     prefix = HASH_REGEX.search(path.name)

@@ -26,12 +26,7 @@ def find_index(held: HeldTarget, *, behind: bool = False) -> None:
     target = held.target
     found = retry_through_outage(held, held.index.describe)
     refuse_foreign(held.run.corpus, target, found)
-    owner = _owner(target)
-    if owner not in (None, target.corpus):
-        raise IndexMismatchError(
-            f"namespace {target.entry.namespace!r} of index {target.name} belongs to corpus {owner};"
-            " set `namespace` to another name"
-        )
+    refuse_owned(target)
     held.behind = why_behind(target, retry_through_outage(held, held.index.read_mark)) if found else ""
     if not behind:
         refuse_behind(held)
@@ -76,6 +71,16 @@ def refuse_foreign(corpus: Corpus, target: Target, found: Identity | None) -> No
         raise IndexMismatchError(
             f"index {target.name} holds vectors of model key {found.model_key};"
             f" the config's model {target.card.name} has {target.card.key}. Set index.name to another name"
+        )
+
+
+def refuse_owned(target: Target) -> None:
+    """Raise IndexMismatchError where the namespace belongs to another corpus."""
+    owner = _owner(target)
+    if owner not in (None, target.corpus):
+        raise IndexMismatchError(
+            f"namespace {target.entry.namespace!r} of index {target.name} belongs to corpus {owner};"
+            " set `namespace` to another name"
         )
 
 

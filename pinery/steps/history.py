@@ -54,6 +54,14 @@ def history(config: Config) -> History:
     return History(config.corpus, store.root, judged, found.skipped)
 
 
+def last_run(config: Config) -> RunReport | None:
+    """Return the newest report; None before the first run. Raises DamagedError where it can't be read."""
+    store, paths = open_store(config), CorpusPaths(config.corpus)
+    names = _reports_and_others(store, paths)[0]
+    report = read_report(store, f"{paths.runs}/{max(names)}") if names else None
+    return _alive_or_dead(report, store, paths) if report else None
+
+
 def compare_runs(config: Config, run: str, other: str) -> RunsCompared:
     """Return what differs between two runs, which are named as a whole, or by the beginning or the end of the name.
 
