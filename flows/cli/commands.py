@@ -110,6 +110,22 @@ def deploy(config: str, overrides: tuple[str, ...], **flags: Any) -> dict[str, A
     return deploy(config, overrides, flags)
 
 
+@main.command(epilog=examples("init"))
+@click.argument("where", metavar="FOLDER-OR-S3")
+@click.option("--out", metavar="FILE", help="The config to write. Default: CORPUS.yaml, here.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@AS_JSON
+def init(where: str, out: str | None, force: bool, as_json: bool) -> None:
+    """Write a first config for a folder of images or an s3:// address; it runs as it stands."""
+
+    def propose() -> Any:
+        from pinery.steps.propose_config import propose_config
+
+        return propose_config(where, out, force=force)
+
+    end(lambda: print_result("init", propose, as_json), as_json)
+
+
 @command()
 def doctor(config: str, overrides: tuple[str, ...]) -> Any:
     """Check all that a run needs, from the config to Prefect; changes nothing, and ends with 1 where one is wrong."""

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 EXAMPLES = {
+    "init": ("pinery init data/sample", "pinery init s3://my-images/photos --out nightly.yaml"),
     "run": (
         "pinery run configs/sample.yaml",
         "pinery run configs/sample.yaml --set source.path=YOUR/FOLDER --set corpus=mine",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from flows.cli import shown_checks, shown_runs
+from flows.cli import shown_checks, shown_proposal, shown_runs
 from flows.cli.tables import add as _add
 from flows.cli.tables import console as _console
 from flows.cli.tables import table as _table
@@ -245,6 +245,7 @@ PRINTERS: dict[str, Callable[[Any], None]] = {
     "search": matches,
     "remove": removal,
     "deploy": deployment,
+    "init": shown_proposal.proposal,
     "doctor": shown_checks.diagnosis,
     "status": status,
     "runs": shown_runs.runs,

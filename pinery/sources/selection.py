@@ -44,7 +44,7 @@ class Selection:
         if self._patterns and self._excluded.match_file(key):
             return EXCLUDED
         if self._suffixes and not name.lower().endswith(self._suffixes):
-            return _suffix(name)
+            return suffix_of(name)
         return None
 
     def leaves_out_folder(self, key: str) -> str | None:
@@ -55,7 +55,7 @@ class Selection:
 
     def undecoded(self, key: str) -> str:
         """Return the suffix of a file that this installation can't decode, or an empty text."""
-        return _suffix(key) if self._undecoded and key.lower().endswith(self._undecoded) else ""
+        return suffix_of(key) if self._undecoded and key.lower().endswith(self._undecoded) else ""
 
     @functools.cached_property
     def _excluded(self) -> GitIgnoreSpec:
@@ -78,7 +78,8 @@ def left_out_line(left_out: Mapping[str, int]) -> str:
     return f"{files} left out: {', '.join(shown)}" + (f" ({'; '.join(advice)})" if advice else "")
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
+    """Return the suffix of a file in small letters, or the kind that stands for those without a fitting one."""
     stem, dot, suffix = name[name.rfind("/") + 1 :].rpartition(".")
     if not stem or not dot or not suffix:
         return NO_SUFFIX
