@@ -72,6 +72,8 @@ def _of_file(setting: str, sha256: str) -> Presence:
 
 
 def _of_repo(reference: Reference, settings: ModelSettings, card: ModelCard | None) -> Presence:
+    from huggingface_hub.errors import HFValidationError
+
     from pinery.models.hub import cached_folder, weights_files
 
     if settings.weights is not None:
@@ -83,7 +85,10 @@ def _of_repo(reference: Reference, settings: ModelSettings, card: ModelCard | No
     if folder is not None and not folder.is_dir():
         if reference.name.startswith((".", "/", "~")):
             raise ConfigError(f"the folder {reference.name} of model {reference} does not exist")
-        folder = cached_folder(reference.name, card.revision if card else "")
+        try:
+            folder = cached_folder(reference.name, card.revision if card else "")
+        except HFValidationError:
+            raise ConfigError(f"{reference.name!r} is no name of a repo on huggingface.co, and no folder") from None
     if folder is None:
         return Presence(
             False,
