@@ -94,7 +94,7 @@ def _check_deployments(client: SyncPrefectClient, config: str, settings: Config)
         yield _check_schedule(one)
         yield _check_last_flow_run(client, one)
         if late := _late(client, one):
-            found = f"{FLOW}/{one.name}: {late} runs are late"
+            found = f"{FLOW}/{one.name}: {late} {'run is' if late == 1 else 'runs are'} late"
             advice = f"a worker takes them: `prefect worker start --pool {one.work_pool_name}`"
             yield Check("worker", "wrong", found, advice)
 

@@ -121,7 +121,7 @@ def test_runs_that_no_worker_takes_are_wrong(client: SyncPrefectClient, path: st
     assert "worker" not in found(path)
     client.create_flow_run_from_deployment(client.read_deployment_by_name(name).id, state=Late())
     told = found(path)["worker"]
-    assert (told.verdict, told.found) == ("wrong", f"{name}: 1 runs are late")
+    assert (told.verdict, told.found) == ("wrong", f"{name}: 1 run is late")
     assert "prefect worker start --pool process" in told.advice
 
 
