@@ -12,7 +12,7 @@ from pinery.checkpoint.root import state_id
 from pinery.checkpoint.trial import try_state
 from pinery.config import Config
 from pinery.corpus.corpus import Corpus
-from pinery.errors import ConfigError, DamagedError, PineryError
+from pinery.errors import ConfigError, DamagedError, PineryError, TransientError
 from pinery.records import ModelCard
 from pinery.reports import Check
 from pinery.source_kinds import TorchvisionSource
@@ -50,6 +50,8 @@ def judged(name: str, check: Callable[[], Check]) -> Check:
     """Return what a check found; what it raises is wrong, and the message says what to do."""
     try:
         return check()
+    except TransientError as error:
+        return Check(name, WRONG, str(error), "look whether it is up and can be reached from here, and try again")
     except PineryError as error:
         return Check(name, WRONG, str(error))
     except Exception as error:  # noqa: BLE001  the other checks may tell more of what is wrong

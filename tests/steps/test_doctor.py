@@ -107,6 +107,9 @@ def test_a_state_on_s3_is_tried_and_left_as_it_was(settings: dict[str, Any], s3_
     assert "honours conditional writes" in told["state"].found
     assert "lance needs a local `state`" in told["index"].found
     assert s3_server.client().list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    s3_server.fail(503, times=99, method="PUT")
+    assert found(remote)["state"].advice.startswith("look whether it is up")
+    s3_server.heal()
     s3_server.ignore_conditions("PUT")
     assert "doesn't honour conditional writes" in found(remote)["state"].found
 

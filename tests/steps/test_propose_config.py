@@ -16,7 +16,7 @@ from pinery.config_file import load_config
 from pinery.errors import ConfigError
 from pinery.reports import Proposal
 from pinery.steps.propose_config import corpus_name, propose_config, written
-from tests.corpora import paint
+from tests.corpora import jpeg, paint
 from tests.filled import bring, opened
 from tests.s3_server import S3Server
 
@@ -86,15 +86,18 @@ def test_each_option_is_valid_once_it_is_uncommented(here: Path, labelled: bool)
     )
 
 
-def test_the_config_of_a_prefix_names_it_and_its_options_are_valid(here: Path, s3_server: S3Server) -> None:
+def test_the_config_of_a_prefix_runs_and_its_options_are_valid(here: Path, s3_server: S3Server) -> None:
     bucket = s3_server.new_bucket()
-    for label in ("cat", "dog"):
+    for label in ("red", "blue"):
         for number in range(4):
-            s3_server.client().put_object(Bucket=bucket, Key=f"my photos/{label}/{number}.jpg", Body=b"")
+            key = f"my photos/{label}/{number}.jpg"
+            s3_server.client().put_object(Bucket=bucket, Key=key, Body=jpeg(label, number))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ENDPOINT_URL", s3_server.endpoint_url)
         made = propose_config(f"s3://{bucket}/my photos/")
-    assert (made.corpus, made.metadata, set(made.labels)) == ("my-photos", "parent", {"cat", "dog"})
+        settings: Any = made.config
+        assert bring(settings).upserted == 8
+    assert (made.corpus, made.metadata, set(made.labels)) == ("my-photos", "parent", {"red", "blue"})
     config = load_config(made.config)
     assert getattr(config.source, "uri", "") == f"s3://{bucket}/my photos"
     text = Path(made.config).read_text()
