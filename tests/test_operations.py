@@ -28,6 +28,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_page_work_in_their_order(photos: Path, prefect_db: None) -> None:
     blocks = re.findall(r"^```\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     lines = [line.split() for block in blocks for line in block.splitlines()]
