@@ -29,7 +29,7 @@ from pinery.errors import ConfigError, DifferentError, LeaseHeldError, RefusedEr
 from tests.corpora import config, paint
 from tests.filled import opened
 from tests.pinecone_server.server import PineconeServer
-from tests.processes import write_config
+from tests.processes import wait_until, write_config
 
 SIGNED = "https://me:hunter22@127.0.0.1:9/w.pth?X-Amz-Signature=abcdef"
 
@@ -105,9 +105,14 @@ def test_runs_and_tasks_are_named_by_their_corpus_and_their_part(
     reindex(settings)
     run = newest(client)
     assert re.fullmatch(r"test \d{4}-\d\d-\d\d \d\d:\d\d", run.name)
-    tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])), limit=50)
-    for pattern in (r"embed part-\d{8}, (\d+) images", r"upsert part-\d{8}, (\d+) rows"):
-        assert sum(int(found[1]) for task in tasks if (found := re.fullmatch(pattern, task.name))) == 12
+
+    def counted(pattern: str) -> int:
+        tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])), limit=50)
+        return sum(int(found[1]) for task in tasks if (found := re.fullmatch(pattern, task.name)))
+
+    # Prefect's server records tasks a little later than they run.
+    wait_until(lambda: counted(r"embed part-\d{8}, (\d+) images") == 12)
+    wait_until(lambda: counted(r"upsert part-\d{8}, (\d+) rows") == 12)
     with pytest.raises(ConfigError):
         reindex({"corpus": "no/such"})
     assert newest(client).name.startswith("unreadable config 2")
