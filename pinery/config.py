@@ -34,6 +34,8 @@ Images = Annotated[int, _counted_in("images")]
 Requests = Annotated[int, _counted_in("requests")]
 Threads = Annotated[int, _counted_in("threads")]
 Processes = Annotated[int, _counted_in("processes")]
+Cores = Annotated[float, _counted_in("cores")]
+Gpus = Annotated[float, _counted_in("GPUs")]
 """Numbers with their units, which docs/config.md shows: every number in a config has one of these types."""
 
 
@@ -206,18 +208,43 @@ class UpsertSettings(Settings):
 class RunnerSettings(Settings):
     """The place where parts are embedded."""
 
-    kind: Literal["auto", "threads", "processes"] = Field(
+    kind: Literal["auto", "threads", "processes", "ray"] = Field(
         "auto",
-        description="Parts are embedded by these; on a GPU `auto` takes several processes, on a CPU threads.",
+        description="Parts are embedded by these; on a GPU `auto` takes several processes, on a CPU threads."
+        " `ray` takes actors on a Ray cluster (docs/ray.md).",
     )
     workers: Literal["auto"] | Annotated[Processes, Field(ge=1, le=MAX_WORKERS)] = Field(
-        "auto", description="So many processes embed; `auto` follows from the GPUs, the cores and the images."
+        "auto",
+        description="So many processes or actors embed; `auto` follows from the GPUs, the cores and the images.",
+    )
+    address: str | None = Field(
+        None,
+        min_length=1,
+        description="Ray's cluster is here, as `ray.init` takes it: `auto`, `host:6379` or `ray://host:10001`.",
+        json_schema_extra={"shown": "a Ray of its own on this machine"},
+    )
+    num_cpus: Cores = Field(1.0, ge=0, le=1024, description="Each worker on Ray takes so many cores of its node.")
+    num_gpus: Gpus = Field(
+        0.0, ge=0, le=64, description="Each worker on Ray takes so many GPUs of its node; fractions share one."
     )
 
     @model_validator(mode="after")
     def _workers_are_processes(self) -> RunnerSettings:
         if self.kind == "threads" and self.workers not in ("auto", 1):
             raise ValueError("`workers` are processes; remove it, or set `kind: processes`")
+        return self
+
+    @model_validator(mode="after")
+    def _ray_has_its_own_keys(self) -> RunnerSettings:
+        if self.kind != "ray":
+            own = {name: type(self).model_fields[name].default for name in ("address", "num_cpus", "num_gpus")}
+            given = [name for name, default in own.items() if getattr(self, name) != default]
+            if given:
+                raise ValueError(f"only `kind: ray` has {' and '.join(f'`{name}`' for name in given)}")
+        elif not self.num_cpus and not self.num_gpus:
+            raise ValueError("`num_cpus` and `num_gpus` can't both be 0: nothing would say how many workers fit")
+        elif self.num_gpus > 1 and self.num_gpus % 1:
+            raise ValueError(f"`num_gpus` is a whole number, or less than 1 to share a GPU, not {self.num_gpus:g}")
         return self
 
 
@@ -292,6 +319,17 @@ class Config(Settings):
     def _import_is_possible(self) -> Config:
         if self.upsert.load == "import" and (obstacle := self.import_obstacle()):
             raise ValueError(f"upsert.load: import is not possible, because {obstacle}; use auto or upsert")
+        return self
+
+    @model_validator(mode="after")
+    def _ray_nodes_can_work(self) -> Config:
+        if self.runner.kind == "ray":
+            if not self.is_s3_state and not Path(self.state).is_absolute():
+                raise ValueError("with `runner.kind: ray`, `state` is on S3, or an absolute path that all nodes share")
+            if self.model.device.startswith("cuda:"):
+                raise ValueError("on Ray a worker sees only the GPUs that it was given: set `model.device` to cuda")
+            if self.model.device == "cuda" and not self.runner.num_gpus:
+                raise ValueError("`model.device: cuda` needs `runner.num_gpus` on Ray, such as 1, or 0.25 to share one")
         return self
 
     def import_obstacle(self) -> str | None:

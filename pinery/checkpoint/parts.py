@@ -41,6 +41,13 @@ class Checkpoint:
         """Publish the finished local file as `part`. Raises ConflictError where another run made that part."""
         self.store.publish(self._name(part), path)
 
+    def publish_staged(self, part: str, staged: str) -> None:
+        """Publish the staged file of that name in the store as `part`, without copying it to this machine.
+
+        Raises ConflictError where another run made that part, TerminalError where there is no such file.
+        """
+        self.store.move(staged, self._name(part))
+
     def key_files(self) -> dict[str, Path]:
         """Return a checked local Parquet file for each part, with at least the columns id, version, sha256 and error.
 

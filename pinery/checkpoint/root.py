@@ -112,5 +112,8 @@ class CorpusPaths:
     def parts(self, model_key: str) -> str:
         return f"{self.corpus}/{model_key}/parts"
 
+    def staging(self, model_key: str) -> str:
+        return f"{self.corpus}/{model_key}/staging"
+
     def index(self, kind: str, name: str, namespace: str) -> IndexPaths:
         return IndexPaths(f"{self.corpus}/indexes/{kind}/{name}/{folder_name(namespace)}")

@@ -81,6 +81,19 @@ class S3Store:
                 self._upload(name, path, digest)
         path.unlink()
 
+    def move(self, name: str, to: str) -> None:
+        """See Store. S3 copies the bytes itself."""
+        with self._api.errors(name) as outcome:
+            head = self._api.client.head_object(Bucket=self._api.bucket, Key=self._api.key(name))
+            outcome["value"] = head["Metadata"].get(CONTENT_KEY, "")
+        digest = cast(str, outcome["value"])
+        if self._taken(to):
+            if self._tag_if_mine(to, digest) is None:
+                raise ConflictError(f"{self.root}/{to} was written by another run")
+        else:
+            self._copy(name, to, digest)
+        self.delete(name)
+
     def names(self, folder: str) -> list[str]:
         """See Store."""
         return sorted(self.tags(folder))
@@ -104,6 +117,11 @@ class S3Store:
         """See Store."""
         with self._api.errors(name):
             self._api.client.delete_object(Bucket=self._api.bucket, Key=self._api.key(name))
+
+    def clear(self, folder: str) -> None:
+        """See Store."""
+        for name in self.tags(folder):
+            self.delete(f"{folder}/{name}")
 
     def open(self, name: str) -> BinaryIO:
         """See Store."""
@@ -200,11 +218,22 @@ class S3Store:
             raise self._api.unconditional(f"it took a PUT with {said} for {name}, where that had to be refused")
         self._conditional = True
 
+    def _copy(self, name: str, to: str, digest: str) -> None:
+        """Have S3 copy a file; after an error, what is there decides whether it did."""
+        try:
+            self._api.copy(name, to, {CONTENT_KEY: digest})
+        except (ConflictError, TransientError):
+            if self._tag_if_mine(to, digest) is None:
+                raise
+
+    def _taken(self, name: str) -> bool:
+        folder, _, file = name.rpartition("/")
+        return file in self.tags(folder)
+
     def _upload(self, name: str, path: Path, digest: str) -> None:
         # An upload in many requests appears as a whole, but its last request can't be conditional everywhere. One
         # writer holds the lease, so the look and the upload need not be one step.
-        folder, _, file = name.rpartition("/")
-        if file in self.tags(folder):
+        if self._taken(name):
             if self._tag_if_mine(name, digest) is None:
                 raise ConflictError(f"{self.root}/{name} was written by another run")
             return

@@ -43,6 +43,12 @@ class Store(Protocol):
     def publish(self, name: str, path: Path) -> None:
         """Make the finished local file `path` appear as `name`. Raises ConflictError where the name is taken."""
 
+    def move(self, name: str, to: str) -> None:
+        """Make the immutable file `name` appear as `to` and not as `name` any more; its bytes don't pass through here.
+
+        Raises ConflictError where `to` is taken, TerminalError where there is no `name`.
+        """
+
     def names(self, folder: str) -> list[str]:
         """Return the names of the files directly in `folder`, sorted; empty where it doesn't exist."""
 
@@ -51,6 +57,9 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove a file; a missing one is no error."""
+
+    def clear(self, folder: str) -> None:
+        """Remove the files directly in `folder`, whole or half written; a missing folder is no error."""
 
     def open(self, name: str) -> BinaryIO:
         """Return an immutable file for random access."""
@@ -119,6 +128,13 @@ class LocalStore:
             sync_path(target.parent)
             path.unlink()
 
+    def move(self, name: str, to: str) -> None:
+        """See Store."""
+        path = self._root / name
+        if not path.is_file():
+            raise TerminalError(f"{path} does not exist")
+        self.publish(to, path)
+
     def names(self, folder: str) -> list[str]:
         """See Store."""
         return sorted(self.tags(folder))
@@ -135,6 +151,10 @@ class LocalStore:
     def delete(self, name: str) -> None:
         """See Store."""
         (self._root / name).unlink(missing_ok=True)
+
+    def clear(self, folder: str) -> None:
+        """See Store."""
+        shutil.rmtree(self._root / folder, ignore_errors=True)
 
     def open(self, name: str) -> BinaryIO:
         """See Store."""

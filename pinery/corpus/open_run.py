@@ -71,6 +71,7 @@ def _hold(run: Run, targets: Sequence[Target], wait: bool, leases: contextlib.Ex
             # The lease is ours, so whatever lies in its folder belongs to a run that died.
             for path in corpus.store.scratch(folder).iterdir():
                 shutil.rmtree(path, ignore_errors=True)
+            corpus.store.clear(corpus.paths.staging(key))
         others = f"-{len(run.targets)}" if run.targets else ""
         scratch = corpus.store.scratch(f"{folder}/{run.name}{others}")
         leases.callback(shutil.rmtree, scratch, ignore_errors=True)

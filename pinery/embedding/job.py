@@ -71,8 +71,25 @@ class Watch(Protocol):
         """Take a line for the person who watches."""
 
 
+class Staging(Protocol):
+    """The place in the state where workers elsewhere leave finished parts, for the run to publish; can be pickled."""
+
+    def check(self) -> None:
+        """Raise ConfigError where this machine doesn't see the run's state, AccessDeniedError, TransientError."""
+
+    def put(self, name: str, path: Path) -> None:
+        """Move a finished local file to the place, under a name that no other file ever has there."""
+
+
 class Workers(Protocol):
     """The place where parts are made, `count` of them at a time."""
+
+    @property
+    def staged(self) -> bool:
+        """True where the file of a part ends in the staging place, under the name of its order's path.
+
+        Otherwise it is at that path.
+        """
 
     @property
     def count(self) -> int:

@@ -1,4 +1,4 @@
-"""Where the parts of a run are made: on threads of its own process, or in worker processes, several for each GPU."""
+"""Where the parts of a run are made: on threads of its own process, in worker processes, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pinery.config import Config
 from pinery.cores import cores
 from pinery.embedding.columns import Known
-from pinery.embedding.job import Job, Order, Watch, Workers
+from pinery.embedding.job import Job, Order, Staging, Watch, Workers
 from pinery.embedding.part import PartMaker
 from pinery.embedding.processes import Processes
 from pinery.imaging.budget import PIXELS_AT_ONCE
@@ -28,19 +28,43 @@ PARTS_EACH = 4
 
 
 @dataclass(frozen=True, slots=True)
+class NodeShare:
+    """What a worker on a Ray cluster has of its node."""
+
+    threads: int
+    workers: int
+    """The workers on a node, at most; they divide its memory among themselves."""
+    on_device: int
+    """The workers that share its GPU."""
+
+    def of(self, job: Job, devices: tuple[str, ...]) -> Job:
+        """Return the job of one of the workers, which compute on these devices."""
+        return replace(
+            _on_device(job, devices[0]),
+            threads=self.threads,
+            fetch_threads=max(2, job.fetch_threads // self.workers),
+            pixels=job.pixels // self.workers,
+            expected=-(-job.expected // len(devices)),
+            on_device=self.on_device,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a run's parts are made, and why there."""
 
     devices: tuple[str, ...]
-    """The device of each worker process; empty where the run's own process does the work."""
+    """The device of each worker; empty where the run's own process does the work."""
     why: str
     gpus: tuple[int, ...] = ()
-    """The GPUs that compute, as CUDA counts them."""
+    """The GPUs of this machine that compute, as CUDA counts them."""
+    share: NodeShare | None = None
+    """What each of the workers on Ray has of its node; None where parts are made on this machine."""
 
     @property
     def kind(self) -> str:
         """The kind of the workers, as in the setting `runner.kind`."""
-        return "processes" if self.devices else "threads"
+        return "ray" if self.share else "processes" if self.devices else "threads"
 
     @property
     def workers(self) -> int:
@@ -55,7 +79,12 @@ class Place:
 
 
 def choose_place(config: Config, items: int) -> Place:
-    """Choose where to embed so many items, as the settings `runner` and `model.device` say."""
+    """Choose where to embed so many items, as the settings `runner` and `model.device` say.
+
+    On Ray this connects to the cluster, where anything is to be embedded. Raises ConfigError where that can't work.
+    """
+    if config.runner.kind == "ray":
+        return _on_ray(config, items)
     return place_for(config, items, gpus=_gpus(config) if items else 0, cores=cores())
 
 
@@ -91,14 +120,22 @@ def open_workers(
     items: int,
     here: Callable[[Job], PartMaker],
     known: Callable[[], Known],
+    staging: Callable[[], Staging],
 ) -> Iterator[Workers]:
     """Start the workers of a place for so many items, and end them at the end.
 
-    `here` makes what makes parts in this process; `known` opens the known vectors in another one, and can be pickled.
+    `here` makes what makes parts in this process; `known` opens the known vectors in another one, and can be pickled;
+    `staging` opens the place where workers on other machines leave parts.
     """
     job = Job(config, card, known, cores(), config.run.fetch_threads, PIXELS_AT_ONCE, items)
     if not place.devices:
         yield Threads(here(job))
+        return
+    if place.share:
+        from pinery.embedding.ray_actors import open_actors
+
+        with open_actors(place.share.of(job, place.devices), place.workers, here(job).known, staging()) as actors:
+            yield actors
         return
     processes = Processes([_share(job, device, place.devices) for device in place.devices])
     try:
@@ -111,6 +148,7 @@ class Threads:
     """The threads of this process, which make one part at a time."""
 
     count = 1
+    staged = False
 
     def __init__(self, maker: PartMaker) -> None:
         self._maker = maker
@@ -120,19 +158,30 @@ class Threads:
         return self._maker.make(order, watch)
 
 
+def _on_ray(config: Config, items: int) -> Place:
+    if not items:
+        return Place((), "there is nothing to embed")
+    from pinery.embedding.ray_cluster import cluster_nodes, ray_place
+
+    return ray_place(config, items, cluster_nodes(config.runner))
+
+
 def _share(job: Job, device: str, devices: tuple[str, ...]) -> Job:
     """The job of one of several workers, which divide the machine among themselves."""
     count = len(devices)
-    model = job.config.model.model_copy(update={"device": device})
     return replace(
-        job,
-        config=job.config.model_copy(update={"model": model}),
+        _on_device(job, device),
         threads=max(1, job.threads // count),
         fetch_threads=max(2, job.fetch_threads // count),
         pixels=job.pixels // count,
         expected=-(-job.expected // count),
         on_device=devices.count(device),
     )
+
+
+def _on_device(job: Job, device: str) -> Job:
+    model = job.config.model.model_copy(update={"device": device})
+    return replace(job, config=job.config.model_copy(update={"model": model}))
 
 
 def _gpus(config: Config) -> int:

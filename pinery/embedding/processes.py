@@ -31,6 +31,8 @@ class Processes:
     Where memory runs out all the same, one of them ends, and the others go on.
     """
 
+    staged = False
+
     def __init__(self, jobs: Sequence[Job]) -> None:
         """Start the processes; `close` ends them."""
         self._all = [_Worker(job, self.fit) for job in jobs]

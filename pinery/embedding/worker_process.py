@@ -10,14 +10,17 @@ import os
 import queue
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from multiprocessing.connection import Connection
 
 from pinery.allocator import keep_freed_memory
+from pinery.embedding.columns import Known
 from pinery.embedding.job import Job, Order, Progress
 from pinery.embedding.part import PartMaker
 from pinery.errors import PineryError, TerminalError, TransientError
+from pinery.models.protocol import Model
 from pinery.models.registry import load
 from pinery.records import PartReport
 from pinery.sources import open_source
@@ -50,13 +53,18 @@ class Room:
         return cls(0 if short else int(free * FILLED // max(1, held)), short)
 
 
+Told = Progress | Room | str
+"""What a worker tells while it makes a part; a text is a note for the person who watches."""
+
+
 def serve(pipe: Connection, job: Job) -> None:
     """Make one part after the other until told to end. Never outlives the process at the other end of the pipe."""
     keep_freed_memory()
     orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
     stopping = threading.Event()
     threading.Thread(target=_listen, args=(pipe, orders, stopping), name="orders", daemon=True).start()
-    make = _Maker(pipe, job, stopping)
+    build = partial(load, job.config.model, job.card)
+    make = Maker(job, job.known, build, partial(send, pipe), stopping.is_set)
     while (order := orders.get()) is not None:
         answer = make(order)
         send(pipe, answer)
@@ -64,7 +72,7 @@ def serve(pipe: Connection, job: Job) -> None:
             return
 
 
-def send(pipe: Connection, message: Progress | Room | PartReport | Failure | str) -> None:
+def send(pipe: Connection, message: Told | PartReport | Failure) -> None:
     """Send to the other end; without one, end this process."""
     try:
         pipe.send(message)
@@ -72,32 +80,43 @@ def send(pipe: Connection, message: Progress | Room | PartReport | Failure | str
         os._exit(1)
 
 
-class _Maker:
-    """Makes parts; the watch of each is the other end of the pipe."""
+class Maker:
+    """Makes parts, one at a time; whoever it tells is the watch of each."""
 
-    def __init__(self, pipe: Connection, job: Job, stopping: threading.Event) -> None:
-        self._pipe, self._job, self._stopping = pipe, job, stopping
+    def __init__(
+        self,
+        job: Job,
+        known: Callable[[], Known],
+        build: Callable[[], Model],
+        tell: Callable[[Told], None],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._job, self._known, self._build, self._tell, self._is_stopping = job, known, build, tell, stopping
         self._told_room = ""
 
     def __call__(self, order: Order) -> PartReport | Failure:
+        """Make a part; its failure is returned, as nobody here could do anything about it."""
         try:
             report = self._parts.make(order, self)
             self._tell_room()
             return report
         except PineryError as error:
             return Failure(error, usable=True)
-        except Exception as error:  # noqa: BLE001  it can't be raised here, and may not survive the pipe
+        except Exception as error:  # noqa: BLE001  it can't be raised here, and may not survive the way to the run
             return Failure(_as_error(error, order.work.part, self._job.config.model.device), usable=False)
 
     @property
     def stopping(self) -> bool:
-        return self._stopping.is_set()
+        """See Watch."""
+        return self._is_stopping()
 
     def on_batch(self, progress: Progress) -> None:
-        send(self._pipe, progress)
+        """See Watch."""
+        self._tell(progress)
 
     def note(self, text: str) -> None:
-        send(self._pipe, text)
+        """See Watch."""
+        self._tell(text)
 
     def _tell_room(self) -> None:
         """Tell once how much memory is left on a GPU, and once that it was too little."""
@@ -108,7 +127,7 @@ class _Maker:
 
         free, total = torch.cuda.mem_get_info(device)
         self._told_room = now
-        send(self._pipe, Room.beside(total - free, free, short=short))
+        self._tell(Room.beside(total - free, free, short=short))
 
     @cached_property
     def _parts(self) -> PartMaker:
@@ -116,7 +135,7 @@ class _Maker:
 
         job = self._job
         torch.set_num_threads(job.threads)
-        return PartMaker(job, open_source(job.config.source), job.known(), lambda: load(job.config.model, job.card))
+        return PartMaker(job, open_source(job.config.source), self._known(), self._build)
 
 
 def _listen(pipe: Connection, orders: queue.SimpleQueue[Order | None], stopping: threading.Event) -> None:

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from pinery.checkpoint.known import KnownBytes, open_known
+from pinery.checkpoint.staging import open_staging
 from pinery.corpus.run import HeldTarget
 from pinery.embedding.gpu_busy import GpuBusy
 from pinery.embedding.job import Job, Order, Progress, Workers
@@ -25,6 +27,7 @@ from pinery.errors import (
     ItemDeniedError,
     MovedError,
     NothingLiveError,
+    PineryError,
     RefusedError,
     StoppedError,
     TerminalError,
@@ -83,6 +86,26 @@ class Embedding:
         with self._lock:
             self.known.refresh()
 
+    def publish(self, work: Work, path: Path) -> None:
+        """Publish the file that was made for `path` as the part of `work`."""
+        held, checkpoint = self.held, self.held.target.checkpoint
+        with held.writing():
+            if self.workers.staged:
+                checkpoint.publish_staged(work.part, self._staged(path))
+            else:
+                checkpoint.publish(work.part, path)
+
+    def discard(self, path: Path) -> None:
+        """Remove what was made for `path`, if anything is left; the next run removes what can't be removed now."""
+        path.unlink(missing_ok=True)
+        if self.workers.staged:
+            with contextlib.suppress(PineryError):
+                self.held.target.store.delete(self._staged(path))
+
+    def _staged(self, path: Path) -> str:
+        target = self.held.target
+        return f"{target.paths.staging(target.card.key)}/{path.name}"
+
 
 @contextlib.contextmanager
 def open_embedding(held: HeldTarget, attempts: Attempts, items: int) -> Iterator[Embedding]:
@@ -90,6 +113,7 @@ def open_embedding(held: HeldTarget, attempts: Attempts, items: int) -> Iterator
     target, source = held.target, held.run.corpus.source
     place = choose_place(target.config, items)
     elsewhere = partial(open_known, target.config, target.card.key)
+    staging = partial(open_staging, target.config, target.store, target.card.key)
     with contextlib.closing(KnownBytes(target.checkpoint)) as known:
 
         def here(job: Job) -> PartMaker:
@@ -97,7 +121,7 @@ def open_embedding(held: HeldTarget, attempts: Attempts, items: int) -> Iterator
 
         with (
             GpuBusy(place.gpus) as busy,
-            open_workers(place, target.config, target.card, items, here, elsewhere) as workers,
+            open_workers(place, target.config, target.card, items, here, elsewhere, staging) as workers,
         ):
             yield Embedding(held, known, workers, attempts)
             if items:
@@ -123,15 +147,14 @@ def embed_part(embedding: Embedding, work: Work) -> PartReport:
         embedding.refresh_known()
         made = workers.make(Order(work, path), watch)
         if made.rows:
-            with held.writing():
-                held.target.checkpoint.publish(work.part, path)
+            embedding.publish(work, path)
     except BaseException as error:
         held.run.advance("embed", -watch.items)  # it will be done anew, or never
         if isinstance(error, StoppedError):
             held.check()  # the reason why it was asked to stop says more
         raise
     finally:
-        path.unlink(missing_ok=True)
+        embedding.discard(path)
     embedding.attempts.add(made)
     return replace(made, seconds={name: value / workers.count for name, value in made.seconds.items()})
 
