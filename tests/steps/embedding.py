@@ -39,7 +39,7 @@ class Told(Silent):
 
 
 @contextmanager
-def opened(images: Path, state: Path, **changes: Any) -> Iterator[tuple[Run, Embedding, Told]]:
+def opened(images: Path, state: Path | str, **changes: Any) -> Iterator[tuple[Run, Embedding, Told]]:
     """A run that embeds, and what it tells."""
     told = Told()
     with ExitStack() as stack:
