@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import tempfile
@@ -77,6 +78,9 @@ def connect(runner: RunnerSettings) -> Any:
     except (RuntimeError, ValueError) as error:
         disconnect()
         raise ConfigError(f"the Ray cluster at {where} can't be used: {error}") from error
+    with contextlib.suppress(AttributeError):
+        # Whatever `log_to_driver` says, it prints what befalls nodes to stdout, where `--json` has its object.
+        ray._private.worker._worker_logs_enabled = False
     return ray
 
 

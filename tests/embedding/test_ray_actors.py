@@ -95,13 +95,13 @@ def test_an_actor_killed_amid_a_part_is_named_and_replaced(
     images: Path, tmp_path: Path, nodes: RayNodes, ray: dict[str, Any]
 ) -> None:
     with opened(images, tmp_path / "state", runner=ray, model=ONE_BY_ONE) as (run, embedding, told):
-        work = listed(run, "part-00000007", listed_items(run.corpus.source) * 10)
+        work = listed(run, "part-00000007", listed_items(run.corpus.source) * 100)
         told.on_batch = lambda: [one.kill() for one in nodes.workers()] if told.batches == 1 else None  # type: ignore[assignment]
         with pytest.raises(TransientError, match=r"worker on node \S+ of the Ray cluster that made part-00000007 died"):
             embed_part(embedding, work)
         assert run.corpus.target.checkpoint.names() == []
         assert (told.done, embedding.attempts.published) == (0, 0)
-        assert embed_part(embedding, work).rows == 120
+        assert embed_part(embedding, work).rows == 1200
         assert run.corpus.target.checkpoint.names() == ["part-00000007"]
     wait_until(lambda: nodes.workers() == [], seconds=30)
 
@@ -120,7 +120,7 @@ def test_a_run_that_is_to_stop_ends_a_part_at_once(
     images: Path, tmp_path: Path, nodes: RayNodes, ray: dict[str, Any]
 ) -> None:
     with opened(images, tmp_path / "state", runner=ray, model=ONE_BY_ONE) as (run, embedding, told):
-        work = listed(run, "part-00000000", listed_items(run.corpus.source) * 10)
+        work = listed(run, "part-00000000", listed_items(run.corpus.source) * 100)
 
         def freeze() -> None:
             for one in nodes.workers():
@@ -158,11 +158,12 @@ def test_where_no_node_is_left_the_run_fails_within_its_patience(
         embed_part(embedding, listed(run, "part-00000000"))
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_costs_its_part_and_another_takes_its_place(
     images: Path, tmp_path: Path, nodes: RayNodes, ray: dict[str, Any]
 ) -> None:
     with opened(images, tmp_path / "state", runner=ray | {"workers": 1}, model=ONE_BY_ONE) as (run, embedding, told):
-        work = listed(run, "part-00000000", listed_items(run.corpus.source) * 10)
+        work = listed(run, "part-00000000", listed_items(run.corpus.source) * 100)
 
         def kill_nodes() -> None:
             nodes.kill_node()
