@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,10 @@ ASK_SECONDS = 0.2
 """How often a follower asks whether the run is to stop."""
 CALLS_AT_ONCE = 3
 """Calls that an actor takes side by side: one waits for news, while another brings an answer."""
+
+MOST_SAID = 500
+"""Characters of what Ray says of an error; it says a lot."""
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextlib.contextmanager
@@ -136,7 +141,7 @@ class _Actor:
             except self._errors as error:
                 self._bury(error)
                 if getattr(error, "actor_init_failed", False) or isinstance(error, self._unfit):
-                    raise TerminalError(f"a worker on the Ray cluster can't begin: {error}") from error
+                    raise TerminalError(f"a worker on the Ray cluster can't begin: {_in_a_line(error)}") from error
                 return False
             if isinstance(found, Failure):
                 raise found.error
@@ -203,7 +208,7 @@ class _Actor:
         return found
 
     def _bury(self, error: BaseException) -> None:
-        self.died = " ".join(str(error).split())[:300]
+        self.died = _in_a_line(error)
         self.kill()
         self._renew()
 
@@ -218,6 +223,11 @@ class _Actor:
     @property
     def _unfit(self) -> tuple[type[Exception], ...]:
         return (self._ray.exceptions.RuntimeEnvSetupError, self._ray.exceptions.RayTaskError)
+
+
+def _in_a_line(error: BaseException) -> str:
+    """What Ray says, without its colours."""
+    return " ".join(COLOURS.sub("", str(error)).split())[:MOST_SAID]
 
 
 class _FailedError(Exception):

@@ -100,7 +100,8 @@ class RayWorker:
     def _made(self, rows: bytes, part: str, listed: Path, made: Path) -> PartReport | Failure:
         try:
             table = pa.ipc.open_stream(rows).read_all()
-            pq.write_table(table, listed)
+            # The metadata may say that there are checksums, which were those of another file.
+            pq.write_table(table.replace_schema_metadata(None), listed)
             answer = self._maker(Order(Work(part, listed, 0, table.num_rows), made))
             if isinstance(answer, PartReport) and answer.rows:
                 self._staging.put(made.name, made)
