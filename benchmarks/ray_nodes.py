@@ -2,9 +2,8 @@
 
 python benchmarks/ray_nodes.py [--images N] [--seconds S] [--results]
 
-A sleeping model takes no core, so two nodes of one machine don't stand in each other's way, and what is measured is
-what the run and Ray add. Each node has one worker. The clock starts once all workers have made a part, so start-up is not
-in it.
+A sleeping model takes no core, so two nodes of one machine don't stand in each other's way: what is measured is what
+the run and Ray add. Each node has one worker. The clock starts once each has made a part, so start-up is not in it.
 `--results` writes benchmarks/results/ray_nodes.md.
 """
 

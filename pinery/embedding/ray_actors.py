@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,24 +12,21 @@ from typing import Any
 import pyarrow as pa
 
 from pinery.embedding.columns import Known
-from pinery.embedding.job import Job, Order, Progress, Staging, Watch
+from pinery.embedding.job import Job, Order, Staging, Watch
+from pinery.embedding.ray_actor import ASK_SECONDS, Actor
 from pinery.embedding.ray_cluster import connect, disconnect, needs
-from pinery.embedding.ray_worker import Ask, Message, RayWorker
-from pinery.embedding.worker_process import Failure
+from pinery.embedding.ray_worker import RayWorker
 from pinery.errors import StoppedError, TerminalError, TransientError
 from pinery.models.protocol import Model
 from pinery.models.registry import load
 from pinery.parquet.files import read_rows
 from pinery.records import PartReport
 
-ASK_SECONDS = 0.2
-"""How often a follower asks whether the run is to stop."""
 CALLS_AT_ONCE = 3
 """Calls that an actor takes side by side: one waits for news, while another brings an answer."""
 
-MOST_SAID = 500
-"""Characters of what Ray says of an error; it says a lot."""
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+RECONNECT_SECONDS = 5.0
+"""How long a cluster that doesn't answer is left alone."""
 
 
 @contextlib.contextmanager
@@ -57,13 +53,9 @@ class Actors:
         self.count = count
         self._runner, self._patience = job.config.runner, job.config.upsert.outage_patience
         ray = connect(self._runner)
-        kind = ray.remote(RayWorker).options(
-            num_cpus=self._runner.num_cpus,
-            num_gpus=self._runner.num_gpus,
-            max_concurrency=CALLS_AT_ONCE,
-            scheduling_strategy="SPREAD",
-        )
-        self._idle = [_Actor(ray, lambda: kind.remote(job, staging, build), known) for _ in range(count)]
+        self._unreachable, self._until = "", 0.0
+        """Why the cluster doesn't answer, and until when it isn't asked again."""
+        self._idle = [Actor(ray, partial(self._start, job, staging, build), known) for _ in range(count)]
         self._all = tuple(self._idle)
         self._changed = threading.Condition()
 
@@ -93,7 +85,24 @@ class Actors:
         for actor in self._all:
             actor.kill()
 
-    def _take(self, order: Order, watch: Watch) -> _Actor:
+    def _start(self, job: Job, staging: Staging, build: Callable[[], Model]) -> Any:
+        """Have Ray start an actor. Raises ConnectionError where the cluster doesn't answer."""
+        if time.monotonic() < self._until:
+            raise ConnectionError(self._unreachable)
+        try:
+            ray = connect(self._runner)
+        except TransientError as error:
+            self._unreachable, self._until = str(error), time.monotonic() + RECONNECT_SECONDS
+            raise ConnectionError(self._unreachable) from error
+        kind = ray.remote(RayWorker).options(
+            num_cpus=self._runner.num_cpus,
+            num_gpus=self._runner.num_gpus,
+            max_concurrency=CALLS_AT_ONCE,
+            scheduling_strategy="SPREAD",
+        )
+        return kind.remote(job, staging, build)
+
+    def _take(self, order: Order, watch: Watch) -> Actor:
         """Wait for an actor that is idle, and take it."""
         since = time.monotonic()
         while not watch.stopping:
@@ -114,124 +123,3 @@ class Actors:
             f"for {self._patience:g} s (upsert.outage_patience) no node of the Ray cluster has had a worker, which"
             f" takes {needs(self._runner)}{why}. Run the same command again once there are nodes"
         )
-
-
-class _Actor:
-    """One actor at a time; used by one thread at a time."""
-
-    def __init__(self, ray: Any, start: Callable[[], Any], known: Known) -> None:
-        self._ray, self._start, self._known = ray, start, known
-        self._node = ""
-        """The node that it is on, once it is ready."""
-        self.heard = 0.0
-        """When it last answered, by the monotonic clock."""
-        self.died = ""
-        """Why the last one died, if one did."""
-        self._handle: Any = None
-        self._checked: Any = None
-        self._renew()
-
-    def is_ready(self) -> bool:
-        """Return whether it can be given an order. Raises why it can't be, where that is for people to mend."""
-        if self._handle is None:
-            self._renew()
-        if not self._node and self._ray.wait([self._checked], timeout=0)[0]:
-            try:
-                found = self._ray.get(self._checked)
-            except self._errors as error:
-                self._bury(error)
-                if getattr(error, "actor_init_failed", False) or isinstance(error, self._unfit):
-                    raise TerminalError(f"a worker on the Ray cluster can't begin: {_in_a_line(error)}") from error
-                return False
-            if isinstance(found, Failure):
-                raise found.error
-            self._node, self.heard = found, time.monotonic()
-        return bool(self._node)
-
-    def begin(self, rows: bytes, order: Order, watch: Watch) -> bool:
-        """Have it begin an order; return False where it has died meanwhile."""
-        try:
-            self._answer(self._handle.begin.remote(rows, order.work.part, order.path.name), order, watch)
-        except self._errors as error:
-            self._bury(error)
-            return False
-        return True
-
-    def follow(self, order: Order, watch: Watch) -> PartReport:
-        """Follow the making of a part to its end. What ends it early ends the actor too, and another one begins."""
-        try:
-            while True:
-                for message in self._answer(self._handle.news.remote(), order, watch):
-                    if isinstance(message, PartReport):
-                        return message
-                    self._take_note(message, watch)
-        except self._errors as error:
-            node = self._node
-            self._bury(error)
-            raise TransientError(
-                f"the worker on node {node} of the Ray cluster that made {order.work.part} died ({self.died}). Nothing"
-                " of the part was published; run the same command again to go on"
-            ) from error
-        except _FailedError as failed:
-            if not failed.failure.usable:
-                self.kill()
-            raise failed.failure.error from None
-        except BaseException:
-            self.kill()
-            raise
-
-    def kill(self) -> None:
-        """End it at once; what it was making is unpublished anyway."""
-        handle, self._handle, self._node = self._handle, None, ""
-        if handle is not None:
-            with contextlib.suppress(*self._errors):
-                self._ray.kill(handle)
-
-    def _take_note(self, message: Message, watch: Watch) -> None:
-        match message:
-            case Failure():
-                raise _FailedError(message)
-            case Ask():
-                self._handle.answer.remote(dict(self._known.find(message.sha256)))
-            case str():
-                watch.note(message)
-            case Progress():
-                watch.on_batch(message)
-
-    def _answer(self, reference: Any, order: Order, watch: Watch) -> Any:
-        while not self._ray.wait([reference], timeout=ASK_SECONDS)[0]:
-            if watch.stopping:
-                self.kill()
-                raise StoppedError(f"{order.work.part} was given up, because the run is to stop")
-        found = self._ray.get(reference)
-        self.heard = time.monotonic()
-        return found
-
-    def _bury(self, error: BaseException) -> None:
-        self.died = _in_a_line(error)
-        self.kill()
-        self._renew()
-
-    def _renew(self) -> None:
-        self._handle, self._node = self._start(), ""
-        self._checked = self._handle.check.remote()
-
-    @property
-    def _errors(self) -> tuple[type[Exception], ...]:
-        return (self._ray.exceptions.RayError, ConnectionError)
-
-    @property
-    def _unfit(self) -> tuple[type[Exception], ...]:
-        return (self._ray.exceptions.RuntimeEnvSetupError, self._ray.exceptions.RayTaskError)
-
-
-def _in_a_line(error: BaseException) -> str:
-    """What Ray says, without its colours."""
-    return " ".join(COLOURS.sub("", str(error)).split())[:MOST_SAID]
-
-
-class _FailedError(Exception):
-    """A worker's failure on its way through the one that follows it."""
-
-    def __init__(self, failure: Failure) -> None:
-        self.failure = failure

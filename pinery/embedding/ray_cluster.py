@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import tempfile
@@ -93,6 +94,13 @@ def disconnect() -> None:
     _own.clear()
 
 
+def session() -> object:
+    """Return what stands for the connection as it is now; it is another one once it was lost, and None without one."""
+    if not _ray().is_initialized():
+        return None
+    return _own[0] if _own else _ray
+
+
 def cluster_nodes(runner: RunnerSettings) -> list[Node]:
     """Return the nodes that the cluster has now. Raises what `connect` raises."""
     if runner.address is None:
@@ -141,6 +149,8 @@ def _gpus() -> int:
 
 
 def _ray() -> Any:
+    # Else a call after the connection was lost would start a Ray of its own, and wait for actors that aren't there.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     try:
         import ray
     except ImportError as error:
