@@ -20,7 +20,7 @@ from measuring.parts import NoVectors, Watch
 from pinery.allocator import keep_freed_memory
 from pinery.checkpoint.listings import write_listing
 from pinery.config import Config
-from pinery.embedding.job import Order
+from pinery.embedding.job import Order, Staging
 from pinery.embedding.part import PartMaker
 from pinery.embedding.places import choose_place, open_workers
 from pinery.models.registry import load
@@ -28,6 +28,11 @@ from pinery.records import PartReport, Work
 from pinery.sources import open_source
 
 SAMPLES = 32
+
+
+def no_staging() -> Staging:
+    """Fail: this measures one machine."""
+    raise SystemExit("a Ray cluster is measured by benchmarks/ray_nodes.py")
 
 
 def embed(config: Config, folder: Path, out: Path) -> dict[str, Any]:
@@ -42,7 +47,13 @@ def embed(config: Config, folder: Path, out: Path) -> dict[str, Any]:
     began = time.time()
     with (
         open_workers(
-            place, config, card, rows, lambda job: PartMaker(job, source, NoVectors(), lambda: model), NoVectors
+            place,
+            config,
+            card,
+            rows,
+            here=lambda job: PartMaker(job, source, NoVectors(), lambda: model),
+            known=NoVectors,
+            staging=no_staging,
         ) as workers,
         ThreadPoolExecutor(workers.count) as pool,
     ):

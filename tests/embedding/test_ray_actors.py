@@ -73,6 +73,7 @@ def test_two_nodes_make_what_one_machine_makes(images: Path, tmp_path: Path, ray
     assert bring(there).reused == 1, "the run told the worker which bytes it knows"
 
 
+@pytest.mark.slow
 def test_parts_reach_a_state_on_s3_without_passing_through_the_run(
     images: Path, tmp_path: Path, ray: dict[str, Any], s3_server: S3Server
 ) -> None:
@@ -106,6 +107,7 @@ def test_an_actor_killed_amid_a_part_is_named_and_replaced(
     wait_until(lambda: nodes.workers() == [], seconds=30)
 
 
+@pytest.mark.slow
 def test_an_actor_that_died_idle_costs_nothing(
     images: Path, tmp_path: Path, nodes: RayNodes, ray: dict[str, Any]
 ) -> None:
@@ -116,6 +118,7 @@ def test_an_actor_that_died_idle_costs_nothing(
         assert embed_part(embedding, listed(run, "part-00000001")).rows == 12
 
 
+@pytest.mark.slow
 def test_a_run_that_is_to_stop_ends_a_part_at_once(
     images: Path, tmp_path: Path, nodes: RayNodes, ray: dict[str, Any]
 ) -> None:
@@ -138,6 +141,7 @@ def test_a_run_that_is_to_stop_ends_a_part_at_once(
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 def test_a_node_without_the_images_is_named(images: Path, tmp_path: Path, ray: dict[str, Any]) -> None:
     with opened(images, tmp_path / "state", runner=ray) as (run, embedding, _):
         work = listed(run, "part-00000000")
@@ -146,6 +150,7 @@ def test_a_node_without_the_images_is_named(images: Path, tmp_path: Path, ray: d
             embed_part(embedding, work)
 
 
+@pytest.mark.slow
 def test_where_no_node_is_left_the_run_fails_within_its_patience(
     images: Path, tmp_path: Path, ray: dict[str, Any]
 ) -> None:
@@ -180,6 +185,7 @@ def test_a_node_that_dies_costs_its_part_and_another_takes_its_place(
         assert run.corpus.target.checkpoint.names() == ["part-00000000"]
 
 
+@pytest.mark.slow
 def test_the_nodes_run_the_code_of_the_run_and_sigterm_is_still_its_own(nodes: RayNodes, ray: dict[str, Any]) -> None:
     import signal
 

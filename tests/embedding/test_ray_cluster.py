@@ -71,6 +71,7 @@ def test_where_no_node_has_room_a_cluster_may_still_grow_and_a_machine_may_not(t
         ray_place(settings(tmp_path, num_cpus=32, num_gpus=1, address=None), MANY, [BIG])
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(TransientError, match=r"ray://127\.0\.0\.1:1 doesn't answer"):
         cluster_nodes(settings(tmp_path, address="ray://127.0.0.1:1").runner)
