@@ -1,4 +1,4 @@
-"""How many images a model is given at once: as many as make it fastest, and no more than fit into its memory."""
+"""The number of images that a model is given at once: those that make it fastest, and fit into its memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ WARM_UPS = 1
 SAMPLES = 3
 """As many timings of a size count. The best one is taken, because other work on the machine only adds to a timing."""
 GAIN = 1.05
-"""How many times faster per image twice the size must be to be worth its memory."""
+"""Twice the size must be so many times faster per image to be worth its memory."""
 
 
 class BatchSize:

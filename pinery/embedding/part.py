@@ -65,7 +65,7 @@ class PartMaker:
 
     @cached_property
     def runner(self) -> Runner:
-        """What embeds. Raises ConfigError where this machine lacks the model's device."""
+        """The batch runner, made on first use. Raises ConfigError where this machine lacks the model's device."""
         from pinery.embedding.runner import Runner  # brings torch, which a run with nothing to embed needn't wait for
         from pinery.models.device import resolve_device
 

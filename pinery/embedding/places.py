@@ -29,7 +29,7 @@ PARTS_EACH = 4
 
 @dataclass(frozen=True, slots=True)
 class NodeShare:
-    """What a worker on a Ray cluster has of its node."""
+    """The share of its node that a worker on a Ray cluster has."""
 
     threads: int
     workers: int
@@ -59,7 +59,7 @@ class Place:
     gpus: tuple[int, ...] = ()
     """The GPUs of this machine that compute, as CUDA counts them."""
     share: NodeShare | None = None
-    """What each of the workers on Ray has of its node; None where parts are made on this machine."""
+    """The share of its node that each worker on Ray has; None where parts are made on this machine."""
 
     @property
     def kind(self) -> str:

@@ -19,9 +19,9 @@ from pinery.errors import StoppedError, TransientError
 from pinery.records import PartReport
 
 ASK_SECONDS = 0.2
-"""How often a follower asks whether the run is to stop."""
+"""Seconds between two looks of a follower whether the run is to stop."""
 STOP_SECONDS = 15.0
-"""How long a worker has to end a part, or itself, before it is killed; what it was making is unpublished anyway."""
+"""Seconds that a worker has to end a part, or itself, before it is killed; what it was making is unpublished anyway."""
 
 
 class Processes:

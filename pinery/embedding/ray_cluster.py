@@ -28,7 +28,7 @@ _own: list[tuple[str | None, LocalRay | None]] = []
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What a node of the cluster has in all."""
+    """The CPUs and GPUs that a node of the cluster has in all."""
 
     cpus: float
     gpus: float

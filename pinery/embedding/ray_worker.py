@@ -29,7 +29,7 @@ from pinery.records import PartReport, Work
 from pinery.sources import open_source
 
 NEWS_SECONDS = 2.0
-"""How long a call for news waits for some. An answer without any says that the worker lives."""
+"""Seconds that a call for news waits for some. An answer without any says that the worker lives."""
 FOLDERS = "pinery-ray-"
 
 
@@ -41,7 +41,7 @@ class Ask:
 
 
 Message = Told | Ask | PartReport | Failure
-"""What the news of a part have; the last one is a report or a failure."""
+"""The kinds of news of a part; the last one is a report or a failure."""
 
 
 class RayWorker:
