@@ -1,15 +1,17 @@
 """`pinery` as a process of its own, for tests that kill it or read what it prints."""
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 PINERY = [sys.executable, "-m", "flows.cli"]
@@ -66,3 +68,15 @@ def wait_until(
             raise AssertionError(f"the process ended first: {process.communicate()}")
         assert time.monotonic() < deadline, "the condition never held"
         time.sleep(POLL_SECONDS)
+
+
+def halted(workers: Iterable[psutil.Process], busy: Callable[[psutil.Process], bool]) -> psutil.Process | None:
+    """Return the first of these processes that is busy, stopped while it is; None if none is."""
+    for worker in workers:
+        with contextlib.suppress(psutil.Error):
+            if busy(worker):
+                worker.suspend()
+                if busy(worker):
+                    return worker
+                worker.resume()
+    return None

@@ -17,7 +17,7 @@ from pinery.errors import StoppedError, TerminalError, TransientError
 from pinery.records import PartReport
 
 ASK_SECONDS = 0.2
-"""How often a follower asks whether the run is to stop."""
+"""Seconds between two looks of a follower whether the run is to stop."""
 MOST_SAID = 500
 """Characters of what Ray says of an error; it says a lot."""
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from prefect.client.orchestration import get_client
 from tests.corpora import config
 from tests.drills.checks import embedded_twice, held, parts
 from tests.drills.test_workers import TOTAL, ended, on_threads
-from tests.processes import report, start, wait_until, write_config
+from tests.processes import halted, report, start, wait_until, write_config
 from tests.ray_nodes import RayNodes
 
 PARTS = 15
@@ -38,14 +37,7 @@ def ray_config(many_images: Path, tmp_path: Path, nodes: RayNodes) -> Path:
 
 def amid_a_part(nodes: RayNodes) -> psutil.Process | None:
     """An actor that is writing a part right now, halted there."""
-    for worker in nodes.workers():
-        with contextlib.suppress(psutil.Error):
-            if writes(worker):
-                worker.suspend()
-                if writes(worker):
-                    return worker
-                worker.resume()
-    return None
+    return halted(nodes.workers(), writes)
 
 
 def writes(worker: psutil.Process) -> bool:

@@ -17,7 +17,7 @@ import yaml
 
 from tests.corpora import config
 from tests.drills.checks import embedded_twice, held, parts
-from tests.processes import PINERY, environment, report, start, wait_until, write_config
+from tests.processes import PINERY, environment, halted, report, start, wait_until, write_config
 
 TOTAL = 150
 
@@ -51,14 +51,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def amid_a_part(process: subprocess.Popen[str]) -> psutil.Process | None:
     """A worker that is writing a part right now, halted there."""
-    for worker in workers_of(process):
-        with contextlib.suppress(psutil.Error):
-            if writes(worker):
-                worker.suspend()
-                if writes(worker):
-                    return worker
-                worker.resume()
-    return None
+    return halted(workers_of(process), writes)
 
 
 def writes(worker: psutil.Process) -> bool:
