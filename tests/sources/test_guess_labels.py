@@ -28,23 +28,23 @@ def many(*shapes: str) -> list[str]:
 @pytest.mark.parametrize(
     ("shapes", "expected"),
     [
-        (("cat-{}.jpg", "dog-{}.jpg"), {"cat", "dog"}),
-        (("red_car_{:03}.png", "bus_{:03}.png"), {"red_car", "bus"}),
-        (("sub/cat {}.jpg", "sub/dog {}.jpg"), {"cat", "dog"}),
-        (("cat-{0}ab{0}.jpg", "dog_{0}x.jpg"), {"cat", "dog"}),
-        (("cat/{}.jpg", "dog/{}.jpg"), {"cat", "dog"}),
-        (("train/cat/{}.jpg", "val/cat/{}.jpg", "train/dog/{}.jpg"), {"cat", "dog"}),
-        (("train/cat-{}.jpg", "test/dog-{}.jpg"), {"cat", "dog"}),
-        (("n01440764/x{}.JPEG", "n01443537/y{}.JPEG"), {"n01440764", "n01443537"}),
-        (("日本/{}.jpg", "été/{}.jpg"), {"日本", "été"}),
-        (("chat-noir-{}.jpg", "été-{}.jpg"), {"chat-noir", "été"}),
+        (("cat-{}.jpg", "dog-{}.jpg"), ("cat", "dog")),
+        (("red_car_{:03}.png", "bus_{:03}.png"), ("red_car", "bus")),
+        (("sub/cat {}.jpg", "sub/dog {}.jpg"), ("cat", "dog")),
+        (("cat-{0}ab{0}.jpg", "dog_{0}x.jpg"), ("cat", "dog")),
+        (("cat/{}.jpg", "dog/{}.jpg"), ("cat", "dog")),
+        (("train/cat/{}.jpg", "val/cat/{}.jpg", "train/dog/{}.jpg"), ("cat", "dog")),
+        (("train/cat-{}.jpg", "test/dog-{}.jpg"), ("cat", "dog")),
+        (("n01440764/x{}.JPEG", "n01443537/y{}.JPEG"), ("n01440764", "n01443537")),
+        (("日本/{}.jpg", "été/{}.jpg"), ("日本", "été")),
+        (("chat-noir-{}.jpg", "été-{}.jpg"), ("chat-noir", "été")),
     ],
     ids=str,
 )
-def test_labels_are_found(shapes: tuple[str, ...], expected: set[str]) -> None:
+def test_labels_are_found(shapes: tuple[str, ...], expected: tuple[str, ...]) -> None:
     found = labels(many(*shapes))
     assert found is not None
-    assert set(found.values()) == expected
+    assert set(found.values()) == set(expected)
     assert len(found) == 6 * len(shapes)
 
 
