@@ -1,0 +1,20 @@
+"""The results of commands and flows as frozen types, which terminal, `--json`, Prefect's artifacts and state share.
+
+`to_dict` gives what `--json` prints; its keys are a contract.
+"""
+
+from pinery.reports.comparison import Comparison as Comparison
+from pinery.reports.comparison import VerifyReport as VerifyReport
+from pinery.reports.preview import Estimate as Estimate
+from pinery.reports.preview import Preview as Preview
+from pinery.reports.run import RunReport as RunReport
+from pinery.reports.run import TargetReport as TargetReport
+from pinery.reports.run import WorkersReport as WorkersReport
+from pinery.reports.setup import Check as Check
+from pinery.reports.setup import Diagnosis as Diagnosis
+from pinery.reports.setup import Proposal as Proposal
+from pinery.reports.status import History as History
+from pinery.reports.status import PastRun as PastRun
+from pinery.reports.status import Removal as Removal
+from pinery.reports.status import RunsCompared as RunsCompared
+from pinery.reports.status import Status as Status
