@@ -74,7 +74,7 @@ class _Pipeline:
             except BaseException:
                 # The lease may be let go of only when nothing is in flight any more. The queue can't tell that, because
                 # a signal may have come just when a task was taken from it.
-                run.stop()
+                self._held.stop()
                 for future in (*self._embedding, self._sending):
                     if future is not None:
                         with contextlib.suppress(Exception):

@@ -15,6 +15,8 @@ from flows.secret_blocks import provide_secrets
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run
+from pinery.corpus.run import unless_kept
+from pinery.errors import ConfigError, RefusedError
 from pinery.steps.make_plan import PlanOptions
 from pinery.steps.report import Brought, reported
 from tasks.close_run import close_run
@@ -57,19 +59,23 @@ def reindex(
         corpus = Corpus(settings)
         with open_run(corpus, kept=True, wait=wait, progress=current_progress()) as run, reported(run) as reporter:
             outcome.follow(reporter)
-            for held in run.targets:
-                find_index(held)
-                resume_import(held)
-            listing = list_items(run)
-            plans = [make_plan(held, listing.path, options) for held in run.targets]
+            for held in list(run.targets):
+                with unless_kept(held):
+                    find_index(held)
+                    resume_import(held)
+            listing, plans = list_items(run), {}
+            for held in list(run.targets):
+                with unless_kept(held, but=(RefusedError, ConfigError)):
+                    plans[held] = make_plan(held, listing.path, options)
             listing = publish_listing(run, listing)
-            reporter.passed(plans[0], listing, limit)
+            reporter.passed(plans[run.main], listing, limit)
             brought = []
-            for held, plan in zip(run.targets, plans, strict=True):
-                ensure_index(held)
-                done = embed_and_upsert(held, plan, listing, limit, reporter.attempts_of(held))
-                deleted = delete_rows(held, listing.path, plan, done.rejected, options)
-                counts = spot_check(held, listing.path, limit)
-                brought.append(Brought(held, done, deleted, counts))
+            for held, plan in plans.items():
+                with unless_kept(held):
+                    ensure_index(held)
+                    done = embed_and_upsert(held, plan, listing, limit, reporter.attempts_of(held))
+                    deleted = delete_rows(held, listing.path, plan, done.rejected, options)
+                    counts = spot_check(held, listing.path, limit)
+                    brought.append(Brought(held, done, deleted, counts))
             close_run(run, reporter, brought, may_replace=True)
     return outcome.end()

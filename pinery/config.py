@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -278,6 +279,11 @@ class Config(Settings):
         UpsertSettings(), description="These are the limits of requests to the index, and of the wait in an outage."
     )
     runner: RunnerSettings = Field(RunnerSettings(), description="Parts are embedded here.")
+    keep: str = Field(
+        "14d",
+        pattern=r"^[1-9][0-9]{0,4}[dh]$",
+        description="After a promotion, runs keep the former live index true for so long: days or hours, as in `36h`.",
+    )
 
     @field_validator("model", mode="before", json_schema_input_type=str | ModelSettings)
     @classmethod
@@ -314,6 +320,11 @@ class Config(Settings):
         if "\0" in value:
             raise ValueError("has a NUL character")
         return value
+
+    @property
+    def kept_for(self) -> timedelta:
+        """The time for which a former live index is kept true."""
+        return timedelta(**{"days" if self.keep.endswith("d") else "hours": int(self.keep[:-1])})
 
     @model_validator(mode="after")
     def _import_is_possible(self) -> Config:

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from functools import cached_property
 
 from pinery.checkpoint.store import Store
-from pinery.config import Config
-from pinery.errors import BadImageError, ConflictError, ItemDeniedError, MovedError, TerminalError, TransientError
+from pinery.config import Config, ModelSettings
+from pinery.errors import BadImageError, ConflictError, ItemDeniedError, MovedError, TransientError
 from pinery.models.protocol import Model
 from pinery.models.registry import load
 from pinery.parquet.damage import parsing
@@ -20,6 +20,11 @@ from pinery.sources import Source
 
 TRIED = 128
 """Items that are tried at most to find images that `auto` is decided on."""
+
+
+def decisive(settings: ModelSettings) -> list[str | None]:
+    """Return those of the settings that decide which card a reference means."""
+    return [settings.name, settings.sha256, settings.precision, settings.decode]
 
 
 class Cards:
@@ -47,39 +52,38 @@ class Cards:
     def loaded(self, card: ModelCard) -> Callable[[], Model]:
         """Return a function that returns the model with that card, loaded on its first call.
 
-        It raises TerminalError where the model is no longer the one that the card names, and where the card is
-        another than that of the config's reference.
+        It raises TerminalError where what is loaded is not the model that the card names.
         """
 
         def model() -> Model:
-            if card != self.card:
-                raise TerminalError(
-                    f"the config's model is {self.card.name} (model key {self.card.key}), and vectors of {card.name}"
-                    f" ({card.key}) are wanted: use the config that names that model"
-                )
             with self._lock:
-                if self._model is None:
+                if self._model is None or self._model.card != card:
                     self._model = load(self._config.model, card)
                 return self._model
 
         return model
 
+    def resolve_anew(self) -> ModelCard:
+        """Return the card that the reference means today, and remember it in the place of the one before."""
+        before = self._store.read(self._name)
+        self.__dict__.pop("card", None)
+        return self._resolve(None if before is None else before[1])
+
     @property
     def _name(self) -> str:
         settings = self._config.model
-        decisive = [settings.name, settings.sha256, settings.precision, settings.decode]
-        digest = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(json.dumps(decisive(settings)).encode()).hexdigest()[:8]
         words = "".join(c if c.isalnum() and c.isascii() else "-" for c in settings.name)[-60:].strip("-")
         return f"models/{words}-{digest}.json"
 
-    def _resolve(self) -> ModelCard:
+    def _resolve(self, tag: str | None = None) -> ModelCard:
         # A thread that has computed keeps OpenMP's threads for as long as it lives. Beside the runner's they would be
         # more than there are cores, and then all of them sleep at each layer. So the probe runs on a thread that ends.
         with ThreadPoolExecutor(1, "card") as own:
             limit = self._config.run.max_pixels
             model = own.submit(load, self._config.model, samples=self._samples, max_pixels=limit).result()
         try:
-            self._store.replace(self._name, json.dumps(asdict(model.card), indent=2).encode(), None)
+            self._store.replace(self._name, json.dumps(asdict(model.card), indent=2).encode(), tag)
         except (ConflictError, TransientError):
             stored = self.stored()
             if stored is None:

@@ -1,18 +1,22 @@
 """One corpus as its config describes it: its state, source, listings and alias, each opened on first need."""
 
+from datetime import UTC, datetime
 from functools import cached_property
 
 from pinery.checkpoint.alias import Alias, IndexEntry, read_alias
 from pinery.checkpoint.root import OF_RUN, CorpusPaths, only, open_store, state_id
 from pinery.checkpoint.store import Store
-from pinery.config import Config
-from pinery.corpus.cards import Cards
+from pinery.config import Config, ModelSettings
+from pinery.corpus.cards import Cards, decisive
 from pinery.corpus.past import StatePast
+from pinery.corpus.served import Served, served
 from pinery.corpus.target import Target
-from pinery.errors import RefusedError
 from pinery.models.registry import parse
 from pinery.records import ModelCard
 from pinery.sources import Source, open_source
+
+ENTRY_SETTINGS = ("name", "weights", "sha256", "precision", "decode")
+"""The model settings that belong to a target; the others say how a machine computes."""
 
 
 class Corpus:
@@ -24,6 +28,8 @@ class Corpus:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.paths = CorpusPaths(config.corpus)
+        self._cards: dict[str, Cards] = {}
+        self._targets: dict[tuple[str, str], Target] = {}
         parse(config.model.name)
 
     @cached_property
@@ -51,46 +57,78 @@ class Corpus:
     @cached_property
     def cards(self) -> Cards:
         """The model card that the config's reference means in this state."""
-        return Cards(self.store, self.config, lambda: self.source)
+        return self._cards_of(self.config.model)
 
-    @property
-    def card(self) -> ModelCard:
-        """The model card of the config's reference, resolved now if it never was."""
-        return self.cards.card
+    def _cards_of(self, settings: ModelSettings) -> Cards:
+        key = settings.model_dump_json()
+        if key not in self._cards:
+            config = self.config.model_copy(update={"model": settings})
+            self._cards[key] = Cards(self.store, config, lambda: self.source)
+        return self._cards[key]
 
     def known_card(self) -> ModelCard | None:
-        """Return that card if the reference was ever resolved for this state; make no state and load no model."""
-        return None if state_id(self.store, create=False) is None else self.cards.stored()
+        """Return the card of the config's reference, if it was ever resolved; make no state and load no model."""
+        if state_id(self.store, create=False) is None:
+            return None
+        return self._card_in(self.alias()[0]) or self.cards.stored()
 
-    @cached_property
+    def _card_in(self, alias: Alias) -> ModelCard | None:
+        """Return the card of a target that was made with the config's model settings, the live one first."""
+        wanted = decisive(self.config.model)
+        same = (one for one in alias.entries() if one.model and decisive(ModelSettings(**one.model)) == wanted)
+        return next((one.card for one in same), None)
+
+    @property
+    def named(self) -> IndexEntry:
+        """The target that the config names: its model, and its index or the one with the default name.
+
+        The model's card is resolved now if it never was.
+        """
+        return self.named_with(self._card_in(self.alias()[0]) or self.cards.card)
+
+    def named_with(self, card: ModelCard) -> IndexEntry:
+        """Return the target that the config names, where its model reference means `card`."""
+        index, model = self.config.index, self.config.model.model_dump(include=set(ENTRY_SETTINGS))
+        return IndexEntry(index.kind, index.name_for(card), self.config.namespace, card, model)
+
+    def serve(self, alias: Alias | None = None) -> Served:
+        """Return the targets that a run brings true; see `served`. Raises RefusedError."""
+        alias = self.alias()[0] if alias is None else alias
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        return served(alias, self.named, at, self.config.corpus)
+
+    @property
     def target(self) -> Target:
-        """The target that the config names: its model, and its index or the one with the default name."""
-        index, card = self.config.index, self.card
-        return self.open_target(IndexEntry(index.kind, index.name_for(card), self.config.namespace, card))
+        """The target that a run serves in the first place. Raises RefusedError; see `served`."""
+        return self.open_target(self.serve().main)
 
     def open_target(self, entry: IndexEntry) -> Target:
-        """Return a target of this corpus; nothing is created or reached yet."""
-        return Target(self.config, self.store, self.paths, entry, self.cards.loaded(entry.card))
+        """Return a target of this corpus, the same one each time; nothing is created or reached yet."""
+        key = (entry.place, entry.card.key)
+        if key not in self._targets:
+            model = self.settings_of(entry)
+            config = self.config.model_copy(update={"model": model})
+            load = self._cards_of(model).loaded(entry.card)
+            self._targets[key] = Target(config, self.store, self.paths, entry, load)
+        return self._targets[key]
+
+    def settings_of(self, entry: IndexEntry) -> ModelSettings:
+        """Return the settings that load the model of a target, computed where and as the config says."""
+        own = self.config.model
+        if entry.model is not None:
+            return own.model_copy(update=dict(entry.model))
+        if (known := self.known_card()) is not None and known.key == entry.card.key:
+            return own
+        card = entry.card  # of an alias that an earlier version wrote, for a config that names another model
+        return ModelSettings(name=card.name, precision=card.precision, decode=card.decoder, device=own.device)
 
     def alias(self) -> tuple[Alias, str | None]:
         """Return the alias of this corpus and its tag."""
         return read_alias(self.store, self.paths.alias)
 
-    def refuse_another_model(self) -> tuple[Alias, str | None]:
-        """Return the alias and its tag. Raises RefusedError where another model filled the live index."""
-        alias, tag = self.alias()
-        live = alias.live
-        if live is not None and live.card.key != self.card.key:
-            raise RefusedError(
-                f"the live index {live.name} of corpus {self.config.corpus} holds vectors of {live.card.name}"
-                f" (model key {live.card.key}); the config's model is {self.card.name} ({self.card.key})."
-                " Vectors of two models are never mixed: give the new model a `corpus` of its own"
-            )
-        return alias, tag
-
     def _model_keys(self) -> list[str]:
-        """Return the key of the config's model, and that of the live index where it is another."""
-        cards = [self.cards.stored(), live.card if (live := self.alias()[0].live) else None]
+        """Return the key of the config's model, and those of all other targets, the live one first."""
+        cards = [self.cards.stored(), *(one.card for one in self.alias()[0].entries())]
         return list(dict.fromkeys(card.key for card in cards if card))
 
     def current_listing(self) -> str | None:

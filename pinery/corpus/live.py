@@ -6,59 +6,61 @@ from datetime import UTC, datetime
 
 from pinery.checkpoint.alias import Alias, IndexEntry, write_alias
 from pinery.corpus.corpus import Corpus
-from pinery.corpus.run import Run
 from pinery.errors import ConflictError, RefusedError
 
 
-def change_alias(run: Run, change: Callable[[Alias, str], Alias], missed: str) -> None:
-    """Replace the alias that the run saw when it began by `change(alias, time)`, by compare-and-swap.
-
-    `missed` is the part of the error that says what was not achieved. Raises RefusedError where something else
-    changed what is live since then: the run could not know of it.
-    """
-    corpus, at = run.corpus, datetime.now(UTC).isoformat(timespec="seconds")
-    seen = run.alias.live
-    while (changed := change(run.alias, at)) != run.alias:
-        run.main.check()
-        try:
-            run.alias_tag = write_alias(corpus.store, corpus.paths.alias, changed, run.alias_tag)
-            run.alias = changed
-        except ConflictError:
-            run.alias, run.alias_tag = corpus.alias()
-            live = run.alias.live
-            if live not in (seen, changed.live):
-                raise RefusedError(_lost(corpus.config.corpus, missed, live)) from None
+def now() -> str:
+    """Return the time as the alias has it: ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def go_live(run: Run) -> None:
-    """Make the run's main target the live one, in the place of what was live when the run began.
+class SeenAlias:
+    """The alias as it was when somebody looked at it, and the way to replace it by compare-and-swap."""
 
-    Raises RefusedError where something else changed what is live since then.
-    """
-    entry = run.main.target.entry
-    change_alias(
-        run,
-        lambda alias, at: alias.with_live(entry, at, run.name),
-        f"index {entry.place} is filled and verified, and didn't go live",
-    )
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self.alias, self._tag = corpus.alias()
+
+    def change(self, change: Callable[[Alias], Alias], missed: str, check: Callable[[], None] = lambda: None) -> None:
+        """Replace the alias by `change` of it, after a `check`. Whatever else was changed meanwhile is kept.
+
+        `missed` is the part of the error that says what was not achieved. Raises RefusedError where something else
+        changed what is live since it was looked at: whoever decided on this change could not know of that.
+        """
+        corpus, seen = self._corpus, self.alias.live
+        while (changed := change(self.alias)) != self.alias:
+            check()
+            try:
+                self._tag = write_alias(corpus.store, corpus.paths.alias, changed, self._tag)
+                self.alias = changed
+            except ConflictError:
+                self.alias, self._tag = corpus.alias()
+                live = self.alias.live
+                if not any(_same(live, known) for known in (seen, changed.live)):
+                    raise RefusedError(_lost(corpus.config.corpus, missed, live)) from None
+
+
+def _same(one: IndexEntry | None, other: IndexEntry | None) -> bool:
+    return one is other if one is None or other is None else one.same_target(other)
 
 
 def _lost(corpus: str, missed: str, live: IndexEntry | None) -> str:
     now = f"{live.place} with model {live.card.name} (model key {live.card.key})" if live else "none"
     return (
-        f"corpus {corpus}: {missed}: while this run was under way, something else changed what is live, and that is"
-        f" {now} now. It was not touched, and what this run embedded is kept"
+        f"corpus {corpus}: {missed}: meanwhile something else changed what is live, and that is {now} now. It was not"
+        " touched, and what is embedded is kept"
     )
 
 
 def retired(corpus: Corpus) -> list[dict[str, str]]:
-    """Return the indexes that were live once and are not kept true, each with the command that removes it."""
+    """Return the indexes that no run keeps true any more, each with the command that removes it."""
     return [
         {
             "kind": one.kind,
             "index": one.name,
             "namespace": one.namespace,
             "model": one.card.name,
+            "since": one.until,
             "remove": _removal(corpus, one),
         }
         for one in corpus.alias()[0].retired
@@ -66,7 +68,9 @@ def retired(corpus: Corpus) -> list[dict[str, str]]:
 
 
 def _removal(corpus: Corpus, entry: IndexEntry) -> str:
-    own = corpus.target.entry
+    own = corpus.named
+    if entry.card.key != own.card.key:
+        return "pinery prune CONFIG --yes"
     wanted = [
         ("namespace", entry.namespace, own.namespace),
         ("index.kind", entry.kind, own.kind),

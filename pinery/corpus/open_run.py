@@ -6,18 +6,21 @@ import shutil
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from pinery.checkpoint.alias import Alias
 from pinery.checkpoint.lease import Holder, Lease
 from pinery.checkpoint.store import is_full
 from pinery.config import PineconeSettings
 from pinery.corpus.corpus import Corpus
+from pinery.corpus.live import SeenAlias
 from pinery.corpus.past import STAMP
 from pinery.corpus.progress import Progress, Silent
 from pinery.corpus.run import HeldTarget, Run
+from pinery.corpus.served import Served
 from pinery.corpus.target import Target
-from pinery.errors import NoRoomError, RefusedError, StoppedError, TerminalError, TransientError
+from pinery.errors import NoRoomError, PineryError, RefusedError, StoppedError, TerminalError, TransientError
 
 STALL_CHECKS = 20
 STALL_GRACE = 60.0
@@ -25,22 +28,30 @@ STALL_GRACE = 60.0
 
 @contextlib.contextmanager
 def open_run(
-    corpus: Corpus, *, kept: bool = False, wait: bool = False, progress: Progress | None = None
+    corpus: Corpus,
+    choose: Callable[[Alias], Served] | None = None,
+    *,
+    kept: bool = False,
+    wait: bool = False,
+    progress: Progress | None = None,
 ) -> Iterator[Run]:
-    """Take the lease of the config's target and yield the run; let go of everything at the end, whatever the end is.
+    """Take the lease of the main target and yield the run; let go of everything at the end, whatever the end is.
 
-    With `kept`, the run holds the targets too that are kept true beside the live one. Raises LeaseHeldError while
-    another run holds a lease (unless `wait`), RefusedError where the live index belongs to another model.
+    The targets are those that `choose` chooses for an alias, by default `Corpus.serve`. With `kept`, the run holds the
+    targets too that are kept true beside the live one, and goes on without one whose lease another run holds. Raises
+    LeaseHeldError while another run holds the main target's (unless `wait`), and what `choose` raises.
     """
     run = Run(corpus, progress or Silent())
-    corpus.refuse_another_model()
     ended = threading.Event()
     with contextlib.ExitStack() as leases:
-        _hold(run, [corpus.target], wait, leases)
-        run.alias, run.alias_tag = corpus.refuse_another_model()
-        if kept:
-            others = [corpus.open_target(entry) for entry in run.alias.kept if entry != corpus.target.entry]
-            _hold(run, others, wait, leases)
+        chosen = _hold_main(run, choose or corpus.serve, wait, leases)
+        if chosen.note:
+            run.note(chosen.note)
+        for entry in chosen.kept if kept else ():
+            try:
+                _hold(run, corpus.open_target(entry), wait, leases)
+            except PineryError as error:
+                run.leave_out(entry, str(error))
         leases.callback(ended.set)
         threading.Thread(target=_watch, args=(run, ended), name="stall", daemon=True).start()
         try:
@@ -59,23 +70,35 @@ def open_run(
             raise
 
 
-def _hold(run: Run, targets: Sequence[Target], wait: bool, leases: contextlib.ExitStack) -> None:
-    """Take the leases, of which targets with one model share one, and make a scratch folder for each target."""
-    corpus = run.corpus
-    by_model = {held.target.card.key: held.lease for held in run.targets}
-    for target in targets:
-        key = target.card.key
-        folder = f"{corpus.config.corpus}/{key}"
-        if key not in by_model:
-            by_model[key] = leases.enter_context(_lease(run, key, wait))
-            # The lease is ours, so whatever lies in its folder belongs to a run that died.
-            for path in corpus.store.scratch(folder).iterdir():
-                shutil.rmtree(path, ignore_errors=True)
-            corpus.store.clear(corpus.paths.staging(key))
-        others = f"-{len(run.targets)}" if run.targets else ""
-        scratch = corpus.store.scratch(f"{folder}/{run.name}{others}")
-        leases.callback(shutil.rmtree, scratch, ignore_errors=True)
-        run.targets.append(HeldTarget(run, target, by_model[key], scratch))
+def _hold_main(run: Run, choose: Callable[[Alias], Served], wait: bool, leases: contextlib.ExitStack) -> Served:
+    """Hold the main target, and return what was chosen by the alias as it is once the lease is taken."""
+    while True:
+        first = choose(run.seen.alias)
+        with contextlib.ExitStack() as taken:
+            _hold(run, run.corpus.open_target(first.main), wait, taken)
+            run.seen = SeenAlias(run.corpus)
+            chosen = choose(run.seen.alias)
+            if chosen.main.same_target(first.main):
+                leases.enter_context(taken.pop_all())
+                return chosen
+        run.targets.clear()  # another target became live while the lease was waited for
+
+
+def _hold(run: Run, target: Target, wait: bool, leases: contextlib.ExitStack) -> None:
+    """Take the lease of a target's model, unless the run has it already, and make a scratch folder for the target."""
+    corpus, key = run.corpus, target.card.key
+    folder = f"{corpus.config.corpus}/{key}"
+    lease = next((held.lease for held in run.targets if held.target.card.key == key), None)
+    if lease is None:
+        lease = leases.enter_context(_lease(run, key, wait))
+        # The lease is ours, so whatever lies in its folder belongs to a run that died.
+        for path in corpus.store.scratch(folder).iterdir():
+            shutil.rmtree(path, ignore_errors=True)
+        corpus.store.clear(corpus.paths.staging(key))
+    others = f"-{len(run.targets)}" if run.targets else ""
+    scratch = corpus.store.scratch(f"{folder}/{run.name}{others}")
+    leases.callback(shutil.rmtree, scratch, ignore_errors=True)
+    run.targets.append(HeldTarget(run, target, lease, scratch))
 
 
 def _lease(run: Run, key: str, wait: bool) -> Lease:

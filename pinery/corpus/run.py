@@ -11,10 +11,11 @@ from pathlib import Path
 
 import duckdb
 
-from pinery.checkpoint.alias import Alias
+from pinery.checkpoint.alias import Alias, IndexEntry
 from pinery.checkpoint.lease import Lease
 from pinery.checkpoint.ledger import Ledger
 from pinery.corpus.corpus import Corpus
+from pinery.corpus.live import SeenAlias
 from pinery.corpus.progress import Progress
 from pinery.corpus.tables import planned
 from pinery.corpus.target import Target
@@ -31,12 +32,13 @@ class Run:
         self.name = ""
         self.started = datetime.now(UTC)
         self.targets: list[HeldTarget] = []
-        """The targets that the run brings true; the first is the one that the config names."""
+        """The targets that the run brings true, the main one first."""
+        self.left_out: list[tuple[IndexEntry, str]] = []
+        """The kept targets that the run could not bring true, and why."""
         self.seconds: dict[str, float] = {}
         """Wall time of each stage."""
-        self.alias = Alias()
-        self.alias_tag: str | None = None
-        """The tag of the alias that the run saw once it had its lease: going live replaces that alias, or fails."""
+        self.seen = SeenAlias(corpus)
+        """The alias that the run saw once it had its lease: going live replaces that one, or fails."""
         self._progress = progress
         self._stopped = threading.Event()
         self._reason: PineryError = StoppedError("the run was asked to stop")
@@ -44,8 +46,19 @@ class Run:
 
     @property
     def main(self) -> HeldTarget:
-        """The target that the config names."""
+        """The target that the run is for: the live one, or one that goes live in the end."""
         return self.targets[0]
+
+    @property
+    def alias(self) -> Alias:
+        """The alias that the run saw."""
+        return self.seen.alias
+
+    def leave_out(self, entry: IndexEntry, why: str) -> None:
+        """Go on without a kept target, and say so."""
+        self.targets = [held for held in self.targets if not held.target.entry.same_place(entry)]
+        self.left_out.append((entry, why))
+        self.note(f"index {entry.name}, which is kept true until {entry.until}, is left out of this run: {why}")
 
     def check(self) -> None:
         """Raise StoppedError, or what else the run was stopped for, if it is to stop."""
@@ -110,6 +123,18 @@ class HeldTarget:
         self.not_indexed: Mapping[str, Mapping[str, int]] | None = None
         """The number of items that are not in the index, by kind and by reason, once that is known."""
         self._ledger: Ledger | None = None
+        self._stopped = threading.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """True where work for this target is to stop at the next safe point."""
+        return self._stopped.is_set() or self.run.stopping
+
+    def stop(self) -> None:
+        """Ask every step of this target to end; where it is the main one, every step of the run."""
+        self._stopped.set()
+        if self is self.run.main:
+            self.run.stop()
 
     @property
     def index(self) -> Index:
@@ -130,6 +155,8 @@ class HeldTarget:
     def check(self) -> None:
         """Raise StoppedError if the run is to stop, LeaseLostError if it may no longer write."""
         self.run.check()
+        if self._stopped.is_set():
+            raise StoppedError(f"the work for index {self.target.name} was asked to stop")
         self.lease.check()
 
     @contextlib.contextmanager
@@ -145,3 +172,19 @@ class HeldTarget:
         """Return the tables of the plan that brings the index to `listing`, as checkpoint and ledger are now."""
         checkpoint, ledger = self.target.checkpoint, self.ledger
         return planned(self.scratch, listing, checkpoint, ledger, limit=limit, retry_quarantined=retry_quarantined)
+
+
+@contextlib.contextmanager
+def unless_kept(held: HeldTarget, but: tuple[type[PineryError], ...] = ()) -> Iterator[None]:
+    """Leave a kept target out of the run where what is done inside fails; the main target's failure is the run's.
+
+    Errors of the types in `but` are raised for a kept target too.
+    """
+    try:
+        yield
+    except PineryError as error:
+        held.run.check()
+        if held is held.run.main or isinstance(error, but):
+            raise
+        held.stop()
+        held.run.leave_out(held.target.entry, str(error))

@@ -7,6 +7,7 @@ from pinery.reports.comparison import Comparison as Comparison
 from pinery.reports.comparison import VerifyReport as VerifyReport
 from pinery.reports.preview import Estimate as Estimate
 from pinery.reports.preview import Preview as Preview
+from pinery.reports.promotion import Promotion as Promotion
 from pinery.reports.run import RunReport as RunReport
 from pinery.reports.run import TargetReport as TargetReport
 from pinery.reports.run import WorkersReport as WorkersReport

@@ -21,9 +21,11 @@ class TargetReport:
     embedded: int
     upserted: int
     deleted: int
-    held: int
-    """Rows that the index acknowledged to hold."""
+    held: int | None
+    """Rows that the index acknowledged to hold; None where the run left the target out."""
     verified: bool
+    error: str | None = None
+    """The reason why a kept target was left out of the run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from PIL import Image
 
 from pinery.addresses import without_secrets
+from pinery.checkpoint.alias import Alias, IndexEntry
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.stored import current_listing
 from pinery.corpus.target import Target
@@ -46,6 +47,8 @@ class Query:
     """A filter on the metadata, in Pinecone's filter language."""
     grid: str | None = None
     """The path of a picture of the matches to draw."""
+    index: str | None = None
+    """The name of a kept index or candidate to search in the place of the live one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def search(corpus: Corpus, query: Query) -> Answer:
         raise ConfigError(f"give exactly one of `image`, `text` and `id`, not {' and '.join(given) or 'none'}")
     if query.grid is not None:
         check_grid(Path(query.grid))
-    target = searched_target(corpus)
+    target = searched_target(corpus, query.index)
     index = target.index
     if query.id is not None:
         query = replace(query, id=_held_id(corpus, index, query.id))
@@ -97,34 +100,40 @@ def _held_id(corpus: Corpus, index: Index, name: str) -> str:
     return next((id for id in possible if id in held), name)
 
 
-def searched_target(corpus: Corpus) -> Target:
-    """Return the live target or, as long as none is live, the config's own, as far as limited runs have filled it.
+def searched_target(corpus: Corpus, index: str | None = None) -> Target:
+    """Return the live target, or the kept one or candidate of that `index` name.
 
-    Raises ConfigError before the first run, and IndexMismatchError where the live index holds another model's vectors.
+    As long as none is live, it is the config's own, as far as limited runs have filled it. Raises ConfigError before
+    the first run and for an unknown name, and IndexMismatchError where the index holds another model's vectors.
     """
-    entry = corpus.alias()[0].live
+    alias = corpus.alias()[0]
+    entry = alias.live if index is None else _named(corpus, alias, index)
     if entry is None:
         if corpus.current_listing() is None or corpus.target.index.describe() is None:
             raise ConfigError(f"corpus {corpus.config.corpus} has no live index yet; `pinery run` makes one")
         entry = corpus.target.entry
     if entry.kind != corpus.config.index.kind:
         raise IndexMismatchError(
-            f"the live index of corpus {corpus.config.corpus} is {entry.kind}:{entry.name}; the config's index.kind is"
+            f"the index to search, {entry.kind}:{entry.name}, is not of the config's index.kind, which is"
             f" {corpus.config.index.kind}: search with index.kind {entry.kind}"
         )
-    if entry.card.key != corpus.card.key:
-        raise IndexMismatchError(
-            f"the live index {entry.name} holds vectors of {entry.card.name}; the config's model is {corpus.card.name}:"
-            " search with the config that filled it"
-        )
-    target = corpus.target if entry == corpus.target.entry else corpus.open_target(entry)
+    target = corpus.open_target(entry)
     found = ask(target.index.describe, f"index {entry.name}")
     if found is None or found.model_key != entry.card.key:
         state = "is gone" if found is None else f"now holds vectors of model key {found.model_key}"
         raise IndexMismatchError(
-            f"the live index {entry.name} {state}; `pinery upsert` fills it again from the checkpoint"
+            f"the index {entry.name} {state}; `pinery upsert` fills the live one again from the checkpoint"
         )
     return target
+
+
+def _named(corpus: Corpus, alias: Alias, name: str) -> IndexEntry:
+    known = [*([alias.live] if alias.live else []), *alias.kept, *alias.candidates]
+    found = next((one for one in known if one.name == name), None)
+    if found is None:
+        names = ", ".join(one.name for one in known) or "none"
+        raise ConfigError(f"corpus {corpus.config.corpus} has no index {name!r} to search; it has {names}")
+    return found
 
 
 class Uris:

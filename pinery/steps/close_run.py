@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pinery.checkpoint.root import OF_RUN, only
 from pinery.checkpoint.store import Store
-from pinery.corpus.live import go_live
+from pinery.corpus.live import now
 from pinery.corpus.run import HeldTarget, Run
 from pinery.corpus.tables import connect
 from pinery.parquet.files import TableWriter
@@ -26,12 +26,23 @@ def close_run(run: Run, reporter: Reporter, brought: Sequence[Brought], may_repl
     everything = run.alias.live is None and not brought[0].counts.awaited
     if reporter.report.limited is None and (may_replace or everything):
         go_live(run)
+    run.seen.change(lambda alias: alias.expired(now()), "what was kept long enough is not retired", run.main.check)
     for one in brought:
         compact_ledger(one.held)
     report = reporter.close(brought)
     keep_newest(run.corpus.store, run.corpus.paths.listings, KEPT_LISTINGS)
     keep_newest(run.corpus.store, run.corpus.paths.runs, KEPT_REPORTS)
     return report
+
+
+def go_live(run: Run) -> None:
+    """Make the run's main target the live one, in the place of what was live when the run began.
+
+    Raises RefusedError where something else changed what is live since then.
+    """
+    entry, at = run.main.target.entry, now()
+    missed = f"index {entry.place} is filled and verified, and didn't go live"
+    run.seen.change(lambda alias: alias.with_live(entry, at, run.name), missed, run.main.check)
 
 
 def compact_ledger(held: HeldTarget) -> None:

@@ -217,7 +217,7 @@ class _Watch:
 
     @property
     def stopping(self) -> bool:
-        return self._held.run.stopping
+        return self._held.stopping
 
     def on_batch(self, progress: Progress) -> None:
         self.items += progress.items

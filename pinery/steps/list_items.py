@@ -49,8 +49,9 @@ def list_items(run: Run) -> Listing:
 
 
 def copy_current_listing(run: Run) -> Listing:
-    """Return a copy of the current listing, for a plan that publishes it anew. Raises ConfigError, DamagedError."""
-    return Listing(shutil.copyfile(current_listing(run.corpus), run.main.scratch / "listing.parquet"))
+    """Return a copy of the current listing, with its name in the state. Raises ConfigError, DamagedError."""
+    name = run.corpus.current_listing()
+    return Listing(shutil.copyfile(current_listing(run.corpus), run.main.scratch / "listing.parquet"), name)
 
 
 def publish_listing(run: Run, listing: Listing) -> Listing:

@@ -53,7 +53,6 @@ def preview(corpus: Corpus, limit: int | None) -> Preview:
 
 def _look_up(corpus: Corpus, target: Target) -> tuple[Ledger | None, list[str]]:
     """Return the ledger that a run would go by, and why the index would refuse that run."""
-    corpus.refuse_another_model()
     index, what = target.index, f"index {target.name}"
     found = ask(index.describe, what)
     refuse_foreign(corpus, target, found)

@@ -3,11 +3,12 @@
 from functools import partial
 
 from pinery.corpus.corpus import Corpus
-from pinery.corpus.live import change_alias
+from pinery.corpus.live import now
 from pinery.corpus.open_run import open_run
 from pinery.corpus.outage import retry_through_outage
 from pinery.corpus.progress import Progress
 from pinery.corpus.run import HeldTarget
+from pinery.corpus.served import Served
 from pinery.reports import Removal
 from pinery.steps.bulk_import import resume_import
 from pinery.steps.find_index import find_index, release_namespace
@@ -19,7 +20,7 @@ def remove(corpus: Corpus, *, really: bool, progress: Progress) -> Removal:
     Listings, parts and reports stay, so that a later run fills the namespace again without embedding anything. Raises
     IndexMismatchError where the index or the namespace isn't this corpus' own.
     """
-    with open_run(corpus, progress=progress) as run:
+    with open_run(corpus, lambda _: Served(corpus.named), progress=progress) as run:
         held = run.main
         find_index(held, behind=not really)
         exists = held.identity is not None
@@ -38,10 +39,10 @@ def remove(corpus: Corpus, *, really: bool, progress: Progress) -> Removal:
 
 def _forget(held: HeldTarget) -> None:
     run, target = held.run, held.target
-    change_alias(
-        run,
-        lambda alias, at: alias.without(target.entry, at, run.name),
+    run.seen.change(
+        lambda alias: alias.without(target.entry, now(), run.name),
         f"the rows of index {target.entry.place} are deleted, and it is still called live",
+        held.check,
     )
     held.check()
     # Without it the ledger is void, whatever its entries say.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pinery.addresses import without_secrets
+from pinery.checkpoint.alias import IndexEntry
 from pinery.corpus.live import retired
 from pinery.corpus.run import HeldTarget, Run
 from pinery.errors import LeaseLostError, PineryError, RefusedError, StoppedError
@@ -125,7 +126,10 @@ class Reporter:
             notes=tuple(note for part in done.parts for note in part.notes),
             held=counts.held,
             verified=True,
-            targets=tuple(_row(one, "live" if one is main else "kept") for one in brought),
+            targets=(
+                *(_row(one, "live" if one is main else "kept") for one in brought),
+                *(_left_out(entry, why) for entry, why in self._run.left_out),
+            ),
         )
         self._write()
         return self.report
@@ -228,6 +232,21 @@ def _row(one: Brought, role: str) -> TargetReport:
         deleted=one.deleted,
         held=one.counts.held,
         verified=True,
+    )
+
+
+def _left_out(entry: IndexEntry, why: str) -> TargetReport:
+    return TargetReport(
+        role="kept",
+        index=entry.name,
+        namespace=entry.namespace,
+        model_key=entry.card.key,
+        embedded=0,
+        upserted=0,
+        deleted=0,
+        held=None,
+        verified=False,
+        error=without_secrets(why),
     )
 
 

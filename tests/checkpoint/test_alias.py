@@ -1,7 +1,7 @@
 """The alias: each index is live, kept or retired, never two of them; and it is changed only from what was read."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -23,12 +23,36 @@ def entry(name: str, card: ModelCard = CARD, namespace: str = "ns") -> IndexEntr
 
 def test_what_is_written_is_read_with_its_tag(store: Store) -> None:
     assert read_alias(store, "alias.json") == (Alias(), None)
-    alias = Alias(entry("a"), [entry("b", OTHER_CARD)], [entry("c")], [Change("2026-01-01T00:00:00+00:00", "run", "a")])
+    model = {"name": "descriptor", "weights": None}
+    alias = Alias(
+        replace(entry("a"), model=model),
+        [replace(entry("b", OTHER_CARD), until="2026-01-15T00:00:00+00:00")],
+        [entry("c")],
+        [Change("2026-01-01T00:00:00+00:00", "run", "a", "promoted", "pass")],
+        7,
+        [replace(entry("d"), gate="undecided", listing="listings/x.parquet")],
+    )
     tag = write_alias(store, "alias.json", alias, None)
     assert read_alias(store, "alias.json") == (alias, tag)
     found = read_alias(store, "alias.json")[0].live
     assert found is not None
     assert (found.card.key, dict(found.card.probe)) == (CARD.key, {"precision_cosine": 0.9})
+
+
+def test_an_alias_of_the_version_before_is_read(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    old = asdict(Alias(entry("b"), retired=[entry("a")], history=[Change("t1", "r1", "a"), Change("t2", "r2", "b")]))
+    for name in ("generation", "candidates"):
+        del old[name]
+    for one in (old["live"], *old["retired"]):
+        for name in ("model", "until", "gate", "listing"):
+            del one[name]
+    for change in old["history"]:
+        del change["what"], change["gate"]
+    (tmp_path / "alias.json").write_text(json.dumps(old))
+    found, _ = read_alias(store, "alias.json")
+    assert found.live == entry("b")
+    assert (found.generation, found.candidates, found.retired) == (2, [], [entry("a")])
 
 
 def test_only_who_read_the_newest_alias_replaces_it(store: Store) -> None:
@@ -43,18 +67,49 @@ def test_only_who_read_the_newest_alias_replaces_it(store: Store) -> None:
 
 def test_going_live_retires_what_was_live_and_notes_when_and_by_whom() -> None:
     first = Alias().with_live(entry("a"), "t1", "run-1")
-    assert first == Alias(entry("a"), history=[Change("t1", "run-1", "a")])
+    assert first == Alias(entry("a"), history=[Change("t1", "run-1", "a")], generation=1)
     second = first.with_live(entry("b"), "t2", "run-2")
     assert second.live == entry("b")
-    assert second.retired == [entry("a")]
+    assert second.retired == [replace(entry("a"), until="t2")]
     assert second.history == [Change("t1", "run-1", "a"), Change("t2", "run-2", "b")]
-    assert second.with_live(entry("b"), "t3", "run-3") is second, "what is live already changes nothing"
+    assert second.generation == 2
+    assert second.with_live(entry("b"), "t3", "run-3") == second, "what is live already changes nothing"
+    known = second.with_live(replace(entry("b"), model={"name": "descriptor"}), "t3", "run-3")
+    assert (known.live, known.generation) == (replace(entry("b"), model={"name": "descriptor"}), 2)
+
+
+def test_a_promotion_keeps_what_was_live_and_a_rollback_goes_back_to_it() -> None:
+    before = Alias().with_live(entry("a"), "t1", "run-1").with_candidate(replace(entry("b", OTHER_CARD), gate="pass"))
+    promoted = before.promoted(before.candidates[0], "t9", Change("t2", "run-2", "b", "promoted", "pass"))
+    assert promoted.live == entry("b", OTHER_CARD), "and what was only true of the candidate is gone"
+    assert (promoted.kept, promoted.retired, promoted.candidates) == ([replace(entry("a"), until="t9")], [], [])
+    assert (promoted.generation, promoted.history[-1].gate) == (2, "pass")
+    back = promoted.promoted(promoted.kept[-1], "t10", Change("t3", "run-3", "a", "rolled-back"))
+    assert (back.live, back.kept) == (entry("a"), [replace(entry("b", OTHER_CARD), until="t10")])
+    assert back.generation == 3
+    assert back.promoted(entry("a"), "t11", Change("t4", "run-4", "a")) is back, "what is live already changes nothing"
+
+
+def test_a_kept_index_is_retired_once_its_time_is_over() -> None:
+    alias = Alias(entry("a"), kept=[replace(entry("b"), until="t3"), replace(entry("c"), until="t5")])
+    assert alias.expired("t2") is alias
+    later = alias.expired("t3")
+    assert (later.kept, later.retired) == ([replace(entry("c"), until="t5")], [replace(entry("b"), until="t3")])
+    assert (later.live, later.generation) == (alias.live, alias.generation)
+
+
+def test_a_candidate_is_noted_once_and_replaces_what_was_retired_in_its_place() -> None:
+    alias = Alias(entry("a"), retired=[entry("b", OTHER_CARD)]).with_candidate(entry("b", OTHER_CARD))
+    judged = alias.with_candidate(replace(entry("b", OTHER_CARD), gate="fail", listing="l"))
+    assert (judged.candidates, judged.retired) == ([replace(entry("b", OTHER_CARD), gate="fail", listing="l")], [])
+    assert judged.with_candidate(judged.candidates[0]) == judged
 
 
 def test_an_index_that_goes_live_again_is_neither_kept_nor_retired_any_more() -> None:
     alias = Alias(entry("a"), kept=[entry("b"), entry("c")], retired=[entry("b", OTHER_CARD), entry("d")])
     alias = alias.with_live(entry("b"), "t", "run")
-    assert (alias.live, alias.kept, alias.retired) == (entry("b"), [entry("c")], [entry("d"), entry("a")])
+    left = [entry("d"), replace(entry("a"), until="t")]
+    assert (alias.live, alias.kept, alias.retired) == (entry("b"), [entry("c")], left)
 
 
 def test_the_same_place_with_another_model_is_replaced_and_not_retired() -> None:
@@ -65,28 +120,50 @@ def test_the_same_place_with_another_model_is_replaced_and_not_retired() -> None
 
 def test_removing_takes_an_index_from_wherever_it_is() -> None:
     alias = Alias(entry("a"), kept=[entry("b"), entry("c")], retired=[entry("c", OTHER_CARD), entry("d")])
-    gone = alias.without(entry("c"), "t", "run")
-    assert gone == Alias(entry("a"), kept=[entry("b")], retired=[entry("d")]), "and is no event of what is live"
+    gone = alias.with_candidate(entry("e")).without(entry("c"), "t", "run")
+    assert gone == Alias(entry("a"), [entry("b")], [entry("d")], candidates=[entry("e")]), "and nothing went live"
+    assert gone.without(entry("e"), "t", "run").candidates == []
     empty = gone.without(entry("a", OTHER_CARD), "t", "run")
-    assert (empty.live, empty.history) == (None, [Change("t", "run", "")])
+    assert (empty.live, empty.history, empty.generation) == (None, [Change("t", "run", "", "removed")], 1)
     assert empty.without(entry("nowhere"), "t", "run") == empty
 
 
 names = st.sampled_from("abc")
-steps = st.lists(st.tuples(st.booleans(), names, st.sampled_from([CARD, OTHER_CARD])), max_size=12)
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["live", "promote", "remove", "candidate", "expire"]),
+        names,
+        st.sampled_from([CARD, OTHER_CARD]),
+        st.integers(0, 9).map(str),
+    ),
+    max_size=12,
+)
 
 
-@given(steps, st.lists(names, max_size=2, unique=True))
-def test_no_place_is_in_the_alias_twice_whatever_happens(
-    done: list[tuple[bool, str, ModelCard]], kept: list[str]
-) -> None:
-    alias = Alias(kept=[entry(name) for name in kept])
-    for live, name, card in done:
-        one = entry(name, card)
-        alias = alias.with_live(one, "t", "run") if live else alias.without(one, "t", "run")
-        assert alias.live == one if live else alias.live is None or alias.live.name != name
-        places = [one.place for one in [alias.live, *alias.kept, *alias.retired] if one]
+@given(steps)
+def test_no_place_is_in_the_alias_twice_whatever_happens(done: list[tuple[str, str, ModelCard, str]]) -> None:
+    alias = Alias()
+    for what, name, card, time in done:
+        one, before = entry(name, card), alias
+        if what == "live":
+            alias = alias.with_live(one, time, "run")
+        elif what == "promote":
+            alias = alias.promoted(one, time, Change(time, "run", name, "promoted"))
+        elif what == "remove":
+            alias = alias.without(one, time, "run")
+        elif what == "candidate" and not any(one.same_place(known) for known in [before.live, *before.kept] if known):
+            alias = alias.with_candidate(one)
+        elif what == "expire":
+            alias = alias.expired(time)
+        if what in ("live", "promote"):
+            assert alias.live == one
+        places = [known.place for known in alias.entries()]
         assert len(places) == len(set(places))
+        moved = (before.live and before.live.card.key, before.live and before.live.place) != (
+            alias.live and alias.live.card.key,
+            alias.live and alias.live.place,
+        )
+        assert alias.generation - before.generation == int(moved) == len(alias.history) - len(before.history)
     assert [change.live for change in alias.history][-1:] in ([], [alias.live.name if alias.live else ""])
 
 

@@ -46,7 +46,7 @@ def test_the_model_is_loaded_once_and_only_for_its_own_card(images: Path, tmp_pa
     assert model() is model()
     assert model().card == found.card
     other = found.loaded(replace(found.card, name="another"))
-    with pytest.raises(TerminalError, match=r"the config's model is descriptor .* vectors of another .* are wanted"):
+    with pytest.raises(TerminalError, match="descriptor is no longer the model of this checkpoint: name was 'another'"):
         other()
 
 

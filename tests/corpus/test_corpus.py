@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pinery.checkpoint.alias import write_alias
-from pinery.errors import ConfigError, RefusedError
+from pinery.errors import ConfigError
 from tests.corpora import config, listed_items
 from tests.filled import opened
 
@@ -42,15 +42,32 @@ def test_an_unknown_model_is_refused_before_anything_is_opened(images: Path, tmp
     assert not (tmp_path / "state").exists()
 
 
-def test_a_live_index_of_another_model_is_refused(filled: dict[str, Any]) -> None:
+def test_the_live_target_is_served_whatever_model_the_config_names(filled: dict[str, Any]) -> None:
     corpus = opened(filled)
-    assert corpus.refuse_another_model() == corpus.alias()
     alias, tag = corpus.alias()
     assert alias.live is not None
-    other = replace(alias.live, card=replace(alias.live.card, decoder="scaled"))
-    write_alias(corpus.store, corpus.paths.alias, replace(alias, live=other), tag)
-    with pytest.raises(RefusedError, match=rf"model key {other.card.key}\).* never mixed: .*`corpus` of its own"):
-        corpus.refuse_another_model()
+    assert alias.live.model == {"name": "descriptor", "weights": None, "sha256": None} | {
+        "precision": "auto",
+        "decode": "auto",
+    }
+    other = replace(alias.live, name="other", card=replace(alias.live.card, decoder="scaled"), model=None)
+    kept = replace(alias.live, until="2999-01-01T00:00:00+00:00")
+    write_alias(corpus.store, corpus.paths.alias, replace(alias, live=other, kept=[kept]), tag)
+    chosen = opened(filled).serve()
+    assert (chosen.main, chosen.kept) == (other, (kept,))
+    assert opened(filled).target.entry == other
+
+
+def test_a_target_of_another_model_is_loaded_by_the_settings_it_was_made_with(filled: dict[str, Any]) -> None:
+    live = opened(filled).alias()[0].live
+    assert live is not None
+    corpus = opened(filled | {"model": {"name": "torchvision:resnet18", "device": "cpu", "batch": 4}})
+    target = corpus.open_target(live)
+    settings = target.config.model
+    assert (settings.name, settings.device, settings.batch) == ("descriptor", "cpu", 4)
+    assert target.model().card == live.card
+    old = corpus.open_target(replace(live, model=None, name="of-an-alias-of-old"))
+    assert old.model().card == live.card
 
 
 def test_the_current_listing_is_the_newest_and_no_file_of_another_program(filled: dict[str, Any]) -> None:

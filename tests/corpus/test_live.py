@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from pinery.checkpoint.alias import Alias, IndexEntry, write_alias
-from pinery.corpus.live import change_alias, go_live, retired
+from pinery.corpus.live import retired
 from pinery.corpus.open_run import open_run
 from pinery.errors import LeaseLostError, RefusedError
+from pinery.steps.close_run import go_live
 from tests.filled import opened
 
 
@@ -24,7 +25,7 @@ def live_name(settings: dict[str, Any]) -> str | None:
 
 
 def named(settings: dict[str, Any], name: str) -> IndexEntry:
-    return replace(opened(settings).target.entry, name=name)
+    return replace(opened(settings).named, name=name)
 
 
 def test_an_index_goes_live_in_the_place_of_what_its_run_saw(filled: dict[str, Any]) -> None:
@@ -33,9 +34,12 @@ def test_an_index_goes_live_in_the_place_of_what_its_run_saw(filled: dict[str, A
     with open_run(opened(fresh)) as run:
         go_live(run)
         assert run.alias == opened(fresh).alias()[0], "the run knows what it did"
-        assert run.alias_tag == opened(fresh).alias()[1]
         alias, again = run.alias, len(run.alias.history)
-        assert (alias.live, alias.retired) == (named(fresh, "fresh"), [old])
+        assert (alias.live, alias.generation) == (named(fresh, "fresh"), 2)
+        assert old is not None
+        [left] = alias.retired
+        assert left.same_target(old)
+        assert left.until == alias.history[-1].at, "the time since when it is retired"
         assert (alias.history[-1].run, alias.history[-1].live) == (run.name, "fresh")
         go_live(run)
         assert len(opened(fresh).alias()[0].history) == again, "what is live already isn't written again"
@@ -93,7 +97,7 @@ def test_a_removal_is_refused_where_something_else_is_live_by_then(filled: dict[
         own = run.main.target.entry
         write(filled, run.alias.with_live(named(filled, "elsewhere"), "now", "other"))
         with pytest.raises(RefusedError, match=r"its rows stay: .* lance:elsewhere / test with model descriptor"):
-            change_alias(run, lambda alias, at: alias.without(alias.live or own, at, run.name), "its rows stay")
+            run.seen.change(lambda alias: alias.without(alias.live or own, "now", run.name), "its rows stay")
     assert live_name(filled) == "elsewhere"
 
 

@@ -28,7 +28,7 @@ def test_of_two_models_that_began_before_anything_was_live_the_first_to_end_stay
     assert live == reports[0]["index"]
     assert live in str(caught.value)
     assert reindex(two)["unchanged"] == 12
-    with pytest.raises(RefusedError, match="`corpus` of its own"):
+    with pytest.raises(RefusedError, match="never mixed: `pinery backfill`"):
         reindex(one)
 
 
