@@ -53,7 +53,7 @@ def upsert(
         provide_secrets(settings)
         with (
             open_run(Corpus(settings), wait=wait, progress=current_progress()) as run,
-            reported(run) as reporter,
+            reported(run, "upsert") as reporter,
         ):
             outcome.follow(reporter)
             held = run.main

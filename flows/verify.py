@@ -79,6 +79,6 @@ def repair_index(held: HeldTarget, listing: Listing, compared: Compared, allow_d
     mark_differences(held, compared, allow_deletes)
     ensure_index(held)
     claim_index(held)
-    with reported(held.run) as reporter:
+    with reported(held.run, "verify") as reporter:
         report = upsert_live_rows(held, listing, options, reporter)
     return {"upserted": report.upserted or 0, "deleted": report.deleted or 0}

@@ -39,6 +39,19 @@ class LeaseHeldError(RefusedError):
     """Another live run holds the lease of this corpus and model."""
 
 
+class NotPassedError(RefusedError):
+    """The gate did not pass a candidate that was to be promoted; `result` has what `backfill --json` prints."""
+
+    def __init__(self, index: str, result: dict[str, Any]) -> None:
+        gate = result["gate"]
+        super().__init__(
+            f"the gate's verdict on index {index} is `{gate['verdict']}`, so nothing was promoted:"
+            f" {' '.join(gate['reasons'])} The index stays as a candidate, and `pinery promote CONFIG --index {index}`"
+            " with `force` makes it live all the same"
+        )
+        self.result = result
+
+
 class IndexMismatchError(ConfigError):
     """The index exists but is not the one to write: it has another dimension, metric, owner or model."""
 

@@ -10,8 +10,8 @@ from flows.cli.ending import end
 from flows.cli.help import Commands, examples
 from flows.leaving import leaving
 from flows.parameters import with_flags
-from pinery.errors import DifferentError
-from pinery.reports import VerifyReport
+from pinery.errors import DifferentError, NotPassedError, PineryError
+from pinery.reports import RunReport, VerifyReport
 
 Command = Callable[..., Any]
 
@@ -62,16 +62,19 @@ def command(*options: Callable[[Command], Command]) -> Callable[[Command], click
 
 def print_result(command: str, work: Callable[[], Any], as_json: bool) -> None:
     """Print the result of `work`, as the command prints it; end with the exit code that it has, if any."""
+    bad: PineryError | None
     try:
-        result, different = work(), None
+        result, bad = work(), None
     except DifferentError as error:
-        result, different = VerifyReport.from_dict(error.result), error
+        result, bad = VerifyReport.from_dict(error.result), error
+    except NotPassedError as error:
+        result, bad = RunReport.from_dict(error.result), error
     from flows.cli import shown
 
     shown.show(command, result, as_json)
-    if different is not None:
+    if bad is not None:
         if not as_json:
-            click.echo(f"pinery: {with_flags(str(different))}", err=True)
-        raise click.exceptions.Exit(different.exit_code) from None
+            click.echo(f"pinery: {with_flags(str(bad))}", err=True)
+        raise click.exceptions.Exit(bad.exit_code) from None
     if code := getattr(result, "exit_code", 0):
         raise click.exceptions.Exit(code)

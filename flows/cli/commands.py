@@ -73,6 +73,7 @@ def verify(config: str, overrides: tuple[str, ...], **flags: Any) -> VerifyRepor
     click.option("--top-k", type=click.IntRange(1, 10_000), default=10, show_default=True),
     click.option("--filter", metavar="JSON", help='Such as {"label": {"$eq": "seal"}}.'),
     click.option("--grid", metavar="OUT.png", type=click.Path(dir_okay=False), help="Draw the matches as a picture."),
+    click.option("--index", metavar="NAME", help="Search this kept index or candidate in the place of the live one."),
 )
 def search(config: str, overrides: tuple[str, ...], *, filter: str | None, **flags: Any) -> Any:
     """Find the nearest images of the live index."""
@@ -199,3 +200,6 @@ def _filter(text: str | None) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise ConfigError(f"--filter takes a JSON object, not {text!r}")
     return value
+
+
+from flows.cli import target_commands as _  # noqa: E402, F401  # it adds its commands after these

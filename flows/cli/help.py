@@ -22,6 +22,12 @@ EXAMPLES = {
         'pinery search configs/sample.yaml --id city-02.jpg --filter \'{"label": {"$ne": "city"}}\'',
         "pinery search configs/clip-folder.yaml --text 'a red bicycle'",
     ),
+    "backfill": (
+        'pinery backfill configs/sample.yaml --model \'{"name": "descriptor", "decode": "scaled"}\'',
+        "pinery backfill configs/clip-folder.yaml --model clip:openai/clip-vit-large-patch14 --promote",
+    ),
+    "promote": ("pinery promote configs/clip-folder.yaml --index pinery-clip-vit-l-14-0123456789",),
+    "rollback": ("pinery rollback configs/clip-folder.yaml",),
     "remove": ("pinery remove configs/sample.yaml", "pinery remove configs/sample.yaml --yes"),
     "deploy": ("pinery deploy configs/s3-nightly.yaml --cron '30 3 * * *'",),
     "doctor": ("pinery doctor configs/sample.yaml", "pinery doctor configs/s3-nightly.yaml --json"),

@@ -11,7 +11,7 @@ from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError, TerminalError
 from pinery.models.registry import parse, refuse_unknown
-from pinery.reports import Check, Diagnosis
+from pinery.reports import Check, Diagnosis, Promotion
 from pinery.variables import missing_variables
 
 FLOWS = str(__package__).rpartition(".")[0]
@@ -19,7 +19,7 @@ FLOWS = str(__package__).rpartition(".")[0]
 
 
 def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:
-    """Run the flow `reindex`, `upsert` or `verify` on a config file with overrides; return what it returns.
+    """Run the flow `reindex`, `upsert`, `verify` or `backfill` on a config file with overrides; return what it returns.
 
     Raises what the flow raises; configuration errors before Prefect is even imported.
     """
@@ -78,6 +78,16 @@ def diagnose(config: str, overrides: Sequence[str]) -> Diagnosis:
     prefect = doctor.check_prefect(config, settings)  # first, for its Secret blocks may have what the others need
     own = Check("config", "ok", f"corpus {settings.corpus}, model {settings.model.name}, index {settings.index.kind}")
     return Diagnosis(config, (own, *diagnose(settings), *prefect))
+
+
+def announced(promotion: Promotion) -> Promotion:
+    """Tell Prefect what is live now, if an API is configured, and return the change; see flows.announce."""
+    if os.environ.get("PREFECT_API_URL"):
+        _quieten()
+        from flows.announce import announce
+
+        announce(promotion)
+    return promotion
 
 
 def deploy(config: str, overrides: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:

@@ -3,72 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
-from flows.cli import shown_checks, shown_proposal, shown_runs
+from flows.cli import shown_checks, shown_proposal, shown_run, shown_runs, shown_status, shown_targets
+from flows.cli.shown_run import add_left_out, remark_on
 from flows.cli.tables import add as _add
 from flows.cli.tables import console as _console
 from flows.cli.tables import table as _table
 from flows.parameters import with_flags
-from pinery.reports import Preview, Removal, RunReport, Status, VerifyReport, WorkersReport
-from pinery.sources.selection import left_out_line
+from pinery.reports import Preview, Removal, VerifyReport
 
 if TYPE_CHECKING:
     from pinery.search.query import Answer
-
-WORK = ("embedded", "reused", "imported", "upserted", "deleted", "moved")
-COUNTS = ("listed", "new", "changed", "relabelled", "unchanged", *WORK)
-SHOWN_ROWS = 20
-
-
-def run(report: RunReport) -> None:
-    """Print the summary of a run."""
-    table = _table(f"run {report.run} of corpus {report.corpus}")
-    for name in (*COUNTS, "quarantined", "rejected"):
-        count = getattr(report, name)
-        if count or name in ("listed", "new", "embedded", "upserted", "quarantined"):
-            _add(table, name, f"{count:,}{_remark(name, report.limited)}")
-    if left_out := sum((report.left_out or {}).values()):
-        _add(table, "left out", f"{left_out:,}")
-    stages = [f"{name} {seconds:.1f}" for name, seconds in (report.seconds or {}).items() if seconds >= 0.05]
-    _add(table, "seconds", "  ".join(stages))
-    if report.embedded:
-        _add(table, "images/s", f"{report.images_per_second:,.1f}")
-        _add(table, "bottleneck", f"{report.bottleneck}{_share(report)}")
-    if report.workers is not None and (report.workers.kind != "threads" or report.workers.gpu_busy is not None):
-        _add(table, "embedded by", _workers(report.workers))
-    _add(table, "index", f"{report.kind}:{report.index} / {report.namespace} ({report.held:,} rows, verified)")
-    for kept in (report.targets or ())[1:]:
-        _add(table, kept.role, f"{kept.index} / {kept.namespace} ({kept.held:,} rows, verified)")
-    _add_retired(table, report.retired or ())
-    _console().print(table)
-    if not report.limited and not any(getattr(report, name) for name in (*WORK, "attempted")):
-        click.echo("Nothing changed: no model was loaded and no image was read.")
-    if report.limited:
-        click.echo(f"Limited to the first {report.limited} items; nothing was deleted, and nothing went live.")
-    if report.quarantined or report.rejected:
-        warning = (
-            f"WARNING: {report.quarantined} quarantined and {report.rejected} rejected items are not in the index."
-        )
-        click.echo(click.style(f"{warning} `pinery status` lists them with reasons.", fg="yellow"), err=True)
-
-
-def _share(report: RunReport) -> str:
-    share = (report.shares or {}).get(report.bottleneck or "")
-    whole = "embedding" if report.bottleneck in ("fetch", "decode", "infer") else "the run"
-    return "" if share is None else f" ({share:.0%} of {whole})"
-
-
-def _workers(workers: WorkersReport) -> str:
-    where = f"{workers.count} processes" if workers.kind == "processes" else workers.kind
-    busy = "" if workers.gpu_busy is None else f"; GPU busy {workers.gpu_busy:.0%}"
-    return f"{where} ({workers.why}){busy}"
 
 
 def preview(data: Preview) -> None:
@@ -76,8 +27,8 @@ def preview(data: Preview) -> None:
     table = _table(f"plan of corpus {data.corpus}")
     names = ("listed", "new", "changed", "relabelled", "deleted", "unchanged", "quarantined", "to_embed", "to_upsert")
     for name in names:
-        _add(table, name, f"{getattr(data, name):,}{_remark(name, data.limited)}")
-    _left_out(table, data.left_out)
+        _add(table, name, f"{getattr(data, name):,}{remark_on(name, data.limited)}")
+    add_left_out(table, data.left_out)
     estimate = data.estimate
     if estimate.embed_seconds is not None:
         _add(table, "embedding takes about", f"{estimate.embed_seconds:,.0f} s at the last run's rate")
@@ -134,37 +85,6 @@ def matches(answer: Answer) -> None:
         click.echo(f"picture: {answer.grid}")
 
 
-def status(data: Status) -> None:
-    """Print the state of a corpus."""
-    table = _table(f"corpus {data.corpus}")
-    last, live = data.last_run, data.live
-    _add(table, "state", data.state)
-    _add(table, "live index", f"{live['kind']}:{live['index']} / {live['namespace']}" if live else "none yet")
-    _add(table, "rows held", f"{data.held:,}")
-    _add(table, "parts", f"{data.parts:,} (the files that the vectors are in)")
-    if data.awaited:
-        _add(table, "awaited", f"{data.awaited:,} items not embedded yet as they are listed")
-    _add_retired(table, data.retired)
-    if data.running:
-        _add(table, "running", data.running)
-    _add(table, "last run", f"{last.run}: {last.state}" if last else "none yet")
-    if last:
-        _add_last_run(table, last)
-    if left := ", ".join(f"{count:,} to {what}" for what, count in data.left.items() if count):
-        _add(table, "left to do", f"{left}; `pinery run` goes on with it")
-    if last:
-        _left_out(table, last.left_out or {})
-        if last.moved:
-            _add(table, "moved", f"{last.moved:,} items in the last run")
-    _console().print(table)
-    for name in ("quarantined", "rejected"):
-        items = getattr(data, name)
-        _list(f"{name}: {len(items):,} items not in the index", items)
-    known = {one["id"] for one in data.quarantined}
-    examples = [one for one in ((last.examples if last else None) or ()) if one["id"] not in known]
-    _list("not embedded by the last run, and not recorded", examples)
-
-
 def deployment(data: dict[str, Any]) -> None:
     """Print what was registered, and what to do next."""
     name, pool = data["deployment"], data["pool"]
@@ -177,54 +97,9 @@ def deployment(data: dict[str, Any]) -> None:
     click.echo(f"Run it now: prefect deployment run '{name}'. Workers run it: prefect worker start --pool {pool}")
 
 
-def _list(title: str, items: Sequence[Mapping[str, str]]) -> None:
-    if not items:
-        return
-    import pandas as pd
-
-    click.echo(f"\n{title}")
-    rows = pd.DataFrame({"id": [one["id"] for one in items], "reason": [with_flags(one["reason"]) for one in items]})
-    click.echo(rows.head(SHOWN_ROWS).to_string(index=False, justify="left"))
-    if len(rows) > SHOWN_ROWS:
-        click.echo(f"… and {len(rows) - SHOWN_ROWS:,} more; --json lists all")
-
-
-def _add_retired(table: Table, retired: Sequence[Mapping[str, str]]) -> None:
-    for one in retired:
-        where = f"{one['kind']}:{one['index']} / {one['namespace']}"
-        _add(table, "retired", f"{where}: nothing keeps its rows true any more; `{one['remove']}` deletes them")
-
-
 def sample(data: dict[str, Any]) -> None:
     """Print the path of the sample's picture."""
     click.echo(f"picture of {len(data['items'])} items: {Path(data['grid'])}")
-
-
-def _remark(name: str, limit: int | None) -> str:
-    """Return the remark that a count needs to be understood, or an empty text."""
-    if name == "listed" and limit:
-        return f" (limited to the first {limit:,})"
-    return " (took the vector of an image with the same bytes)" if name == "reused" else ""
-
-
-def _add_last_run(table: Table, last: RunReport) -> None:
-    """Add when a run was and what it counted; one that ended early has fewer counts, and one that died has no end."""
-    if last.started:
-        _add(table, "started", last.started.replace("T", " "))
-    if last.started and last.finished:
-        took = datetime.fromisoformat(last.finished) - datetime.fromisoformat(last.started)
-        _add(table, "ended", f"{last.finished.replace('T', ' ')} (after {took})")
-    counts = {name: getattr(last, name) for name in (*COUNTS, "quarantined", "rejected")}
-    shown = [f"{name} {count:,}" for name, count in counts.items() if count or (name == "listed" and count is not None)]
-    if shown:
-        _add(table, "counts", "  ".join(shown))
-    if last.error:
-        _add(table, "error", last.error)
-
-
-def _left_out(table: Table, left_out: Mapping[str, int]) -> None:
-    if line := left_out_line(left_out):
-        _add(table, "listing", line)
 
 
 def models(data: dict[str, Any]) -> None:
@@ -238,16 +113,19 @@ def models(data: dict[str, Any]) -> None:
 
 
 PRINTERS: dict[str, Callable[[Any], None]] = {
-    "run": run,
+    "run": shown_run.run,
     "plan": preview,
-    "upsert": run,
+    "upsert": shown_run.run,
     "verify": comparison,
+    "backfill": shown_run.run,
+    "promote": shown_targets.promotion,
+    "rollback": shown_targets.promotion,
     "search": matches,
     "remove": removal,
     "deploy": deployment,
     "init": shown_proposal.proposal,
     "doctor": shown_checks.diagnosis,
-    "status": status,
+    "status": shown_status.status,
     "runs": shown_runs.runs,
     "show": sample,
     "models": models,

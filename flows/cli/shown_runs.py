@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.table import Table
 
-from flows.cli.tables import add, console
+from flows.cli.tables import add, columns, console
 from pinery.reports import History, PastRun, RunsCompared
 
 COUNTS = ("embedded", "upserted", "deleted", "quarantined", "rejected")
@@ -24,7 +23,7 @@ def runs(result: History | RunsCompared) -> None:
 def _history(data: History) -> None:
     click.secho(f"runs of corpus {data.corpus} in {data.state}", bold=True)
     if data.runs:
-        table = _columns("run", "started", "state", *COUNTS, "images/s", "seconds", "bottleneck", "trend")
+        table = columns("run", "started", "state", *COUNTS, "images/s", "seconds", "bottleneck", "trend")
         for one in data.runs:
             add(table, *_line(one))
         console().print(table)
@@ -48,7 +47,7 @@ def _comparison(data: RunsCompared) -> None:
     if not data.differences:
         click.echo("Nothing differs.")
         return
-    table = _columns("", "", data.run, data.other, "change")
+    table = columns("", "", data.run, data.other, "change")
     group = ""
     for one in data.differences:
         shown = one["group"] if one["group"] != group else ""
@@ -56,13 +55,6 @@ def _comparison(data: RunsCompared) -> None:
         values = [_value(one[side]) for side in ("run", "other")]
         add(table, shown, one["name"].replace("_", " "), *values, _change(one["run"], one["other"]))
     console().print(table)
-
-
-def _columns(*names: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    return table
 
 
 def _value(value: Any) -> str:

@@ -29,3 +29,11 @@ def add(table: Table, *values: str) -> None:
 def console() -> Console:
     """Return the console that tables are printed on."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else UNFOLDED)
+
+
+def columns(*names: str) -> Table:
+    """Return a table with these names above its columns."""
+    made = Table(box=None, pad_edge=False)
+    for name in names:
+        made.add_column(name, overflow="fold")
+    return made

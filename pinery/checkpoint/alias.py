@@ -10,7 +10,7 @@ from typing import Any
 from pinery.checkpoint.own import replace_own
 from pinery.checkpoint.store import Store
 from pinery.parquet.damage import parsing
-from pinery.records import ModelCard
+from pinery.records import Change, ModelCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +46,6 @@ class IndexEntry:
     def plain(self) -> IndexEntry:
         """Return the entry without what was only true of a kept, retired or candidate index."""
         return replace(self, until="", gate="", listing="")
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One entry of the alias' history; `at` is ISO 8601 in UTC, `live` is empty once nothing is live."""
-
-    at: str
-    run: str
-    live: str
-    what: str = "run"
-    """`run`, `promoted`, `rolled-back` or `removed`."""
-    gate: str = ""
-    """The verdict that a promotion went by; `forced` is added where it wasn't `pass`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,3 +19,4 @@ from pinery.reports.status import PastRun as PastRun
 from pinery.reports.status import Removal as Removal
 from pinery.reports.status import RunsCompared as RunsCompared
 from pinery.reports.status import Status as Status
+from pinery.reports.status import TargetStatus as TargetStatus

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
+from pinery.reports.gate import Gate
 from pinery.reports.plain import plain
 
 
@@ -14,7 +15,7 @@ class TargetReport:
     """The result of a run for one of its targets."""
 
     role: str
-    """`live`, or `kept` for one that is kept true beside it."""
+    """`live`, `kept` for one that is kept true beside it, or `candidate` for one that a backfill filled."""
     index: str
     namespace: str
     model_key: str
@@ -59,6 +60,8 @@ class RunReport:
     namespace: str
     started: str
     """ISO 8601 in UTC, as all times here."""
+    flow: str = "reindex"
+    """The flow that made the run: `reindex`, `upsert`, `verify` or `backfill`."""
     state: str = "running"
     """`running`, `done`, `failed`, `refused` or `stopped`."""
 
@@ -116,6 +119,10 @@ class RunReport:
     """The number of items that this run quarantined, by reason."""
     notes: tuple[str, ...] | None = None
     held: int | None = None
+    gate: Gate | None = None
+    """The judgement of the candidate that a backfill filled."""
+    promoted: bool | None = None
+    """True where a backfill made its candidate the live target."""
     targets: tuple[TargetReport, ...] | None = None
     """A row for each target that was brought true, the main one first."""
 
@@ -139,4 +146,6 @@ class RunReport:
             known["targets"] = tuple(TargetReport(**row) for row in known["targets"])
         if known.get("workers") is not None:
             known["workers"] = WorkersReport(**known["workers"])
+        if known.get("gate") is not None:
+            known["gate"] = Gate.from_dict(known["gate"])
         return cls(**known)

@@ -10,7 +10,7 @@ from pinery.corpus.tables import connect
 from pinery.parquet.files import TableWriter
 from pinery.planning.plan import fold_ledger, snapshot_rows
 from pinery.records import LEDGER_SCHEMA
-from pinery.reports import RunReport
+from pinery.reports import Gate, RunReport
 from pinery.steps.report import Brought, Reporter
 
 KEPT_LISTINGS = 7
@@ -31,6 +31,14 @@ def close_run(run: Run, reporter: Reporter, brought: Sequence[Brought], may_repl
         compact_ledger(one.held)
     report = reporter.close(brought)
     keep_newest(run.corpus.store, run.corpus.paths.listings, KEPT_LISTINGS)
+    keep_newest(run.corpus.store, run.corpus.paths.runs, KEPT_REPORTS)
+    return report
+
+
+def close_candidate(run: Run, reporter: Reporter, brought: Brought, gate: Gate, promoted: bool) -> RunReport:
+    """Tidy up after a backfill, and publish the finished report with the gate's verdict."""
+    compact_ledger(brought.held)
+    report = reporter.close([brought], gate=gate, promoted=promoted)
     keep_newest(run.corpus.store, run.corpus.paths.runs, KEPT_REPORTS)
     return report
 

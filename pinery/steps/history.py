@@ -45,10 +45,10 @@ class _Read:
     skipped: tuple[Mapping[str, str], ...]
 
 
-def history(config: Config) -> History:
-    """Return the last runs of a corpus; loads no model, reaches no index, and makes no state."""
+def history(config: Config, most: int = KEPT) -> History:
+    """Return the last runs of a corpus, at most so many; loads no model, reaches no index, and makes no state."""
     store, paths = open_store(config), CorpusPaths(config.corpus)
-    found = _read(store, paths, KEPT)
+    found = _read(store, paths, most)
     runs = [_past_run(_alive_or_dead(one, store, paths)) for one in found.reports]
     judged = tuple(_with_trend(one, runs[number + 1 :]) for number, one in enumerate(runs))
     return History(config.corpus, store.root, judged, found.skipped)

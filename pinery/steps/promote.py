@@ -1,26 +1,28 @@
 """Make another target of a corpus the live one, or go back: one change of the alias, and nothing else."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-from pinery.checkpoint.alias import Alias, Change, IndexEntry
+from pinery.checkpoint.alias import Alias, IndexEntry
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.live import SeenAlias, now
 from pinery.corpus.open_run import run_name
+from pinery.corpus.run import HeldTarget
 from pinery.corpus.stored import current_listing, planned_as_recorded, undisturbed
 from pinery.errors import ConfigError, IndexMismatchError, RefusedError
 from pinery.indexes.engine import ask
 from pinery.planning.plan import count_plan
+from pinery.records import Change
 from pinery.reports import Promotion
 
 PASS = "pass"
 
 
-def promote(corpus: Corpus, index: str, *, force: bool = False, run: str | None = None) -> Promotion:
+def promote(corpus: Corpus, index: str, *, force: bool = False) -> Promotion:
     """Make the candidate or kept target with that index name the live one; the former live one is kept.
 
-    `run` is the name of the run that promotes; by default this is an event of its own. Raises RefusedError where the
-    gate did not pass the candidate (unless `force`), where its index is not at the current listing, and where something
-    else changed what is live meanwhile; ConfigError where no such target is known.
+    Raises RefusedError where the gate did not pass the candidate (unless `force`), where its index is not at the
+    current listing, and where something else changed what is live meanwhile; ConfigError where no such target is known.
     """
     seen = SeenAlias(corpus)
     alias = seen.alias
@@ -34,7 +36,15 @@ def promote(corpus: Corpus, index: str, *, force: bool = False, run: str | None 
         gate = f"{gate or 'not judged'}, forced"
     again = "`pinery run`" if entry in alias.kept else "`pinery backfill` with the same model"
     refuse_unless_current(corpus, entry, again)
-    return _change(seen, corpus, entry, Change(now(), run or _own_name(corpus), entry.name, "promoted", gate))
+    return _change(seen, corpus, entry, Change(now(), _own_name(corpus), entry.name, "promoted", gate))
+
+
+def promote_candidate(held: HeldTarget) -> Promotion:
+    """Make the candidate that a run filled, and that passed the gate, the live target; see `promote`."""
+    run, entry = held.run, held.target.entry
+    refuse_unless_current(run.corpus, entry, "`pinery backfill` with the same model")
+    change = Change(now(), run.name, entry.name, "promoted", PASS)
+    return _change(run.seen, run.corpus, entry, change, held.check)
 
 
 def rollback(corpus: Corpus) -> Promotion:
@@ -103,10 +113,13 @@ def _not_passed(entry: IndexEntry) -> str:
     )
 
 
-def _change(seen: SeenAlias, corpus: Corpus, entry: IndexEntry, change: Change) -> Promotion:
+def _change(
+    seen: SeenAlias, corpus: Corpus, entry: IndexEntry, change: Change, check: Callable[[], None] = lambda: None
+) -> Promotion:
     former = seen.alias.live
     until = (datetime.now(UTC) + corpus.config.kept_for).isoformat(timespec="seconds")
-    seen.change(lambda alias: alias.promoted(entry, until, change), f"index {entry.name} was not made live")
+    missed = f"index {entry.name} was not made live"
+    seen.change(lambda alias: alias.promoted(entry, until, change), missed, check)
     return Promotion(
         corpus=corpus.config.corpus,
         what=change.what,

@@ -14,7 +14,7 @@ from pinery.corpus.run import HeldTarget, Run
 from pinery.errors import LeaseLostError, PineryError, RefusedError, StoppedError
 from pinery.planning.plan import PlanCounts
 from pinery.records import PartReport, UpsertReport
-from pinery.reports import RunReport, TargetReport
+from pinery.reports import Gate, RunReport, TargetReport
 from pinery.steps.embed_part import Attempts
 from pinery.steps.list_items import Listing
 from pinery.steps.make_plan import Plan
@@ -26,6 +26,9 @@ class Done:
 
     parts: Sequence[PartReport]
     upserts: Sequence[UpsertReport]
+
+    def __add__(self, other: "Done") -> "Done":
+        return Done((*self.parts, *other.parts), (*self.upserts, *other.upserts))
 
     @property
     def embedded(self) -> int:
@@ -57,7 +60,7 @@ class Brought:
 class Reporter:
     """Keeps the report of one run, in the state and for the messages about the run's end."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, flow: str) -> None:
         target = run.main.target
         card, entry = target.card, target.entry
         self._run = run
@@ -75,6 +78,7 @@ class Reporter:
             kind=entry.kind,
             namespace=entry.namespace,
             started=run.started.isoformat(timespec="seconds"),
+            flow=flow,
         )
         self._write()
 
@@ -99,9 +103,13 @@ class Reporter:
         )
         self._write()
 
-    def close(self, brought: Sequence[Brought]) -> RunReport:
-        """Publish and return the finished report; the first of what was brought true is the main target."""
+    def close(self, brought: Sequence[Brought], *, gate: Gate | None = None, promoted: bool | None = None) -> RunReport:
+        """Publish and return the finished report; the first of what was brought true is the main target.
+
+        A backfill gives the gate's verdict on its candidate, and whether that one was promoted.
+        """
         main, counts = brought[0], brought[0].counts
+        first = "candidate" if promoted is False else "live"
         done, seconds = main.done, _stage_seconds(self._run, brought)
         embedding, reused = seconds.get("embed", 0.0), sum(part.reused for part in done.parts)
         self.report = replace(
@@ -126,8 +134,10 @@ class Reporter:
             notes=tuple(note for part in done.parts for note in part.notes),
             held=counts.held,
             verified=True,
+            gate=gate,
+            promoted=promoted,
             targets=(
-                *(_row(one, "live" if one is main else "kept") for one in brought),
+                *(_row(one, first if one is main else "kept") for one in brought),
                 *(_left_out(entry, why) for entry, why in self._run.left_out),
             ),
         )
@@ -175,9 +185,9 @@ class Reporter:
 
 
 @contextlib.contextmanager
-def reported(run: Run) -> Iterator[Reporter]:
+def reported(run: Run, flow: str = "reindex") -> Iterator[Reporter]:
     """Publish a report that says the run is under way, and publish why if the run doesn't end well."""
-    reporter = Reporter(run)
+    reporter = Reporter(run, flow)
     try:
         yield reporter
     except BaseException as error:

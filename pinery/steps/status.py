@@ -1,45 +1,79 @@
-"""A corpus as its state has it: last run, live index, and the rows that are not in it, with reasons."""
+"""A corpus as its state has it: what is live and kept, the last runs, and the rows that are not in the index."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from pinery.checkpoint.alias import IndexEntry
 from pinery.checkpoint.lease import read_holder
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.live import retired
-from pinery.corpus.stored import current_listing, last_report, planned_as_recorded, undisturbed
+from pinery.corpus.stored import current_listing, planned_as_recorded, undisturbed
+from pinery.errors import RefusedError
 from pinery.planning.plan import count_rows
-from pinery.reports import Status
+from pinery.reports import Status, TargetStatus
+from pinery.steps.history import history, last_run
 
 LEFT = ("embed", "upsert", "delete")
+SHOWN_RUNS = 5
+SHOWN_CHANGES = 10
+READ_RUNS = 12
+"""The newest runs that are read, so that the shown ones have some before them to be compared with."""
 
 
 def status(corpus: Corpus) -> Status:
     """Return the state of a corpus; loads no model, reaches no index."""
     known = Status(corpus.config.corpus, corpus.store.root)
-    if corpus.known_card() is None:
+    card = corpus.known_card()
+    if card is None:
         return known
-    target, live = corpus.target, corpus.alias()[0].live
-    holder = read_holder(corpus.store, corpus.paths.lease(target.card.key))
-    running = holder.run if holder else None
-    report = last_report(corpus)
-    if report and report.state == "running" and report.run != running:
-        report = replace(report, state="died")
+    alias = corpus.alias()[0]
+    main = alias.live or corpus.named_with(card)
+    holder = read_holder(corpus.store, corpus.paths.lease(main.card.key))
     known = replace(
         known,
-        model=target.card.name,
-        model_key=target.card.key,
-        live={"kind": live.kind, "index": live.name, "namespace": live.namespace} if live else None,
+        model=main.card.name,
+        model_key=main.card.key,
+        live=_named(alias.live) if alias.live else None,
+        generation=alias.generation,
+        kept=tuple(_named(one) | {"until": one.until} for one in alias.kept),
+        candidates=tuple(_named(one) | {"gate": one.gate or "not judged yet"} for one in alias.candidates),
         retired=tuple(retired(corpus)),
-        running=running,
-        last_run=report,
-        parts=len(target.checkpoint.names()),
+        history=tuple(alias.history[-SHOWN_CHANGES:]),
+        remark=_remark(corpus),
+        running=holder.run if holder else None,
+        last_run=last_run(corpus.config),
+        runs=history(corpus.config, most=READ_RUNS).runs[:SHOWN_RUNS],
+        parts=len(corpus.open_target(main).checkpoint.names()),
     )
-    return known if corpus.current_listing() is None else replace(known, **undisturbed(lambda: _rows(corpus)))
+    if corpus.current_listing() is None:
+        return known
+    first, rows = undisturbed(lambda: _rows(corpus, "live" if alias.live else "config", main))
+    kept = [undisturbed(partial(_target, corpus, "kept", one)) for one in alias.kept]
+    candidates = [undisturbed(partial(_target, corpus, "candidate", one)) for one in alias.candidates]
+    return replace(known, **rows, targets=(first, *kept, *candidates))
 
 
-def _rows(corpus: Corpus) -> dict[str, Any]:
-    """Return the fields of `Status` that are counted in rows."""
-    target = corpus.target
+def _named(entry: IndexEntry) -> dict[str, str]:
+    names = {"kind": entry.kind, "index": entry.name, "namespace": entry.namespace}
+    return names | {"model": entry.card.name, "model_key": entry.card.key}
+
+
+def _remark(corpus: Corpus) -> str:
+    """Return what a run would say of the config's model where it isn't the live one, or why it would be refused."""
+    try:
+        return corpus.serve().note
+    except RefusedError as error:
+        return str(error)
+
+
+def _target(corpus: Corpus, role: str, entry: IndexEntry) -> TargetStatus:
+    return _rows(corpus, role, entry)[0]
+
+
+def _rows(corpus: Corpus, role: str, entry: IndexEntry) -> tuple[TargetStatus, dict[str, Any]]:
+    """Return a target's row, and the fields of `Status` that are counted in rows, were it the live one."""
+    target = corpus.open_target(entry)
     with planned_as_recorded(target, current_listing(corpus), target.recorded_ledger()) as con:
         bad = con.sql("SELECT id, uri, error AS reason FROM desired WHERE error IS NOT NULL ORDER BY position")
         refused = con.sql("""
@@ -48,10 +82,15 @@ def _rows(corpus: Corpus) -> dict[str, Any]:
                  ON r.id = i.id AND r.version = i.version AND r.metadata_hash = i.metadata_hash
             WHERE i.refused GROUP BY d.id, d.uri ORDER BY d.id
         """)
-        return {
-            "held": count_rows(con, "ledger"),
+        left = {name: count_rows(con, f"to_{name}") for name in LEFT}
+        held = count_rows(con, "ledger")
+        vectors = count_rows(con, "winner WHERE error IS NULL")
+        fields = {
+            "held": held,
             "awaited": count_rows(con, "items WHERE part IS NULL"),
             "quarantined": tuple(bad.to_arrow_table().to_pylist()),
             "rejected": tuple(refused.to_arrow_table().to_pylist()),
-            "left": {name: count_rows(con, f"to_{name}") for name in LEFT},
+            "left": left,
         }
+    row = TargetStatus(role, entry.name, entry.namespace, entry.card.name, entry.card.key, held, vectors, left)
+    return row, fields

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinery.checkpoint.alias import Alias, Change, IndexEntry, read_alias, write_alias
+from pinery.checkpoint.alias import Alias, IndexEntry, read_alias, write_alias
 from pinery.checkpoint.store import LocalStore, Store
 from pinery.errors import ConflictError, DamagedError
-from pinery.records import ModelCard
+from pinery.records import Change, ModelCard
 
 CARD = ModelCard("descriptor", "none", "", "", "resize", "exact", "fp32", True, 512, {"precision_cosine": 0.9})
 OTHER_CARD = replace(CARD, decoder="scaled")
