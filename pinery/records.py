@@ -120,6 +120,14 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One of the vectors nearest to a query by exact search; `score` is in the index's metric, and higher is nearer."""
+
+    id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """One row as an index returns it: `values` has the model's dimension, in float32 precision."""
 

@@ -5,6 +5,10 @@
 
 from pinery.reports.comparison import Comparison as Comparison
 from pinery.reports.comparison import VerifyReport as VerifyReport
+from pinery.reports.gate import ChangedQuery as ChangedQuery
+from pinery.reports.gate import Gate as Gate
+from pinery.reports.gate import Precision as Precision
+from pinery.reports.gate import Verdict as Verdict
 from pinery.reports.preview import Estimate as Estimate
 from pinery.reports.preview import Preview as Preview
 from pinery.reports.promotion import Promotion as Promotion
