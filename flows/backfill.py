@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from prefect import State
-from tasks.gate import judge_candidate
 
 from flows.announce import announce
 from flows.corpus_flow import flow
@@ -32,6 +31,7 @@ from pinery.steps.report import Brought, Reporter, reported
 from tasks.delete_rows import delete_rows
 from tasks.ensure_index import ensure_index
 from tasks.find_index import find_index
+from tasks.gate import judge_candidate
 from tasks.make_plan import make_plan
 from tasks.resume_import import resume_import
 from tasks.spot_check import spot_check

@@ -33,6 +33,7 @@ Pixels = Annotated[int, _counted_in("pixels")]
 Items = Annotated[int, _counted_in("items")]
 Images = Annotated[int, _counted_in("images")]
 Requests = Annotated[int, _counted_in("requests")]
+Queries = Annotated[int, _counted_in("queries")]
 Threads = Annotated[int, _counted_in("threads")]
 Processes = Annotated[int, _counted_in("processes")]
 Cores = Annotated[float, _counted_in("cores")]
@@ -249,6 +250,29 @@ class RunnerSettings(Settings):
         return self
 
 
+class GateSettings(Settings):
+    """The judgement of an index with another model, before it may take the live one's place (docs/backfill.md)."""
+
+    queries: Queries = Field(
+        200,
+        ge=1,
+        le=10_000,
+        description="So many items are searched for by both models, up to four times as many if these decide nothing.",
+    )
+    recall: Share = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="The index must find at least this of the ten nearest vectors that an exact search finds.",
+    )
+    precision_drop: Share = Field(
+        0.02, ge=0, le=1, description="Same-label precision@5 may fall by this, from the live model to the new one."
+    )
+    confidence: Share = Field(
+        0.95, ge=0.5, le=0.999, description="The bootstrap interval of that difference has this confidence."
+    )
+
+
 class Config(Settings):
     """One corpus: its source, model, index and state. Paths are absolute once loaded."""
 
@@ -283,6 +307,9 @@ class Config(Settings):
         "14d",
         pattern=r"^[1-9][0-9]{0,4}[dh]$",
         description="After a promotion, runs keep the former live index true for so long: days or hours, as in `36h`.",
+    )
+    gate: GateSettings = Field(
+        GateSettings(), description="These decide whether an index with another model may take the live one's place."
     )
 
     @field_validator("model", mode="before", json_schema_input_type=str | ModelSettings)

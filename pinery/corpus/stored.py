@@ -17,7 +17,7 @@ from pinery.checkpoint.whole import whole
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.tables import planned
 from pinery.corpus.target import Target
-from pinery.errors import ConfigError, DamagedError, TerminalError
+from pinery.errors import ConfigError, DamagedError, LeaseLostError, StoppedError, TerminalError
 from pinery.parquet.damage import parsing
 from pinery.reports import RunReport
 
@@ -40,7 +40,8 @@ def undisturbed(read: Callable[[], Result]) -> Result:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, TerminalError) and not isinstance(error, DamagedError)
+    # What stops the reader itself is not something that a run did to the files.
+    return isinstance(error, TerminalError) and not isinstance(error, DamagedError | StoppedError | LeaseLostError)
 
 
 @contextlib.contextmanager

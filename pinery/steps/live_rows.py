@@ -22,10 +22,10 @@ PIECE_BYTES = 64 << 20
 def with_vectors(checkpoint: Checkpoint, part: str, wanted: pa.Table) -> pa.Table:
     """The rows of `wanted` (id, version, metadata_hash, …) that have a vector in `part` and may be sent."""
     wanted = wanted.filter(pc.is_valid(wanted["metadata_hash"]))
-    keys = _key(wanted)
+    keys = row_keys(wanted)
     has = np.zeros(wanted.num_rows, dtype=bool)
     for batch in checkpoint.batches(part, ["id", "version", "error"], 16384):
-        found = pc.index_in(_key(batch), keys)
+        found = pc.index_in(row_keys(batch), keys)
         usable = pc.and_(pc.is_valid(found), pc.is_null(batch["error"]))
         has[found.filter(usable).to_numpy()] = True
     return wanted.filter(pa.array(has))
@@ -35,9 +35,9 @@ def live_rows(checkpoint: Checkpoint, work: Work) -> Iterator[pa.RecordBatch]:
     """Batches (ROWS_SCHEMA) of the rows of `work` that have a vector in its part and may be sent."""
     for piece in _pieces(work):
         wanted = piece.filter(pc.is_valid(piece["metadata"]))
-        keys = _key(wanted)
+        keys = row_keys(wanted)
         for batch in checkpoint.batches(work.part, ["id", "version", "values"]):
-            found = pc.index_in(_key(batch), keys)
+            found = pc.index_in(row_keys(batch), keys)
             usable = pc.and_(pc.is_valid(found), pc.is_valid(batch["values"]))
             rows = batch.filter(usable)
             if rows.num_rows:
@@ -93,6 +93,7 @@ def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
-def _key(rows: pa.Table | pa.RecordBatch) -> Any:
+def row_keys(rows: pa.Table | pa.RecordBatch) -> Any:
+    """One text for each row's id and version together, as an array."""
     key: Any = pc.binary_join_element_wise(rows["id"], rows["version"], pa.scalar("\x00"))  # type: ignore[call-overload]  # stubs want arrays only
     return key.combine_chunks() if isinstance(key, pa.ChunkedArray) else key

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,7 @@ def spot_check(held: HeldTarget, listing: Path, limit: int | None) -> PlanCounts
         settle(held)
         with held.planned(listing, limit=limit) as con:
             counts = count_plan(con)
-            differences = _differences(held, con, counts)
-            for pause in PAUSES:  # counts, fetches and queries may come to see a write one after the other
-                if not differences:
-                    break
-                run.pause(pause)
-                differences = _differences(held, con, counts)
+            differences = looked_at_again(held, lambda: _differences(held, con, counts))
             if counts.to_upsert or counts.to_delete:
                 differences.append(f"{counts.to_upsert} rows are still to upsert and {counts.to_delete} to delete")
             if differences:
@@ -57,6 +53,20 @@ def spot_check(held: HeldTarget, listing: Path, limit: int | None) -> PlanCounts
             _refuse_an_empty_index(held, counts)
             held.not_indexed = not_indexed(con)
             return counts
+
+
+def looked_at_again(held: HeldTarget, look: Callable[[], list[str]]) -> list[str]:
+    """Return the differences that `look` finds, after a while if at first it finds some.
+
+    Counts, fetches and queries may come to see a write one after the other.
+    """
+    found = look()
+    for pause in PAUSES:
+        if not found:
+            break
+        held.run.pause(pause)
+        found = look()
+    return found
 
 
 def _refuse_an_empty_index(held: HeldTarget, counts: PlanCounts) -> None:
@@ -76,11 +86,11 @@ def _differences(held: HeldTarget, con: duckdb.DuckDBPyConnection, counts: PlanC
     fresh = counts.doubtful - counts.held_in_doubt
     expected = range(counts.held - counts.held_in_doubt, counts.held + fresh + 1)
     differences = [] if found in expected else [f"it holds {found} rows, the ledger {counts.held}"]
-    return differences + _differences_of_sample(held, con)
+    return differences + differences_of_sample(held, con, random.Random(held.run.name))
 
 
-def _differences_of_sample(held: HeldTarget, con: duckdb.DuckDBPyConnection) -> list[str]:
-    chooser = random.Random(held.run.name)
+def differences_of_sample(held: HeldTarget, con: duckdb.DuckDBPyConnection, chooser: random.Random) -> list[str]:
+    """Return how rows of the index, a sample by `chooser`, differ from what was sent; `con` has the target's plan."""
     parts = [
         row[0] for row in con.execute("SELECT DISTINCT part FROM winner WHERE error IS NULL ORDER BY part").fetchall()
     ]

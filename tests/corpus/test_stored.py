@@ -13,7 +13,14 @@ from pinery.corpus.stored import (
     temporary_folder,
     undisturbed,
 )
-from pinery.errors import ConfigError, DamagedError, TerminalError, TransientError
+from pinery.errors import (
+    ConfigError,
+    DamagedError,
+    LeaseLostError,
+    StoppedError,
+    TerminalError,
+    TransientError,
+)
 from tests.corpora import config
 from tests.filled import Failing, opened
 
@@ -31,7 +38,17 @@ def test_what_is_always_missing_is_an_error_in_the_end() -> None:
     assert read.calls == ATTEMPTS
 
 
-@pytest.mark.parametrize("error", [DamagedError("torn"), TransientError("503"), ConfigError("no listing")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [
+        DamagedError("torn"),
+        TransientError("503"),
+        ConfigError("no listing"),
+        StoppedError("asked to stop"),
+        LeaseLostError("taken over"),
+    ],
+    ids=repr,
+)
 def test_reading_again_helps_against_nothing_else(error: Exception) -> None:
     read = Failing(error, times=99)
     with pytest.raises(type(error)):
