@@ -46,8 +46,8 @@ class NotPassedError(RefusedError):
         gate = result["gate"]
         super().__init__(
             f"the gate's verdict on index {index} is `{gate['verdict']}`, so nothing was promoted:"
-            f" {' '.join(gate['reasons'])} The index stays as a candidate, and `pinery promote CONFIG --index {index}`"
-            " with `force` makes it live all the same"
+            f" {'; '.join(gate['reasons'])}. The index stays as a candidate, and `pinery promote CONFIG --index"
+            f" {index}` with `force` makes it live all the same"
         )
         self.result = result
 

@@ -11,7 +11,7 @@ from pinery.corpus.run import HeldTarget
 from pinery.corpus.stored import current_listing, planned_as_recorded, undisturbed
 from pinery.errors import ConfigError, IndexMismatchError, RefusedError
 from pinery.indexes.engine import ask
-from pinery.planning.plan import count_plan
+from pinery.planning.plan import PlanCounts, count_plan
 from pinery.records import Change
 from pinery.reports import Promotion
 
@@ -75,13 +75,16 @@ def refuse_unless_current(corpus: Corpus, entry: IndexEntry, again: str) -> None
         state = "is gone" if found is None else "belongs to another state or model"
         raise IndexMismatchError(f"index {entry.name} {state}; {again} brings it true first. Nothing was changed")
 
-    def left() -> str:
+    def counted() -> PlanCounts:
         with planned_as_recorded(target, current_listing(corpus), target.ledger_of(found)) as con:
-            counts = count_plan(con)
-        work = {"embed": counts.to_embed, "upsert": counts.to_upsert + counts.doubtful, "delete": counts.to_delete}
-        return ", ".join(f"{count:,} rows to {what}" for what, count in work.items() if count)
+            return count_plan(con)
 
-    if missing := undisturbed(left):
+    counts = undisturbed(counted)
+    work = {"embed": counts.to_embed, "upsert": counts.to_upsert, "delete": counts.to_delete}
+    missing = ", ".join(f"{count:,} rows to {what}" for what, count in work.items() if count)
+    if not missing and (rows := ask(target.index.count, f"index {entry.name}")) < counts.held:
+        missing = f"it holds {rows:,} of {counts.held:,} rows"
+    if missing:
         raise RefusedError(
             f"index {entry.name} is not at the current listing: {missing}. {again} brings it there first. Nothing was"
             " changed"
