@@ -62,7 +62,7 @@ def backfill(
         provide_secrets(settings)
         corpus = Corpus(settings)
         with (
-            open_run(corpus, candidate_of(corpus), wait=wait, progress=current_progress()) as run,
+            open_run(corpus, candidate_of(corpus), wait=wait, progress=current_progress(settings.corpus)) as run,
             reported(run, "backfill") as reporter,
         ):
             outcome.follow(reporter)

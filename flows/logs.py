@@ -1,7 +1,8 @@
 """Keeps Prefect's log of a failure to one line that is shown once, and takes the secrets out of its addresses.
 
 Prefect prints the stack trace of an error for the task, for the flow and for the process that it passes. The text of
-our errors is meant for the user, and `flows.outcome` says it; so these stack traces are left out.
+our errors is meant for the user, and `flows.outcome` says it; so these stack traces are left out. A task is a part, and
+a large run has thousands: its log tells of the stages instead.
 """
 
 import logging
@@ -15,14 +16,14 @@ LOGGED = "pinery_has_logged"
 
 
 class OneLine(logging.Filter):
-    """Leaves out the stack traces of errors that were logged, and the end of a failed task, which its page shows."""
+    """Leaves out the stack traces of errors that were logged, and the end of each task, which its page shows."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is to be kept."""
         error = record.exc_info[1] if record.exc_info else None
         if os.environ.get("PINERY_DEBUG"):
             return True
-        if record.name == "prefect.task_runs" and record.levelno == logging.ERROR:
+        if record.name == "prefect.task_runs" and record.levelno in (logging.INFO, logging.ERROR):
             return not record.getMessage().startswith(("Finished in state", "Task run failed with"))
         return error is None or not hasattr(error, LOGGED)
 

@@ -1,4 +1,4 @@
-"""Ends a flow run, whoever started it: with a line in Prefect's log, the artifact `pinery-run` and a named state.
+"""Ends a flow run, whoever started it: with a line in Prefect's log, a page and a table of stages, and a named state.
 
 None of that is needed: the run's report is in the state, and the lease is let go of before anything is shown here.
 """
@@ -19,10 +19,11 @@ from flows import run_summary
 from flows.api_watch import look_at_api
 from flows.leaving import release
 from flows.logs import LOGGED
+from flows.run_page import page, stages
 from pinery.addresses import without_secrets
 from pinery.errors import DifferentError, PineryError
 from pinery.steps.report import Reporter
-from tasks.publish_artifact import publish_artifact
+from tasks.publish_artifact import artifact_key, publish_artifact
 
 _last: ContextVar["Outcome | None"] = ContextVar("outcome", default=None)
 _named: ContextVar[str] = ContextVar("named", default="CONFIG")
@@ -78,9 +79,12 @@ class Outcome:
 
     def _publish(self) -> None:
         self._log()
-        rows = run_summary.table(self.report, self._error, self._command, self._config)
-        corpus = self.report.get("corpus", self._config)
-        publish_artifact(rows, f"pinery {self._command}, corpus {corpus}: {run_summary.state_of(self._error)}")
+        corpus, kind = str(self.report.get("corpus", "")), "verify" if self._command == "verify" else "run"
+        title = f"pinery {self._command}, corpus {corpus or self._config}: {run_summary.state_of(self._error)}"
+        text = page(self.report, self._error, self._command, self._config)
+        publish_artifact(artifact_key(corpus, kind), "markdown", text, title)
+        if rows := stages(self.report):
+            publish_artifact(artifact_key(corpus, "stages"), "table", rows, f"{title}: seconds by stage")
 
     def _log(self) -> None:
         log, error = get_run_logger(), self._error

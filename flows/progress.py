@@ -1,6 +1,7 @@
 """Shows the progress of a run: as bars on a terminal, as a line now and then elsewhere, as a worker's log lines."""
 
 import contextlib
+import logging
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from flows.progress_artifact import BarOnPage
 from pinery.corpus.progress import Progress
 
 LINE_SECONDS = 15.0
@@ -36,24 +38,38 @@ class Once:
 
 
 class LoggedProgress:
-    """Writes stages to the flow run's log, and notes as warnings."""
+    """Writes stages to the flow run's log, with each quarter of those that have a total, and notes as warnings."""
 
     def __init__(self) -> None:
         self._notes = Once()
+        self._done: dict[str, int] = {}
+        self._totals: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     def start(self, stage: str, total: int | None) -> None:
         """See Progress."""
-        with contextlib.suppress(MissingContextError):
-            get_run_logger().info("%s", f"{stage}: {total:,} items" if total is not None else stage)
+        with self._lock:
+            self._done[stage], self._totals[stage] = 0, total or 0
+        if total != 0:
+            _log(logging.INFO, f"{stage}: {total:,} items" if total is not None else stage)
 
     def advance(self, stage: str, items: int) -> None:
         """See Progress."""
+        with self._lock:
+            before, total = self._done.get(stage, 0), self._totals.get(stage, 0)
+            self._done[stage] = done = before + items
+        if total and 4 * done // total > 4 * before // total and done < total:
+            _log(logging.INFO, f"{stage}: {done:,} of {total:,} items")
 
     def note(self, text: str) -> None:
         """See Progress."""
-        with contextlib.suppress(MissingContextError):
-            if self._notes.differs(text):
-                get_run_logger().warning("%s", text)
+        if self._notes.differs(text):
+            _log(logging.WARNING, text)
+
+
+def _log(level: int, text: str) -> None:
+    with contextlib.suppress(MissingContextError):
+        get_run_logger().log(level, "%s", text)
 
 
 class TerminalProgress:
@@ -162,6 +178,11 @@ def on_terminal() -> Iterator[None]:
         _chosen.pop()
 
 
-def current_progress() -> Progress:
-    """Return what shows the progress of a run that starts now."""
-    return _chosen[-1] if _chosen else LoggedProgress()
+def current_progress(corpus: str = "") -> Progress:
+    """Return what shows the progress of a run of `corpus` that starts now: on the terminal, or in a worker's log.
+
+    A worker's run has a bar on Prefect's pages too.
+    """
+    if _chosen:
+        return _chosen[-1]
+    return BarOnPage(LoggedProgress(), corpus) if corpus else LoggedProgress()

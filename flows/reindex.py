@@ -57,7 +57,10 @@ def reindex(
         settings = load_config(config)
         provide_secrets(settings)
         corpus = Corpus(settings)
-        with open_run(corpus, kept=True, wait=wait, progress=current_progress()) as run, reported(run) as reporter:
+        with (
+            open_run(corpus, kept=True, wait=wait, progress=current_progress(settings.corpus)) as run,
+            reported(run) as reporter,
+        ):
             outcome.follow(reporter)
             for held in list(run.targets):
                 with unless_kept(held):

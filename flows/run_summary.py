@@ -1,4 +1,4 @@
-"""The texts on a run's end in Prefect's pages and log: its state's name, its line, its table, and what to do next."""
+"""The texts on a run's end in Prefect's pages and log: its state's name, its line, its rows, and what to do next."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +44,7 @@ def warning(report: Mapping[str, Any], status: str) -> str:
 
 
 def table(report: Mapping[str, Any], error: Exception | None, command: str, config: str) -> list[Row]:
-    """Return the rows, `what` and `value`, of the artifact of a run of `command` with the config `config`."""
+    """Return the rows, `what` and `value`, of what became of a run of `command` with the config `config`."""
     known = {"state": state_of(error)} | {name: value for name, value in report.items() if name != "state"}
     if error is not None:
         known |= {"error": line_of(error)}

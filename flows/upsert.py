@@ -52,7 +52,7 @@ def upsert(
         settings = load_config(config, [] if index is None else [f"index.name={json.dumps(index)}"])
         provide_secrets(settings)
         with (
-            open_run(Corpus(settings), wait=wait, progress=current_progress()) as run,
+            open_run(Corpus(settings), wait=wait, progress=current_progress(settings.corpus)) as run,
             reported(run, "upsert") as reporter,
         ):
             outcome.follow(reporter)

@@ -54,7 +54,7 @@ def verify(
         settings = load_config(config)
         provide_secrets(settings)
         corpus = Corpus(settings)
-        with open_run(corpus, wait=wait, progress=current_progress()) as run:
+        with open_run(corpus, wait=wait, progress=current_progress(settings.corpus)) as run:
             held, repaired = run.main, None
             outcome.report = {"run": run.name, "corpus": settings.corpus, "index": held.target.name}
             find_index(held, behind=full or not repair)

@@ -1,31 +1,64 @@
-"""The artifact `pinery-run` of a flow run: a table of what became of it. It neither fails a run nor holds it up."""
+"""The artifacts of a flow run: pages in Markdown, tables and a bar. None fails a run, or holds it up for long."""
 
+import contextlib
 import json
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.context import FlowRunContext
+from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-KEY = "pinery-run"
+Result = TypeVar("Result")
+
 PATIENCE_SECONDS = 3.0
 
 
-def publish_artifact(rows: list[dict[str, Any]], description: str) -> None:
-    """Keep a table of `what` and `value` with the flow run that calls this; a warning where that can't be done."""
+def artifact_key(corpus: str, kind: str) -> str:
+    """Return the key of a corpus' artifacts of one kind: the page of a key is the history of all runs."""
+    name = re.sub(r"[^a-z0-9]+", "-", corpus.lower()).strip("-")
+    return f"pinery-{name}-{kind}" if name else f"pinery-{kind}"
+
+
+def publish_artifact(
+    key: str, kind: str, data: str | list[dict[str, Any]] | float, description: str = ""
+) -> UUID | None:
+    """Keep an artifact with the flow run that calls this, and return its id; where that fails, a warning and None.
+
+    `kind` is Prefect's type of artifact: `markdown` for a text, `table` for rows, `progress` for a number up to 100.
+    """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
-        return
-    made = ArtifactCreate(
-        key=KEY, type="table", description=description, data=json.dumps(rows), flow_run_id=context.flow_run.id
-    )
+        return None
+    given = json.dumps(data) if isinstance(data, list) else data
+    made = ArtifactCreate(key=key, type=kind, description=description, data=given, flow_run_id=context.flow_run.id)
+    found = _asked(key, lambda client: client.create_artifact(made))
+    return found.id if found is not None else None
+
+
+def update_progress(key: str, artifact: UUID, percent: float) -> bool:
+    """Set a bar to so many percent; return whether Prefect took it."""
+
+    def update(client: SyncPrefectClient) -> bool:
+        client.update_artifact(artifact, ArtifactUpdate(data=percent))
+        return True
+
+    return _asked(key, update) is True
+
+
+def _asked(key: str, request: Callable[[SyncPrefectClient], Result]) -> Result | None:
     try:
         with (
             temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
             get_client(httpx_settings={"timeout": PATIENCE_SECONDS}, sync_client=True) as client,
         ):
-            client.create_artifact(made)
-    except Exception as error:  # noqa: BLE001  # whatever it is: the run is over, and its report is in the state
-        get_run_logger().warning("the artifact %s could not be made: %s: %s", KEY, type(error).__name__, error)
+            return request(client)
+    except Exception as error:  # noqa: BLE001  # whatever it is: a run needs no artifact, and its report is in the state
+        with contextlib.suppress(MissingContextError):
+            get_run_logger().warning("the artifact %s could not be made: %s: %s", key, type(error).__name__, error)
+        return None

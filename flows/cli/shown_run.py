@@ -10,7 +10,7 @@ from rich.table import Table
 from flows.cli.tables import add, console
 from flows.cli.tables import table as titled
 from flows.parameters import with_flags
-from pinery.reports import RunReport, WorkersReport
+from pinery.reports import Drift, RunReport, WorkersReport
 from pinery.sources.selection import left_out_line
 
 WORK = ("embedded", "reused", "imported", "upserted", "deleted", "moved")
@@ -31,6 +31,8 @@ def run(report: RunReport) -> None:
     if report.embedded:
         add(table, "images/s", f"{report.images_per_second:,.1f}")
         add(table, "bottleneck", f"{report.bottleneck}{_share(report)}")
+    if report.drift is not None:
+        add(table, "drift", drift_line(report.drift))
     if report.workers is not None and (report.workers.kind != "threads" or report.workers.gpu_busy is not None):
         add(table, "embedded by", _workers(report.workers))
     add(table, "index", f"{report.kind}:{report.index} / {report.namespace} ({report.held:,} rows, verified)")
@@ -48,6 +50,12 @@ def run(report: RunReport) -> None:
             f"WARNING: {report.quarantined} quarantined and {report.rejected} rejected items are not in the index."
         )
         click.echo(click.style(f"{warning} `pinery status` lists them with reasons.", fg="yellow"), err=True)
+
+
+def drift_line(drift: Drift) -> str:
+    """Return the drift of the new vectors in one line."""
+    mean = f"the mean of the new vectors is at cosine {drift.cosine:.3f} to the mean of those before"
+    return f"{mean}, their norm {drift.norm:.2f} times theirs (samples of {drift.new:,} and {drift.old:,})"
 
 
 def _share(report: RunReport) -> str:

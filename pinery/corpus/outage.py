@@ -21,7 +21,8 @@ def retry_through_outage(held: HeldTarget, action: Callable[[], Result]) -> Resu
 def patience(held: HeldTarget) -> Patience:
     """Return how long and in which way the run waits out an outage of this index."""
     run = held.run
-    return Patience(held.target.config.upsert.outage_patience, held.check, run.pause, run.note, held.writing)
+    seconds = held.target.config.upsert.outage_patience
+    return Patience(seconds, held.check, run.pause, run.note, held.writing, run.count)
 
 
 def settle(held: HeldTarget) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,9 +38,12 @@ class Run:
         """The kept targets that the run could not bring true, and why."""
         self.seconds: dict[str, float] = {}
         """Wall time of each stage."""
+        self.counted = Counter[str]()
+        """Requests to indexes that were repeated (`retries`, `throttled`), and seconds before that (`waited`)."""
         self.seen = SeenAlias(corpus)
         """The alias that the run saw once it had its lease: going live replaces that one, or fails."""
         self._progress = progress
+        self._counting = threading.Lock()
         self._stopped = threading.Event()
         self._reason: PineryError = StoppedError("the run was asked to stop")
         self._moved_on = time.monotonic()
@@ -100,6 +104,11 @@ class Run:
     def note(self, text: str) -> None:
         """Show a line to the person who watches."""
         self._progress.note(text)
+
+    def count(self, what: str, amount: float) -> None:
+        """Add to what is `counted`; several threads may do that."""
+        with self._counting:
+            self.counted[what] += amount  # type: ignore[assignment]  # seconds are counted too
 
     def idle_seconds(self) -> float:
         """Return the seconds since the run last made progress."""

@@ -52,6 +52,8 @@ class Patience:
     pause: Callable[[float], None]
     note: Callable[[str], None]
     request: Callable[[], AbstractContextManager[None]] = nullcontext
+    count: Callable[[str, float], None] = lambda _what, _amount: None
+    """Is told of each `retries` and `throttled` (1), and of the `waited` seconds before each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,9 @@ def _again(once: Callable[[], Result], what: str, patience: Patience) -> Result:
     def waiting(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         left = patience.seconds - (failures[-1] - failures[0])
+        patience.count("retries", 1)
+        patience.count("throttled", isinstance(error, ThrottledError))
+        patience.count("waited", state.next_action.sleep if state.next_action else 0.0)
         patience.note(f"{error or what}; next try within {LONGEST_PAUSE:.0f} s, giving up in {rough_duration(left)}")
 
     return Retrying(

@@ -12,6 +12,7 @@ from pinery.reports.gate import Verdict as Verdict
 from pinery.reports.preview import Estimate as Estimate
 from pinery.reports.preview import Preview as Preview
 from pinery.reports.promotion import Promotion as Promotion
+from pinery.reports.run import Drift as Drift
 from pinery.reports.run import RunReport as RunReport
 from pinery.reports.run import TargetReport as TargetReport
 from pinery.reports.run import WorkersReport as WorkersReport

@@ -44,6 +44,19 @@ class WorkersReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """The vectors of a run beside those that the checkpoint had before, from a sample of both."""
+
+    new: int
+    old: int
+    """The numbers of sampled vectors."""
+    cosine: float
+    """The cosine between the mean of the new vectors and that of the old ones."""
+    norm: float
+    """The mean norm of the new vectors divided by that of the old ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """A run of a corpus. Fields are None while they aren't known; counts are those of the main target."""
 
@@ -113,6 +126,20 @@ class RunReport:
     bottleneck: str | None = None
     shares: Mapping[str, float] | None = None
     """The share of each stage in the run's wall time; of `fetch`, `decode` and `infer`, in that of embedding."""
+    bottleneck_line: str | None = None
+    """A sentence on the bottleneck, and on what would move it."""
+    rows_per_second: float | None = None
+    """Rows that the index acknowledged in a second of upserting."""
+    peak_memory: int | None = None
+    """The most bytes that the run's own process held, since it started."""
+    retries: int | None = None
+    """Requests to the index that were made again."""
+    throttled: int | None = None
+    """Requests that the index refused because there were too many."""
+    waited_seconds: float | None = None
+    """Seconds that requests waited before they were made again, in sum over all of them."""
+    drift: Drift | None = None
+    """None where fewer than 50 vectors are new or old."""
     workers: WorkersReport | None = None
     """Where the images were embedded; None where there were none."""
     reasons: Mapping[str, int] | None = None
@@ -144,6 +171,8 @@ class RunReport:
         known |= {one.name: data[one.name] for one in fields(cls) if one.name in data}
         if known.get("targets") is not None:
             known["targets"] = tuple(TargetReport(**row) for row in known["targets"])
+        if known.get("drift") is not None:
+            known["drift"] = Drift(**known["drift"])
         if known.get("workers") is not None:
             known["workers"] = WorkersReport(**known["workers"])
         if known.get("gate") is not None:

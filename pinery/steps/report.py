@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import resource
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +17,8 @@ from pinery.errors import LeaseLostError, PineryError, RefusedError, StoppedErro
 from pinery.planning.plan import PlanCounts
 from pinery.records import PartReport, UpsertReport
 from pinery.reports import Gate, RunReport, TargetReport
+from pinery.steps.bottleneck import bottleneck, bottleneck_line, shares
+from pinery.steps.drift import drift
 from pinery.steps.embed_part import Attempts
 from pinery.steps.list_items import Listing
 from pinery.steps.make_plan import Plan
@@ -112,6 +116,7 @@ class Reporter:
         first = "candidate" if promoted is False else "live"
         done, seconds = main.done, _stage_seconds(self._run, brought)
         embedding, reused = seconds.get("embed", 0.0), sum(part.reused for part in done.parts)
+        upserting, wall = seconds.get("upsert", 0.0), (datetime.now(UTC) - self._run.started).total_seconds()
         self.report = replace(
             self._ended("done"),
             deleted=main.deleted,
@@ -126,8 +131,11 @@ class Reporter:
             parts=sum(1 for part in done.parts if part.rows),
             seconds=seconds,
             images_per_second=round((done.embedded + reused) / embedding, 1) if embedding else 0.0,
+            rows_per_second=round(done.upserted / upserting, 1) if upserting else 0.0,
             bottleneck=bottleneck(seconds),
-            shares=shares(seconds, (datetime.now(UTC) - self._run.started).total_seconds()),
+            bottleneck_line=bottleneck_line(seconds, wall),
+            shares=shares(seconds, wall),
+            drift=drift(main.held.target.checkpoint, [part.part for part in done.parts if part.rows]),
             workers=self.attempts.workers,
             reasons=dict(sum((Counter(part.reasons) for part in done.parts), Counter())),
             not_indexed=main.held.not_indexed,
@@ -176,6 +184,10 @@ class Reporter:
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             attempted=self.attempts.published,
             moved=self.attempts.moved,
+            retries=self._run.counted["retries"],
+            throttled=self._run.counted["throttled"],
+            waited_seconds=round(self._run.counted["waited"], 1),
+            peak_memory=peak_memory(),
         )
 
     def _write(self) -> None:
@@ -197,26 +209,6 @@ def reported(run: Run, flow: str = "reindex") -> Iterator[Reporter]:
         raise
 
 
-def bottleneck(seconds: Mapping[str, float]) -> str:
-    """Return which stage the run waited for: `fetch`, `decode`, `infer`, `upsert`, another stage's name, or `none`.
-
-    `fetch`, `decode` and `infer` are in `embed`, as the mean over the threads that do each; the others are wall time.
-    """
-    embedding = {name: seconds.get(name, 0.0) for name in ("infer", "decode", "fetch")}
-    stages = {name: value for name, value in seconds.items() if name not in embedding}
-    slowest = max(stages, key=lambda name: stages[name], default="none")
-    if slowest != "embed" or not seconds["embed"]:
-        return slowest
-    return max(embedding, key=lambda name: embedding[name])
-
-
-def shares(seconds: Mapping[str, float], wall: float) -> dict[str, float]:
-    """Return the share of each stage in `wall` seconds; of `fetch`, `decode` and `infer`, in those of `embed`."""
-    inside = {"fetch", "decode", "infer"}
-    wholes = {name: seconds.get("embed", 0.0) if name in inside else wall for name in seconds}
-    return {name: round(value / wholes[name], 3) for name, value in seconds.items() if wholes[name] > 0}
-
-
 def end_of(error: BaseException) -> tuple[str, str]:
     """Return the state of a run that ended by `error` (`refused`, `stopped` or `failed`), and the reason."""
     if isinstance(error, KeyboardInterrupt):
@@ -228,6 +220,12 @@ def end_of(error: BaseException) -> tuple[str, str]:
         return "failed", reason
     # SIGTERM, as Prefect and the command line raise it, or the interpreter's end: neither is a fault.
     return "stopped", "stopped by SIGTERM" if type(error).__name__ in ("TerminationSignal", "Terminated") else "stopped"
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process has held so far."""
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _row(one: Brought, role: str) -> TargetReport:

@@ -1,4 +1,4 @@
-"""Prefect keeps of a run's end the state's name, one line of log, and the artifact `pinery-run`."""
+"""Prefect keeps of a run's end the state's name, one line of log, and a page among its artifacts."""
 
 import json
 import logging
@@ -76,11 +76,20 @@ def newest(client: SyncPrefectClient) -> FlowRun:
     return run
 
 
-def artifact(client: SyncPrefectClient, run: FlowRun) -> dict[str, Any]:
+def artifacts(client: SyncPrefectClient, run: FlowRun) -> dict[str, Any]:
+    """Return what is kept with a flow run, by key."""
     wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
-    [found] = client.read_artifacts(artifact_filter=wanted)
-    assert found.key == "pinery-run"
-    return {row["what"]: row["value"] for row in json.loads(str(found.data))}
+    return {str(one.key): one.data for one in client.read_artifacts(artifact_filter=wanted)}
+
+
+def artifact(client: SyncPrefectClient, run: FlowRun) -> dict[str, Any]:
+    """Return what the page of a run says: the rows of its tables, by their first cell, and the command to go on."""
+    [text] = [str(data) for key, data in artifacts(client, run).items() if key.endswith(("-run", "-verify"))]
+    lines = [line[1:-1].split(" | ") for line in text.splitlines() if line.startswith("|")]
+    rows: dict[str, Any] = {line[0].strip(): line[1].strip() for line in lines}
+    rows |= {f"{line[0].strip()}: {line[2].strip()}": int(line[1]) for line in lines[2:] if len(line) == 3}
+    rows = {name: int(value) if str(value).isdigit() else value for name, value in rows.items()}
+    return rows | {"next": text.partition("**Next:** ")[2].splitlines()[0], "page": text}
 
 
 def ends(
@@ -136,7 +145,8 @@ def test_a_guards_refusal_names_the_flows_parameter(
 def test_a_held_lease_says_how_to_wait(client: SyncPrefectClient, lines: list[str], settings: dict[str, Any]) -> None:
     reindex(settings)
     corpus = opened(settings)
-    with Lease(corpus.store, corpus.paths.lease(corpus.card.key), lambda: "another", 120, False, lambda holder: None):
+    lease = corpus.paths.lease(corpus.named.card.key)
+    with Lease(corpus.store, lease, lambda: "another", 120, False, lambda holder: None):
         told = ends(client, lines, lambda: verify(settings), LeaseHeldError, "Refused")
     assert "wait: true" in told["next"]
 
@@ -213,7 +223,10 @@ def test_an_artifact_that_can_not_be_made_fails_nothing(
 
     monkeypatch.setattr(SyncPrefectClient, "create_artifact", away)
     assert reindex(settings)["verified"]
-    assert lines == ["the artifact pinery-run could not be made: ConnectionError: the API is away"]
+    assert lines == [
+        f"the artifact pinery-test-{kind} could not be made: ConnectionError: the API is away"
+        for kind in ("progress", "run", "stages")
+    ]
 
 
 @pytest.mark.parametrize("as_text", [False, True], ids=["mapping", "JSON text"])

@@ -1,9 +1,19 @@
 """Lines that report a run's progress where stderr is no terminal."""
 
 import io
+import logging
 import threading
+from uuid import UUID
 
-from flows.progress import LineProgress
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.context import FlowRunContext
+
+from flows.progress import LineProgress, LoggedProgress
+from flows.progress_artifact import BarOnPage
+from pinery.corpus.progress import Silent
 
 
 class Lines(io.StringIO):
@@ -52,3 +62,46 @@ def test_a_short_run_says_nothing() -> None:
     with LineProgress(seconds=3600, out=out).shown():
         pass
     assert out.getvalue() == ""
+
+
+def test_the_log_of_a_run_has_a_line_for_each_quarter_however_large_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    @flow
+    def large() -> None:
+        progress = LoggedProgress()
+        progress.start("list", None)
+        for stage in ("embed", "upsert"):
+            progress.start(stage, 1_000_000)
+        progress.start("delete", 0)
+        for _ in range(1000):
+            progress.advance("embed", 1000)
+            progress.advance("upsert", 1000)
+
+    with caplog.at_level(logging.INFO, "prefect.flow_runs"):
+        large()
+    said = [one.getMessage() for one in caplog.records if one.module == "progress"]
+    assert said[:3] == ["list", "embed: 1,000,000 items", "upsert: 1,000,000 items"]
+    assert [line for line in said if line.startswith("embed: ")][1:] == [
+        f"embed: {done} of 1,000,000 items" for done in ("250,000", "500,000", "750,000")
+    ]
+    assert len(said) == 9
+
+
+def test_the_bar_of_a_run_on_prefects_pages_follows_what_the_plan_has() -> None:
+    @flow
+    def barred() -> UUID:
+        bar = BarOnPage(Silent(), "A corpus", seconds=0)
+        bar.start("list", None)
+        bar.start("embed", 30)
+        bar.start("upsert", 30)
+        bar.advance("embed", 30)
+        bar.advance("upsert", 15)
+        context = FlowRunContext.get()
+        assert context is not None
+        assert context.flow_run is not None
+        return context.flow_run.id
+
+    run = barred()
+    with get_client(sync_client=True) as client:
+        wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+        [made] = client.read_artifacts(artifact_filter=wanted)
+    assert (made.key, made.type, made.data) == ("pinery-a-corpus-progress", "progress", 75.0)
