@@ -30,7 +30,7 @@ from pinery.checkpoint.store import LocalStore
 from pinery.corpus.tables import planned
 from pinery.planning.gate import Pair, compare_labels, compared, most_changed
 from pinery.planning.nearest import Nearest
-from pinery.records import Neighbour
+from pinery.reports import Neighbour
 from pinery.steps.live_vectors import live_vectors
 from pinery.steps.neighbours import exact_neighbours
 

@@ -46,7 +46,7 @@ class NotPassedError(RefusedError):
         gate = result["gate"]
         super().__init__(
             f"the gate's verdict on index {index} is `{gate['verdict']}`, so nothing was promoted:"
-            f" {'; '.join(gate['reasons'])}. The index stays as a candidate, and `pinery promote CONFIG --index"
+            f" {' '.join(gate['reasons'])} The index stays as a candidate, and `pinery promote CONFIG --index"
             f" {index}` with `force` makes it live all the same"
         )
         self.result = result

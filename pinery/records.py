@@ -88,19 +88,6 @@ class ModelCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One change of what is live; `at` is ISO 8601 in UTC, `live` is empty once nothing is live."""
-
-    at: str
-    run: str
-    live: str
-    what: str = "run"
-    """`run`, `promoted`, `rolled-back` or `removed`."""
-    gate: str = ""
-    """The verdict that a promotion went by; `forced` is added where it wasn't `pass`."""
-
-
-@dataclass(frozen=True, slots=True)
 class Identity:
     """The identity of an index: the id of the state that owns it, its own incarnation and its model."""
 
@@ -117,14 +104,6 @@ class Match:
     score: float
     metadata: Mapping[str, Any]
     uri: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """One of the vectors nearest to a query by exact search; `score` is in the index's metric, and higher is nearer."""
-
-    id: str
-    score: float
 
 
 @dataclass(frozen=True, slots=True)

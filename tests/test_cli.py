@@ -13,8 +13,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from flows.cli import shown
+from flows.cli import shown, shown_run, shown_status
 from flows.cli.commands import main
+from flows.cli.shown_run import COUNTS
 from pinery.records import Match
 from pinery.reports import RunReport, Status, VerifyReport
 from pinery.search.query import Answer
@@ -255,7 +256,7 @@ def test_ids_and_uris_are_printed_whole_and_as_they_are(capsys: pytest.CaptureFi
 def test_the_status_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     last = {"run": "1", "state": "failed", "error": "no [/tmp/x] " + "y" * 300}
     rows = [{"id": "[/a]" + "z" * 300, "uri": "u", "reason": "[/b]"}]
-    shown.status(Status("c", "[/s]", last_run=RunReport.from_dict(last), quarantined=tuple(rows)))
+    shown_status.status(Status("c", "[/s]", last_run=RunReport.from_dict(last), quarantined=tuple(rows)))
     out = capsys.readouterr().out
     for value in (last["error"], rows[0]["id"], "[/b]", "[/s]"):
         assert value in out
@@ -264,7 +265,7 @@ def test_the_status_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_status_tells_when_the_last_run_was_and_what_it_counted(capsys: pytest.CaptureFixture[str]) -> None:
     times = {"started": "2026-11-26T17:00:00+00:00", "finished": "2026-11-26T17:01:30+00:00"}
     last = {"run": "1", "state": "done", "listed": 1200, "new": 3, "embedded": 3, "upserted": 3, "moved": 0} | times
-    shown.status(Status("c", "/s", last_run=RunReport.from_dict(last)))
+    shown_status.status(Status("c", "/s", last_run=RunReport.from_dict(last)))
     out = re.sub(" +\n", "\n", capsys.readouterr().out)
     assert re.search(r"^last run +1: done$", out, re.MULTILINE)
     assert re.search(r"^ended +2026-11-26 17:01:30\+00:00 \(after 0:01:30\)$", out, re.MULTILINE)
@@ -276,7 +277,7 @@ def test_the_status_of_a_stopped_run_tells_when_and_what_is_left(capsys: pytest.
     times = {"started": "2026-11-26T17:00:00+00:00", "finished": "2026-11-26T17:01:30+00:00"}
     last = {"run": "1", "state": "stopped", "error": "stopped by SIGINT (Ctrl-C)", "listed": 1200} | times
     left = {"embed": 1100, "upsert": 7, "delete": 0}
-    shown.status(Status("c", "/s", last_run=RunReport.from_dict(last), left=left))
+    shown_status.status(Status("c", "/s", last_run=RunReport.from_dict(last), left=left))
     out = re.sub(" +\n", "\n", capsys.readouterr().out)
     assert re.search(r"^last run +1: stopped$", out, re.MULTILINE)
     assert re.search(r"^error +stopped by SIGINT", out, re.MULTILINE)
@@ -301,9 +302,9 @@ def test_a_comparison_is_called_a_sample_only_where_it_is_one(
 
 
 def test_a_limited_run_says_so_where_it_says_how_many_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    shown.run(RunReport.from_dict(QUIET | {"listed": 318, "limited": 10}))
+    shown_run.run(RunReport.from_dict(QUIET | {"listed": 318, "limited": 10}))
     assert "318 (limited to the first 10)" in capsys.readouterr().out
-    shown.run(RunReport.from_dict(QUIET | {"listed": 318}))
+    shown_run.run(RunReport.from_dict(QUIET | {"listed": 318}))
     assert "limited" not in capsys.readouterr().out
 
 
@@ -313,15 +314,15 @@ def test_status_and_report_name_what_nothing_keeps_true_and_what_was_not_recorde
     left = {"kind": "lance", "index": "i", "namespace": "old", "model": "m", "remove": "pinery remove CONFIG --set x=y"}
     last = {"run": "1", "state": "refused", "moved": 3, "examples": [{"id": "a.jpg", "reason": "no image"}]}
     status = Status("c", "s", awaited=4, last_run=RunReport.from_dict(last), retired=(left,))
-    shown.status(status)
-    shown.run(RunReport.from_dict(QUIET | {"retired": [left]}))
+    shown_status.status(status)
+    shown_run.run(RunReport.from_dict(QUIET | {"retired": [left]}))
     out = capsys.readouterr().out
     assert out.count("lance:i / old") == out.count("`pinery remove CONFIG --set x=y`") == 2
     for value in ("4 items not embedded yet", "3 items in the last run", "a.jpg", "no image"):
         assert value in out
 
 
-QUIET = dict.fromkeys((*shown.COUNTS, "quarantined", "rejected", "held", "attempted"), 0) | {
+QUIET = dict.fromkeys((*COUNTS, "quarantined", "rejected", "held", "attempted"), 0) | {
     "run": "1", "corpus": "c", "kind": "lance", "index": "i", "namespace": "n", "seconds": {}, "limited": None,
 }  # fmt: skip
 
@@ -335,5 +336,5 @@ QUIET = dict.fromkeys((*shown.COUNTS, "quarantined", "rejected", "held", "attemp
 def test_nothing_changed_is_said_only_where_nothing_was_tried(
     changes: dict[str, int], nothing: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown.run(RunReport.from_dict(QUIET | changes))
+    shown_run.run(RunReport.from_dict(QUIET | changes))
     assert ("Nothing changed" in capsys.readouterr().out) == nothing

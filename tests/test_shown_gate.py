@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from flows.cli.shown_gate import gate_lines
-from pinery.records import Neighbour
-from pinery.reports import ChangedQuery, Gate, Precision
+from pinery.reports import ChangedQuery, Gate, Neighbour, Precision
 
 OLD = tuple(Neighbour(name, 0.5) for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg"))
 GATE = Gate(

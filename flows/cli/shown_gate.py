@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pinery.records import Neighbour
-from pinery.reports import Gate
+from pinery.reports import Gate, Neighbour
 
 SHOWN_NEIGHBOURS = 3
 VERDICTS = {

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import click
 from rich.table import Table
 
+from flows.cli.shown_gate import gate_lines
 from flows.cli.tables import add, console
 from flows.cli.tables import table as titled
 from flows.parameters import with_flags
@@ -41,6 +42,11 @@ def run(report: RunReport) -> None:
         add(table, kept.role, f"{kept.index} / {kept.namespace} ({state})")
     add_retired(table, report.retired or ())
     console().print(table)
+    if report.gate is not None:
+        for line in gate_lines(report.gate):
+            click.echo(line)
+        _say_what_is_next(report)
+        return
     if not report.limited and not any(getattr(report, name) for name in (*WORK, "attempted")):
         click.echo("Nothing changed: no model was loaded and no image was read.")
     if report.limited:
@@ -50,6 +56,13 @@ def run(report: RunReport) -> None:
             f"WARNING: {report.quarantined} quarantined and {report.rejected} rejected items are not in the index."
         )
         click.echo(click.style(f"{warning} `pinery status` lists them with reasons.", fg="yellow"), err=True)
+
+
+def _say_what_is_next(report: RunReport) -> None:
+    if report.promoted:
+        click.echo("It is live now, and the former live index is kept true: `pinery rollback` goes back to it.")
+    elif report.gate is not None and report.gate.verdict == "pass":
+        click.echo(f"`pinery promote CONFIG --index {report.index}` makes it the live one.")
 
 
 def drift_line(drift: Drift) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from pinery.checkpoint.own import replace_own
 from pinery.checkpoint.store import Store
 from pinery.parquet.damage import parsing
-from pinery.records import Change, ModelCard
+from pinery.records import ModelCard
+from pinery.reports import Change
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pinery.corpus.cards import Cards, decisive
 from pinery.corpus.past import StatePast
 from pinery.corpus.served import Served, served
 from pinery.corpus.target import Target
+from pinery.errors import RefusedError
 from pinery.models.registry import parse
 from pinery.records import ModelCard
 from pinery.sources import Source, open_source
@@ -96,6 +97,23 @@ class Corpus:
         alias = self.alias()[0] if alias is None else alias
         at = datetime.now(UTC).isoformat(timespec="seconds")
         return served(alias, self.named, at, self.config.corpus)
+
+    def serve_known(self) -> Served | None:
+        """Return the targets that a run brings true, as far as that is known without loading a model.
+
+        Returns None before the first run. Raises RefusedError; also where another model is live than the config's,
+        which was never used in this state.
+        """
+        card, alias = self.known_card(), self.alias()[0]
+        if card is not None:
+            return self.serve(alias)
+        if alias.live is None:
+            return None
+        raise RefusedError(
+            f"the live index {alias.live.name} of corpus {self.config.corpus} holds vectors of {alias.live.card.name};"
+            f" the config's model {self.config.model.name} was never used in this state: `pinery backfill` fills an"
+            " index with it"
+        )
 
     @property
     def target(self) -> Target:

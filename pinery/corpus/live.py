@@ -68,9 +68,10 @@ def retired(corpus: Corpus) -> list[dict[str, str]]:
 
 
 def _removal(corpus: Corpus, entry: IndexEntry) -> str:
-    own = corpus.named
-    if entry.card.key != own.card.key:
+    card = corpus.known_card()
+    if card is None or card.key != entry.card.key:
         return "pinery prune CONFIG --yes"
+    own = corpus.named_with(card)
     wanted = [
         ("namespace", entry.namespace, own.namespace),
         ("index.kind", entry.kind, own.kind),

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pinery.records import Neighbour
-from pinery.reports import ChangedQuery, Precision, Verdict
+from pinery.reports import ChangedQuery, Neighbour, Precision, Verdict
 
 NEIGHBOURS, LABELLED_NEIGHBOURS = 10, 5
 """The neighbours of a query that are compared, and those whose labels are."""

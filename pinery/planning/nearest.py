@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pinery.records import Neighbour
+from pinery.reports import Neighbour
 
 Metric = Literal["cosine", "dotproduct", "euclidean"]
 

@@ -7,6 +7,7 @@ from pinery.reports.comparison import Comparison as Comparison
 from pinery.reports.comparison import VerifyReport as VerifyReport
 from pinery.reports.gate import ChangedQuery as ChangedQuery
 from pinery.reports.gate import Gate as Gate
+from pinery.reports.gate import Neighbour as Neighbour
 from pinery.reports.gate import Precision as Precision
 from pinery.reports.gate import Verdict as Verdict
 from pinery.reports.preview import Estimate as Estimate
@@ -19,6 +20,7 @@ from pinery.reports.run import WorkersReport as WorkersReport
 from pinery.reports.setup import Check as Check
 from pinery.reports.setup import Diagnosis as Diagnosis
 from pinery.reports.setup import Proposal as Proposal
+from pinery.reports.status import Change as Change
 from pinery.reports.status import History as History
 from pinery.reports.status import PastRun as PastRun
 from pinery.reports.status import Removal as Removal

@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from pinery.records import Neighbour
 from pinery.reports.plain import plain
 
 Verdict = Literal["pass", "fail", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One of the vectors nearest to a query by exact search; `score` is in the index's metric, and higher is nearer."""
+
+    id: str
+    score: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pinery.records import Change
 from pinery.reports.plain import plain
 from pinery.reports.run import RunReport
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of what is live; `at` is ISO 8601 in UTC, `live` is empty once nothing is live."""
+
+    at: str
+    run: str
+    live: str
+    what: str = "run"
+    """`run`, `promoted`, `rolled-back` or `removed`."""
+    gate: str = ""
+    """The verdict that a promotion went by; `forced` is added where it wasn't `pass`."""
 
 
 @dataclass(frozen=True, slots=True)

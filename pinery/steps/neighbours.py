@@ -13,7 +13,7 @@ from pinery.corpus.outage import retry_through_outage
 from pinery.corpus.run import HeldTarget
 from pinery.planning.gate import NEIGHBOURS
 from pinery.planning.nearest import Metric, Nearest, exact_scores
-from pinery.records import Neighbour
+from pinery.reports import Neighbour
 from pinery.steps.live_vectors import LiveVectors
 
 TIE = 1e-5

@@ -12,8 +12,7 @@ from pinery.corpus.stored import current_listing, planned_as_recorded, undisturb
 from pinery.errors import ConfigError, IndexMismatchError, RefusedError
 from pinery.indexes.engine import ask
 from pinery.planning.plan import PlanCounts, count_plan
-from pinery.records import Change
-from pinery.reports import Promotion
+from pinery.reports import Change, Promotion
 
 PASS = "pass"
 

@@ -24,11 +24,10 @@ READ_RUNS = 12
 def status(corpus: Corpus) -> Status:
     """Return the state of a corpus; loads no model, reaches no index."""
     known = Status(corpus.config.corpus, corpus.store.root)
-    card = corpus.known_card()
-    if card is None:
+    alias, card = corpus.alias()[0], corpus.known_card()
+    main = alias.live or (corpus.named_with(card) if card else None)
+    if main is None:
         return known
-    alias = corpus.alias()[0]
-    main = alias.live or corpus.named_with(card)
     holder = read_holder(corpus.store, corpus.paths.lease(main.card.key))
     known = replace(
         known,
@@ -62,9 +61,10 @@ def _named(entry: IndexEntry) -> dict[str, str]:
 def _remark(corpus: Corpus) -> str:
     """Return what a run would say of the config's model where it isn't the live one, or why it would be refused."""
     try:
-        return corpus.serve().note
+        found = corpus.serve_known()
     except RefusedError as error:
         return str(error)
+    return found.note if found else ""
 
 
 def _target(corpus: Corpus, role: str, entry: IndexEntry) -> TargetStatus:

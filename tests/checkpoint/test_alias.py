@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pinery.checkpoint.alias import Alias, IndexEntry, read_alias, write_alias
 from pinery.checkpoint.store import LocalStore, Store
 from pinery.errors import ConflictError, DamagedError
-from pinery.records import Change, ModelCard
+from pinery.records import ModelCard
+from pinery.reports import Change
 
 CARD = ModelCard("descriptor", "none", "", "", "resize", "exact", "fp32", True, 512, {"precision_cosine": 0.9})
 OTHER_CARD = replace(CARD, decoder="scaled")

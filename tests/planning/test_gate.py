@@ -23,8 +23,7 @@ from pinery.planning.gate import (
     rbo,
     same_label,
 )
-from pinery.records import Neighbour
-from pinery.reports import Precision
+from pinery.reports import Neighbour, Precision
 
 LIMITS = Limits(recall=0.95, precision_drop=0.02, confidence=0.95)
 SOUND = Findings(faults=(), notes=(), recall=1.0, precision=None, labelled=0)

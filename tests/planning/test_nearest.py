@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pinery.planning import nearest as module
 from pinery.planning.nearest import Metric, Nearest, exact_scores
-from pinery.records import Neighbour
+from pinery.reports import Neighbour
 
 METRICS: tuple[Metric, ...] = ("cosine", "dotproduct", "euclidean")
 

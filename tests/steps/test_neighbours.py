@@ -7,7 +7,8 @@ import pytest
 
 from pinery.corpus.run import HeldTarget
 from pinery.planning.nearest import exact_scores
-from pinery.records import Item, Neighbour
+from pinery.records import Item
+from pinery.reports import Neighbour
 from pinery.steps.live_vectors import LiveVectors, live_vectors
 from pinery.steps.neighbours import Searched, exact_neighbours, recall_of_index
 from tests.indexes.rows import batch
