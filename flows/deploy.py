@@ -14,8 +14,10 @@ from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
+from flows.automations import TAG, register_automations
 from flows.reachable import check_reachable
 from flows.reindex import reindex
+from flows.webhook import webhook_url
 from pinery.config import Config
 from pinery.errors import ConfigError
 
@@ -33,6 +35,7 @@ def deploy(
     Raises ConfigError for whatever can't be deployed as given, TerminalError where the server doesn't answer.
     """
     asked = _schedule(cron, timezone)
+    webhook_url()  # an address that is none is told before anything is registered
     url = _api_url()
     named = name or f"corpus-{settings.corpus}"
     held = settings.model_dump(mode="json") if inline else str(Path(config).resolve())
@@ -40,14 +43,15 @@ def deploy(
     deployment: Any = reindex.to_deployment(
         named,
         description=f"Brings the index of corpus {settings.corpus} to the state of its source.",
-        tags=["pinery"],
+        tags=[TAG],
         parameters={"config": held},
         schedules=_settled(asked, before.schedules if before else []),
         concurrency_limit=ONE_AT_A_TIME,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     deployment.apply(work_pool_name=pool)
-    return {"deployment": deployment.full_name, "config": config, "pool": pool, "api": url} | _schedules(named)
+    made = {"deployment": deployment.full_name, "config": config, "pool": pool, "api": url} | _schedules(named)
+    return made | {"automations": register_automations()}
 
 
 def _schedule(cron: str | None, timezone: str) -> CronSchedule | None:
@@ -60,6 +64,13 @@ def _schedule(cron: str | None, timezone: str) -> CronSchedule | None:
         raise ConfigError(
             f'--cron {cron!r} with --timezone {timezone!r} is no schedule ({reason}); an example: --cron "30 3 * * *"'
         ) from None
+
+
+def register_alone() -> dict[str, str]:
+    """Register the automations alone, for deployments that Prefect's own command made. Raises as `deploy` does."""
+    webhook_url()
+    _api_url()
+    return register_automations()
 
 
 def _api_url() -> str:

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_API_URL
 
+from flows.automations import CANCELLING, FAILED, NAMES, NO_HEARTBEAT, own_automations, watches
 from flows.reachable import check_reachable
 from flows.secret_blocks import provide_secrets_if_configured
 from pinery.addresses import without_secrets
@@ -90,6 +91,8 @@ def _check_deployments(client: SyncPrefectClient, config: str, settings: Config)
         yield Check(
             "schedule", "warning", "no deployment has this config", 'schedule it: `pinery deploy CONFIG --cron "…"`'
         )
+    if mine:
+        yield _check_automations(client, mine)
     for one in mine:
         yield _check_schedule(one)
         yield _check_last_flow_run(client, one)
@@ -126,6 +129,23 @@ def _check_schedule(deployment: DeploymentResponse) -> Check:
         return Check("schedule", "warning", found, advice)
     shown = [f"{getattr(one, 'cron', one)} {getattr(one, 'timezone', None) or ''}".strip() for one in active]
     return Check("schedule", "ok", f"{name} runs at {', '.join(shown)}")
+
+
+def _check_automations(client: SyncPrefectClient, mine: Sequence[DeploymentResponse]) -> Check:
+    """Return whether a run that dies is noticed, and whether anybody is told of a failed one."""
+    acting = {
+        name
+        for name in NAMES
+        for one in own_automations(client, name)
+        if one.enabled and all(watches(one, deployment.id) for deployment in mine)
+    }
+    if idle := [name for name in (NO_HEARTBEAT, CANCELLING) if name not in acting]:
+        found = f"{idle[0]!r} isn't there, is paused or doesn't watch this deployment: a dead run stays as it is"
+        return Check("automations", "warning", found, "`pinery deploy CONFIG` registers it")
+    if FAILED not in acting:
+        advice = "for a call when a run fails, set PINERY_WEBHOOK_URL and deploy again"
+        return Check("automations", "ok", "a run that dies is marked Crashed; no webhook is called", advice)
+    return Check("automations", "ok", "a run that dies is marked Crashed, and a webhook tells of failed runs")
 
 
 def _check_last_flow_run(client: SyncPrefectClient, deployment: DeploymentResponse) -> Check:

@@ -9,7 +9,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.drills.costs", "tests.filled", "tests.pinecone_server.fixtures", "tests.s3_server"]
+pytest_plugins = [
+    "tests.drills.costs",
+    "tests.filled",
+    "tests.pinecone_server.fixtures",
+    "tests.prefect_server",
+    "tests.s3_server",
+]
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("pinery", deadline=None)

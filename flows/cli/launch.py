@@ -4,6 +4,7 @@ import importlib
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from pinery.config import Config
@@ -12,7 +13,9 @@ from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError, TerminalError
 from pinery.models.registry import parse, refuse_unknown
 from pinery.reports import Check, Diagnosis, Promotion
-from pinery.variables import missing_variables
+from pinery.source_kinds import FolderSource
+from pinery.sources import open_source
+from pinery.variables import PINECONE_KEY, missing_variables, resolved
 
 FLOWS = str(__package__).rpartition(".")[0]
 """The package that the flows are in: `flows`, or where it lies in an installed Pinery."""
@@ -21,9 +24,11 @@ FLOWS = str(__package__).rpartition(".")[0]
 def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, Any]) -> dict[str, Any]:
     """Run the flow `reindex`, `upsert`, `verify` or `backfill` on a config file with overrides; return what it returns.
 
-    Raises what the flow raises; configuration errors before Prefect is even imported.
+    Raises what the flow raises; configuration errors before a flow run is made, most before Prefect is even imported.
     """
     settings = _judged(config, overrides)
+    if name == "reindex":
+        _refuse_missing_files(settings)
     _quieten()
     import httpx
 
@@ -40,6 +45,7 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
 
     with prefect_api(meanwhile=prepare) as url:
         prepare()
+        _refuse_missing_secrets(settings)
         from flows.outcome import name_config
         from flows.progress import on_terminal
 
@@ -100,10 +106,41 @@ def deploy(config: str, overrides: Sequence[str], flags: dict[str, Any]) -> dict
     return deploy.deploy(config, settings, inline=bool(overrides), **flags)
 
 
+def register_automations() -> dict[str, str]:
+    """Register Pinery's automations alone; see flows.automations. Returns what was done about each."""
+    _quieten()
+    from flows.deploy import register_alone
+
+    return register_alone()
+
+
 def _judged(config: str, overrides: Sequence[str]) -> Config:
     settings = load_config(config, overrides)
     parse(settings.model.name)
     return settings
+
+
+def _refuse_missing_files(settings: Config) -> None:
+    """Raise ConfigError where the source's folder or its sidecar isn't there, which a run would find at its start."""
+    source = settings.source
+    if isinstance(source, FolderSource):
+        open_source(source).check()
+    sidecar = source.sidecar
+    if sidecar is not None and "://" not in sidecar and not Path(sidecar).exists():
+        raise ConfigError(f"the sidecar {sidecar} does not exist; correct `source.sidecar`")
+
+
+def _refuse_missing_secrets(settings: Config) -> None:
+    """Raise ConfigError for a variable that is not set and has no Secret block either."""
+    from flows.secret_blocks import provide_secrets
+
+    provide_secrets(settings)
+    for variable in missing_variables(settings):
+        if variable == PINECONE_KEY:
+            from pinery.indexes.pinecone_session import NO_KEY
+
+            raise ConfigError(NO_KEY)
+        resolved(f"${variable}")
 
 
 def _quieten() -> None:

@@ -94,7 +94,14 @@ def deployment(data: dict[str, Any]) -> None:
         click.echo(f"Scheduled: {one['cron']} {one['timezone']}{paused}.")
     if not data["schedules"]:
         click.echo('It has no schedule yet; --cron "30 3 * * *" gives it one.')
+    automations(data["automations"])
     click.echo(f"Run it now: prefect deployment run '{name}'. Workers run it: prefect worker start --pool {pool}")
+
+
+def automations(done: Mapping[str, str]) -> None:
+    """Print what was done about each of Prefect's automations."""
+    for name, what in done.items():
+        click.echo(f"Automation {name!r}: {what}.")
 
 
 def sample(data: dict[str, Any]) -> None:

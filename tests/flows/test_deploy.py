@@ -1,17 +1,20 @@
 """`pinery deploy` makes a deployment for a config, leaves alone what someone decided, and says what it can't do."""
 
 import contextlib
+import importlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.automations import TAG
 from flows.cli.launch import deploy
 from pinery.errors import ConfigError, TerminalError
 from tests.corpora import config
@@ -19,6 +22,7 @@ from tests.processes import write_config
 
 FLAGS: dict[str, Any] = {"cron": None, "timezone": "UTC", "pool": "process", "name": None}
 NIGHTLY = "30 3 * * *"
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -34,6 +38,27 @@ def path(images: Path, tmp_path: Path) -> str:
     """A config of a corpus that no other test deploys."""
     corpus = {"corpus": uuid.uuid4().hex}
     return str(write_config(tmp_path / "config.yaml", config(images, tmp_path / "state") | corpus))
+
+
+def deployments() -> list[dict[str, Any]]:
+    """Those of prefect.yaml."""
+    return list(yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"])
+
+
+@pytest.mark.parametrize("deployment", deployments(), ids=lambda one: one["name"])
+def test_each_deployment_of_prefect_yaml_is_watched_and_its_form_explains_every_parameter(
+    deployment: dict[str, Any],
+) -> None:
+    assert deployment["description"]
+    assert TAG in deployment["tags"], "or the automations don't watch it"
+    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    assert all("active" in schedule for schedule in deployment["schedules"])
+    module, _, name = deployment["entrypoint"].replace("/", ".").partition(".py:")
+    form = getattr(importlib.import_module(module), name).parameters.model_dump()["properties"]
+    assert deployment["parameters"].keys() <= form.keys()
+    for parameter, shown in form.items():
+        assert len(shown.get("description", "").split()) >= 4, f"{name}'s docstring says nothing of {parameter}"
+        assert "type" in shown or all("type" in one for one in shown["anyOf"]), parameter
 
 
 def schedules(made: dict[str, Any]) -> list[tuple[str, str, bool]]:

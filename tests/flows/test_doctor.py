@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed, Late, State
 
 import flows.doctor
+from flows.automations import NO_HEARTBEAT, own_automations
 from flows.cli.launch import deploy, diagnose
 from flows.doctor import check_prefect
 from pinery.config_file import load_config
@@ -91,6 +92,26 @@ def test_a_schedule_is_told_by_whether_it_is_active(client: SyncPrefectClient, p
     assert (told.verdict, told.found) == ("warning", f"{name} has only paused schedules")
     client.pause_deployment(deployment.id)
     assert found(path)["schedule"].found == f"{name} is paused"
+
+
+def test_whether_a_dead_run_is_noticed_and_a_webhook_called_is_told(
+    client: SyncPrefectClient, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(path, [], FLAGS)
+    told = found(path)["automations"]
+    assert (told.verdict, told.found) == ("ok", "a run that dies is marked Crashed; no webhook is called")
+    secret = "http://127.0.0.1:9/of-the-hook"
+    monkeypatch.setenv("PINERY_WEBHOOK_URL", secret)
+    deploy(path, [], FLAGS)
+    told = found(path)["automations"]
+    assert (told.verdict, "a webhook tells of failed runs" in told.found) == ("ok", True)
+    assert "of-the-hook" not in json.dumps([one.found + one.advice for one in found(path).values()])
+    [silent] = own_automations(client, NO_HEARTBEAT)
+    client.pause_automation(silent.id)
+    assert found(path)["automations"].verdict == "warning"
+    client.delete_automation(silent.id)
+    told = found(path)["automations"]
+    assert (told.verdict, "pinery deploy" in told.advice) == ("warning", True)
 
 
 def test_a_deployment_that_holds_the_settings_is_found_too(client: SyncPrefectClient, path: str) -> None:
