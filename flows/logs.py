@@ -16,7 +16,7 @@ LOGGED = "pinery_has_logged"
 
 
 class OneLine(logging.Filter):
-    """Leaves out the stack traces of errors that were logged, and the end of each task, which its page shows."""
+    """Leaves out the stack traces of errors that were logged, and the ends that the run's or task's page shows."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is to be kept."""
@@ -25,6 +25,8 @@ class OneLine(logging.Filter):
             return True
         if record.name == "prefect.task_runs" and record.levelno in (logging.INFO, logging.ERROR):
             return not record.getMessage().startswith(("Finished in state", "Task run failed with"))
+        if record.name == "prefect.flow_runs" and record.getMessage().startswith("Finished in state"):
+            return "state Completed(" in record.getMessage()
         return error is None or not hasattr(error, LOGGED)
 
 
