@@ -10,6 +10,7 @@ import argparse
 import itertools
 import socketserver
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class S3Server:
         self._requests: Counter[tuple[str, str]] = Counter()
         self._ignored: set[str] = set()
         self._wrong_sums = False
+        self._slow: tuple[str, float] | None = None
         self._client: S3Client | None = None
         self._http = make_server("127.0.0.1", port, self._answer, _ThreadedServer, _Handler)
         self.endpoint_url = f"http://127.0.0.1:{self._http.server_port}"
@@ -104,6 +106,10 @@ class S3Server:
     def send_whole_checksums(self) -> None:
         """Answer a range with a checksum of other bytes where checksums are asked for, as some servers do."""
         self._wrong_sums = True
+
+    def delay(self, seconds: float, key: str) -> None:
+        """Answer each GET of the objects whose key begins so that much later; 0 ends it."""
+        self._slow = (key, seconds) if seconds else None
 
     def heal(self) -> None:
         """Forget all faults that were not met yet."""
@@ -147,6 +153,8 @@ class S3Server:
             else:
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             return _refuse(fault, start_response)
+        if self._slow and method == "GET" and key.startswith(self._slow[0]):
+            time.sleep(self._slow[1])
         if method in self._ignored:
             environ = {name: value for name, value in environ.items() if name not in _CONDITIONS}
         if self._wrong_sums and "HTTP_RANGE" in environ and "HTTP_X_AMZ_CHECKSUM_MODE" in environ:
