@@ -27,7 +27,7 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
     Raises what the flow raises; configuration errors before a flow run is made, most before Prefect is even imported.
     """
     settings = _judged(config, overrides)
-    if name == "reindex":
+    if name in ("reindex", "backfill"):
         _refuse_missing_files(settings)
     _quieten()
     import httpx
