@@ -13,11 +13,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from flows.cli import shown, shown_run, shown_status
+from flows.cli import shown, shown_prune, shown_run, shown_status
 from flows.cli.commands import main
 from flows.cli.shown_run import COUNTS
 from pinery.records import Match
-from pinery.reports import RunReport, Status, VerifyReport
+from pinery.reports import Pruning, Removable, RunReport, Status, VerifyReport
 from pinery.search.query import Answer
 
 ROOT = Path(__file__).parent.parent
@@ -320,6 +320,20 @@ def test_status_and_report_name_what_nothing_keeps_true_and_what_was_not_recorde
     assert out.count("lance:i / old") == out.count("`pinery remove CONFIG --set x=y`") == 2
     for value in ("4 items not embedded yet", "3 items in the last run", "a.jpg", "no image"):
         assert value in out
+
+
+def test_a_prune_says_what_would_go_what_went_and_how_much(capsys: pytest.CaptureFixture[str]) -> None:
+    items = (Removable("part", "c/k/parts/p.parquet", 1_500_000, "dead"), Removable("report", "c/runs/r", 999, "old"))
+    shown_prune.pruning(Pruning("c", items))
+    out = capsys.readouterr().out
+    for value in ("c/k/parts/p.parquet", "1.5 MB", "dead", "999 bytes", "--yes does it", "nothing was changed"):
+        assert value in out
+    shown_prune.pruning(Pruning("c", items, items[:1]))
+    out = capsys.readouterr().out
+    assert "Removed 1 of 2: about 1.5 MB." in out
+    assert "c/runs/r" not in out
+    shown_prune.pruning(Pruning("c", ()))
+    assert capsys.readouterr().out == "Corpus c has nothing to remove.\n"
 
 
 QUIET = dict.fromkeys((*COUNTS, "quarantined", "rejected", "held", "attempted"), 0) | {

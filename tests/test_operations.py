@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from pinery.corpus.open_run import open_run
+from pinery.corpus.served import Served
 from tests.corpora import config, paint
+from tests.filled import opened
 from tests.processes import messages, pinery, write_config
+from tests.steps.pruned import with_retired_model
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -32,7 +36,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_examples_of_the_page_work_in_their_order(photos: Path, prefect_db: None) -> None:
     blocks = re.findall(r"^```\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     lines = [line.split() for block in blocks for line in block.splitlines()]
-    assert {line[1] for line in lines} == {"init", "run", "doctor", "runs"}
+    assert {line[1] for line in lines} == {"init", "run", "doctor", "runs", "prune"}
     outputs = []
     for _, *arguments in lines:
         if len(arguments) == 4:  # two runs, which have other names here
@@ -43,9 +47,15 @@ def test_the_examples_of_the_page_work_in_their_order(photos: Path, prefect_db: 
         assert done.returncode == 0, (arguments, done.stderr)
         outputs.append(done.stdout)
     said = "\n".join(outputs)
-    for words in ("config photos.yaml for corpus photos", "embedded     8", "all is well", "runs of corpus photos"):
+    for words in (
+        "config photos.yaml for corpus photos",
+        "embedded     8",
+        "all is well",
+        "runs of corpus photos",
+        "has nothing to remove",
+    ):
         assert words in said
-    assert re.search(r"^counts +new +0 +8", outputs[-1], re.MULTILINE)
+    assert re.search(r"^counts +new +0 +8", said, re.MULTILINE)
 
 
 def test_init_ends_with_a_usage_error_and_one_line_where_there_is_nothing_to_do(photos: Path) -> None:
@@ -137,3 +147,19 @@ def test_runs_that_are_not_there_can_not_be_compared(
     path = str(write_config(tmp_path / "c.yaml", config(photos, tmp_path / "state")))
     done = pinery("runs", path, *names)
     assert (done.returncode, words in done.stderr) == (2, True)
+
+
+def test_prune_refuses_while_a_run_holds_a_lease_and_then_removes_what_it_named(images: Path, tmp_path: Path) -> None:
+    settings, old = with_retired_model(config(images, tmp_path / "state"))
+    path = str(write_config(tmp_path / "config.yaml", settings))
+    with open_run(opened(settings), lambda _: Served(old)):
+        refused = pinery("prune", path, "--yes")
+        assert (refused.returncode, len(messages(refused))) == (3, 1)
+        assert "is writing this corpus" in refused.stderr
+        named = json.loads(pinery("prune", path, "--json").stdout)
+    assert [sorted(one) for one in named["removable"]] == [["bytes", "name", "what", "why"]] * 2
+    assert named["removed"] == []
+    done = json.loads(pinery("prune", path, "--yes", "--wait", "--json").stdout)
+    assert done["removed"] == named["removable"] == done["removable"]
+    assert "has nothing to remove" in pinery("prune", path).stdout
+    assert not (tmp_path / "state" / "lance" / old.name).exists()

@@ -202,4 +202,5 @@ def _filter(text: str | None) -> dict[str, Any] | None:
     return value
 
 
-from flows.cli import target_commands as _  # noqa: E402, F401  # it adds its commands after these
+from flows.cli import prune_command as _prune  # noqa: E402, F401  # they add their commands after these
+from flows.cli import target_commands as _  # noqa: E402, F401

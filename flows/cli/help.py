@@ -29,6 +29,7 @@ EXAMPLES = {
     "promote": ("pinery promote configs/clip-folder.yaml --index pinery-clip-vit-l-14-0123456789",),
     "rollback": ("pinery rollback configs/clip-folder.yaml",),
     "remove": ("pinery remove configs/sample.yaml", "pinery remove configs/sample.yaml --yes"),
+    "prune": ("pinery prune configs/sample.yaml", "pinery prune configs/sample.yaml --yes"),
     "deploy": ("pinery deploy configs/s3-nightly.yaml --cron '30 3 * * *'",),
     "doctor": ("pinery doctor configs/sample.yaml", "pinery doctor configs/s3-nightly.yaml --json"),
     "status": ("pinery status configs/sample.yaml", "pinery status configs/sample.yaml --json"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from flows.cli import shown_checks, shown_proposal, shown_run, shown_runs, shown_status, shown_targets
+from flows.cli import shown_checks, shown_proposal, shown_prune, shown_run, shown_runs, shown_status, shown_targets
 from flows.cli.shown_run import add_left_out, remark_on
 from flows.cli.tables import add as _add
 from flows.cli.tables import console as _console
@@ -129,6 +129,7 @@ PRINTERS: dict[str, Callable[[Any], None]] = {
     "rollback": shown_targets.promotion,
     "search": matches,
     "remove": removal,
+    "prune": shown_prune.pruning,
     "deploy": deployment,
     "init": shown_proposal.proposal,
     "doctor": shown_checks.diagnosis,

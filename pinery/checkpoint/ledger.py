@@ -56,8 +56,7 @@ class Ledger:
 
     def rejected_files(self) -> list[Path]:
         """Return local copies of what the index rejected, oldest first. Raises DamagedError."""
-        names = [name for name in self._entries(self._paths.rejected) if _epoch(name) >= self.first_epoch]
-        return [whole(self._store, f"{self._paths.rejected}/{name}") for name in names]
+        return [whole(self._store, f"{self._paths.rejected}/{name}") for name in self.rejected_names()]
 
     def intend(self, ids: pa.Array[Any] | pa.ChunkedArray[Any], scratch: Path) -> str:
         """Note ids that are about to be written or deleted: until they are entered, the index may hold either state.
@@ -87,6 +86,26 @@ class Ledger:
     def reject(self, rows: pa.Table, scratch: Path) -> None:
         """Record rows (REJECTED_SCHEMA) that the index refused."""
         self._append(self._paths.rejected, rows.cast(REJECTED_SCHEMA), scratch)
+
+    def rejected_names(self) -> list[str]:
+        """Return the names of the files of what the index rejected, in the order of `rejected_files`."""
+        return [name for name in self._entries(self._paths.rejected) if _epoch(name) >= self.first_epoch]
+
+    def forget_rejected(self, name: str) -> None:
+        """Remove a file of what the index rejected; the rows of it that still count must be in another."""
+        self._store.delete(f"{self._paths.rejected}/{name}")
+
+    def stale(self) -> list[str]:
+        """Return the names in the state of files that count for nothing: another index' or replaced by a snapshot.
+
+        The newest file is none of them, for later entries are named after it.
+        """
+        current = {f"{self._paths.ledger}/{name}" for name in self._current()}
+        current |= {f"{self._paths.rejected}/{name}" for name in self.rejected_names()}
+        folders = (self._paths.ledger, self._paths.rejected)
+        found = [f"{folder}/{name}" for folder in folders for name in self._entries(folder)]
+        newest = max(found, key=lambda name: _epoch(name.rpartition("/")[2]), default="")
+        return [name for name in found if name not in current and name != newest]
 
     def wants_snapshot(self) -> bool:
         """Return whether the entries since the last snapshot have grown past a tenth of it."""

@@ -48,6 +48,22 @@ class Checkpoint:
         """
         self.store.move(staged, self._name(part))
 
+    def remove(self, part: str) -> None:
+        """Remove `part`; whoever reads it without the lease finds it gone."""
+        self.store.delete(self._name(part))
+
+    def sizes(self) -> dict[str, int]:
+        """Return the published parts in the order of their making, each with the bytes of its file."""
+        sizes = self.store.sizes(self.folder)
+        return {name.removesuffix(".parquet"): sizes[name] for name in only(PART, sizes)}
+
+    def forget_copies(self) -> None:
+        """Remove what this machine has derived from parts that are gone."""
+        current = set(self.names())
+        for path in self.store.cache(self.folder).iterdir():
+            if path.name.partition(".")[0] not in current and (path.suffix == ".parquet" or not current):
+                path.unlink(missing_ok=True)
+
     def key_files(self) -> dict[str, Path]:
         """Return a checked local Parquet file for each part, with at least the columns id, version, sha256 and error.
 

@@ -100,18 +100,33 @@ class S3Store:
 
     def tags(self, folder: str) -> dict[str, str]:
         """See Store."""
+        found = {name: tag for name, (tag, _) in self._listed(folder)[0].items()}
+        if self._opened_cache is not None:
+            self._opened_cache.forget_others(folder, {name: tag.strip('"') for name, tag in found.items()})
+        return found
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """See Store."""
+        return {name: size for name, (_, size) in self._listed(folder)[0].items()}
+
+    def folders(self, folder: str) -> list[str]:
+        """See Store."""
+        return self._listed(folder)[1]
+
+    def _listed(self, folder: str) -> tuple[dict[str, tuple[str, int]], list[str]]:
+        """Return the files directly in `folder`, by name with ETag and bytes, and the names of its folders, sorted."""
         prefix = self._api.key(folder) + "/"
-        found: dict[str, str] = {}
+        files, folders = dict[str, tuple[str, int]](), set[str]()
         with self._api.errors(folder):
             pages = self._api.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._api.bucket, Prefix=prefix, Delimiter="/"
             )
             for page in pages:
-                found |= {entry["Key"].removeprefix(prefix): entry["ETag"] for entry in page.get("Contents", [])}
-        found.pop("", None)
-        if self._opened_cache is not None:
-            self._opened_cache.forget_others(folder, {name: tag.strip('"') for name, tag in found.items()})
-        return found
+                entries = page.get("Contents", [])
+                files |= {entry["Key"].removeprefix(prefix): (entry["ETag"], entry["Size"]) for entry in entries}
+                folders |= {one["Prefix"].removeprefix(prefix).rstrip("/") for one in page.get("CommonPrefixes", [])}
+        files.pop("", None)
+        return files, sorted(folders - {""})
 
     def delete(self, name: str) -> None:
         """See Store."""

@@ -55,6 +55,12 @@ class Store(Protocol):
     def tags(self, folder: str) -> dict[str, str]:
         """Return the files directly in `folder` by name, each with a tag that no other content of that name has had."""
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the files directly in `folder` by name, each with its bytes."""
+
+    def folders(self, folder: str) -> list[str]:
+        """Return the names of the folders directly in `folder`, sorted; empty where it doesn't exist."""
+
     def delete(self, name: str) -> None:
         """Remove a file; a missing one is no error."""
 
@@ -141,12 +147,25 @@ class LocalStore:
 
     def tags(self, folder: str) -> dict[str, str]:
         """See Store."""
+        return {name: f"{found.st_size}-{found.st_mtime_ns}" for name, found in self._files(folder).items()}
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """See Store."""
+        return {name: found.st_size for name, found in self._files(folder).items()}
+
+    def folders(self, folder: str) -> list[str]:
+        """See Store."""
+        return sorted(entry.name for entry in self._entries(folder) if entry.is_dir())
+
+    def _files(self, folder: str) -> dict[str, os.stat_result]:
+        return {entry.name: entry.stat() for entry in self._entries(folder) if entry.is_file()}
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         try:
-            entries = list(os.scandir(self._root / folder))
+            found = list(os.scandir(self._root / folder))
         except (FileNotFoundError, NotADirectoryError):
-            return {}
-        files = [entry for entry in entries if not entry.name.startswith(".") and entry.is_file()]
-        return {file.name: f"{file.stat().st_size}-{file.stat().st_mtime_ns}" for file in files}
+            return []
+        return [entry for entry in found if not entry.name.startswith(".")]
 
     def delete(self, name: str) -> None:
         """See Store."""

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 from functools import cached_property
 
+from pydantic import TypeAdapter
+
 from pinery.checkpoint.alias import Alias, IndexEntry, read_alias
 from pinery.checkpoint.root import OF_RUN, CorpusPaths, only, open_store, state_id
 from pinery.checkpoint.store import Store
-from pinery.config import Config, ModelSettings
+from pinery.config import Config, IndexSettings, ModelSettings
 from pinery.corpus.cards import Cards, decisive
 from pinery.corpus.past import StatePast
 from pinery.corpus.served import Served, served
@@ -125,10 +127,15 @@ class Corpus:
         key = (entry.place, entry.card.key)
         if key not in self._targets:
             model = self.settings_of(entry)
-            config = self.config.model_copy(update={"model": model})
+            config = self.config.model_copy(update={"model": model, "index": self._index_settings(entry.kind)})
             load = self._cards_of(model).loaded(entry.card)
             self._targets[key] = Target(config, self.store, self.paths, entry, load)
         return self._targets[key]
+
+    def _index_settings(self, kind: str) -> IndexSettings:
+        """Return the config's settings of an index; of another kind than the config's, those that are its defaults."""
+        own = self.config.index
+        return own if own.kind == kind else TypeAdapter(IndexSettings).validate_python({"kind": kind})
 
     def settings_of(self, entry: IndexEntry) -> ModelSettings:
         """Return the settings that load the model of a target, computed where and as the config says."""

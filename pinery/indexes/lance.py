@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from pinery.errors import IndexMismatchError, TerminalError
 from pinery.indexes.encoded_size import protobuf_sizes
 from pinery.indexes.lance_disk import Disk
 from pinery.indexes.lance_filter import to_sql
-from pinery.indexes.lance_identity import read_identity, write_identity
+from pinery.indexes.lance_identity import read_identity, remove_identity, write_identity
 from pinery.indexes.vectors import checked_vectors
 from pinery.records import Identity, Match, Stored
 
@@ -32,6 +33,10 @@ DISTANCES = {"cosine": "cosine", "dotproduct": "dot", "euclidean": "l2"}
 KEPT_VERSIONS = timedelta(minutes=10)
 """A search that began before a write may go on reading the version that it began with for so long."""
 FOR_EVER = timedelta(days=36500)
+MANIFESTS = "_versions/*.manifest"
+"""The files in a table's folder that make it a table."""
+DROPPED = ".dropped"
+"""The ending of the name that a table's folder has while it is removed."""
 
 INDEX_CACHE_BYTES, METADATA_CACHE_BYTES = 64 << 20, 32 << 20
 READ_AHEAD_BYTES, SHUFFLE_BYTES = 32 << 20, 8 << 20
@@ -135,13 +140,27 @@ class LanceIndex:
 
     def drop(self) -> None:
         """See Index."""
-        import lancedb
-
-        if self._table() is not None:
-            with self._writing():
-                lancedb.connect(self._folder).drop_table(self._table_name)
+        # A table that a killed process half removed could be opened by nobody, so its folder gets out of the way first.
+        table, dropped = self._folder / f"{self._table_name}.lance", self._folder / f".{self._table_name}{DROPPED}"
+        with self._writing():
+            shutil.rmtree(dropped, ignore_errors=True)
+            if table.is_dir():
+                table.rename(dropped)
                 sync_path(self._folder)
-            self._opened = None
+                shutil.rmtree(dropped)
+        self._opened = None
+
+    def discard(self) -> bool:
+        """See Index. Files that aren't the index' stay, and the folder with them."""
+        if any(self._folder.glob(f"*.lance/{MANIFESTS}")):
+            return False
+        with self._writing():
+            for path in [*self._folder.glob("*.lance"), *self._folder.glob(f".*{DROPPED}")]:
+                shutil.rmtree(path)
+            for path in self._folder.glob("*.mark"):
+                path.unlink()
+            remove_identity(self._folder)  # last, for with tables and no identity it would be another program's
+        return True
 
     def settle(self) -> str:
         """Compact what the run wrote, index the ids, and index the vectors once there are too many to scan.
@@ -236,7 +255,7 @@ class LanceIndex:
 
         if self._opened is None:
             # A process that died while it created the table leaves folders without a manifest, which are no table yet.
-            exists = any((self._folder / f"{self._table_name}.lance" / "_versions").glob("*.manifest"))
+            exists = any((self._folder / f"{self._table_name}.lance").glob(MANIFESTS))
             if not exists and not create:
                 return None
             try:

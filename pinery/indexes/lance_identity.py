@@ -1,5 +1,6 @@
 """The file in the folder of an embedded index that says which index it is."""
 
+import contextlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -40,3 +41,10 @@ def write_identity(folder: Path, identity: Identity, dimension: int, metric: str
     folder.mkdir(parents=True, exist_ok=True)
     record = asdict(identity) | {"dimension": dimension, "metric": metric}
     write_durably(folder / IDENTITY_FILE, json.dumps(record).encode())
+
+
+def remove_identity(folder: Path) -> None:
+    """Make `folder` no index any more, and remove it if nothing else is in it."""
+    (folder / IDENTITY_FILE).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # somebody else's files are in it, or it is gone
+        folder.rmdir()

@@ -167,6 +167,20 @@ class PineconeIndex:
         self._session.data(lambda index: index.delete_namespace(name=self._namespace))
         self._unstamped = None
 
+    def discard(self) -> bool:
+        """See Index. One with deletion protection stays."""
+        found = control.describe(self._session, self.name)
+        if found is None:
+            return True
+        stats = self._stats()
+        own = self._namespace or "__default__"  # whose rows may be counted for a while after they are deleted
+        others = {} if stats is None else {name: one for name, one in stats.namespaces.items() if name != own}
+        if stats is None or any(one.vector_count for one in others.values()) or control.is_protected(found):
+            return False
+        control.delete(self._session, self.name)
+        self._session.close()
+        return True
+
     def settle(self) -> str:
         """See Index."""
         if self._unstamped is not None:

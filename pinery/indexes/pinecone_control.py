@@ -85,6 +85,24 @@ def create(session: PineconeSession, settings: PineconeSettings, name: str, dime
     session.control(action)
 
 
+def is_protected(found: IndexModel) -> bool:
+    """Return whether Pinecone refuses to delete the index."""
+    return found.deletion_protection == "enabled"
+
+
+def delete(session: PineconeSession, name: str) -> None:
+    """Delete the index with all that is in it; one that is gone is no error."""
+    import pinecone
+
+    def action(client: pinecone.Pinecone) -> None:
+        try:
+            client.indexes.delete(name, timeout=-1)
+        except pinecone.NotFoundError:
+            return
+
+    session.control(action)
+
+
 def wait_until_ready(session: PineconeSession, name: str, timeout: float) -> None:
     """Wait until the index is ready, for at most `timeout` seconds.
 

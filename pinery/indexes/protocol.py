@@ -72,6 +72,12 @@ class Index(Protocol):
     def drop(self) -> None:
         """Delete the namespace with all its rows; the index and its other namespaces stay."""
 
+    def discard(self) -> bool:
+        """Delete the index itself, unless another namespace of it holds rows or the service keeps it.
+
+        Returns whether it is gone. Only for an index that no other corpus uses, whose own namespace was dropped.
+        """
+
     def settle(self) -> str:
         """Finish what was written; return how far reads lag behind, or an empty text once they see every write."""
 

@@ -13,6 +13,8 @@ from pinery.reports.gate import Verdict as Verdict
 from pinery.reports.preview import Estimate as Estimate
 from pinery.reports.preview import Preview as Preview
 from pinery.reports.promotion import Promotion as Promotion
+from pinery.reports.prune import Pruning as Pruning
+from pinery.reports.prune import Removable as Removable
 from pinery.reports.run import Drift as Drift
 from pinery.reports.run import RunReport as RunReport
 from pinery.reports.run import TargetReport as TargetReport

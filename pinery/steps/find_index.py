@@ -76,7 +76,7 @@ def refuse_foreign(corpus: Corpus, target: Target, found: Identity | None) -> No
 
 def refuse_owned(target: Target) -> None:
     """Raise IndexMismatchError where the namespace belongs to another corpus."""
-    owner = _owner(target)
+    owner = owner_of(target)
     if owner not in (None, target.corpus):
         raise IndexMismatchError(
             f"namespace {target.entry.namespace!r} of index {target.name} belongs to corpus {owner};"
@@ -94,21 +94,22 @@ def _owner_file(target: Target) -> str:
     return f"owners/{entry.kind}/{entry.name}/{folder_name(entry.namespace)}.json"
 
 
-def _owner(target: Target) -> str | None:
+def owner_of(target: Target) -> str | None:
+    """Return the corpus that the target's namespace belongs to, or None. Raises DamagedError."""
     found = target.store.read(_owner_file(target))
     with parsing(f"{target.store.root}/{_owner_file(target)}", "owners"):
         return str(json.loads(found[0])["corpus"]) if found else None
 
 
 def _claim(target: Target) -> None:
-    if _owner(target) is None:
+    if owner_of(target) is None:
         try:
             target.store.replace(_owner_file(target), json.dumps({"corpus": target.corpus}).encode(), None)
         except (ConflictError, TransientError):
-            if _owner(target) is None:
+            if owner_of(target) is None:
                 raise
     # Another corpus may have claimed it since the run looked the index up.
-    owner = _owner(target)
+    owner = owner_of(target)
     if owner != target.corpus:
         raise IndexMismatchError(
             f"namespace {target.entry.namespace!r} of index {target.name} was just taken by corpus {owner};"

@@ -35,7 +35,7 @@ def promote(corpus: Corpus, index: str, *, force: bool = False) -> Promotion:
         gate = f"{gate or 'not judged'}, forced"
     again = "`pinery run`" if entry in alias.kept else "`pinery backfill` with the same model"
     refuse_unless_current(corpus, entry, again)
-    return _change(seen, corpus, entry, Change(now(), _own_name(corpus), entry.name, "promoted", gate))
+    return make_live(seen, corpus, entry, Change(now(), _own_name(corpus), entry.name, "promoted", gate))
 
 
 def promote_candidate(held: HeldTarget) -> Promotion:
@@ -43,7 +43,7 @@ def promote_candidate(held: HeldTarget) -> Promotion:
     run, entry = held.run, held.target.entry
     refuse_unless_current(run.corpus, entry, "`pinery backfill` with the same model")
     change = Change(now(), run.name, entry.name, "promoted", PASS)
-    return _change(run.seen, run.corpus, entry, change, held.check)
+    return make_live(run.seen, run.corpus, entry, change, held.check)
 
 
 def rollback(corpus: Corpus) -> Promotion:
@@ -60,7 +60,7 @@ def rollback(corpus: Corpus) -> Promotion:
         )
     entry = kept[-1]
     refuse_unless_current(corpus, entry, "`pinery run`")
-    return _change(seen, corpus, entry, Change(now(), _own_name(corpus), entry.name, "rolled-back"))
+    return make_live(seen, corpus, entry, Change(now(), _own_name(corpus), entry.name, "rolled-back"))
 
 
 def refuse_unless_current(corpus: Corpus, entry: IndexEntry, again: str) -> None:
@@ -115,13 +115,25 @@ def _not_passed(entry: IndexEntry) -> str:
     )
 
 
-def _change(
+def make_live(
     seen: SeenAlias, corpus: Corpus, entry: IndexEntry, change: Change, check: Callable[[], None] = lambda: None
 ) -> Promotion:
+    """Make `entry` the live target and keep the former one; `change` goes into the history.
+
+    Raises RefusedError where something else changed what is live meanwhile, or retired or removed `entry`.
+    """
     former = seen.alias.live
     until = (datetime.now(UTC) + corpus.config.kept_for).isoformat(timespec="seconds")
     missed = f"index {entry.name} was not made live"
-    seen.change(lambda alias: alias.promoted(entry, until, change), missed, check)
+
+    def promoted(alias: Alias) -> Alias:
+        # Whoever retires an index may remove it.
+        known = [*([alias.live] if alias.live else []), *alias.kept, *alias.candidates]
+        if not any(one.same_target(entry) for one in known):
+            raise RefusedError(f"index {entry.name} was retired or removed meanwhile; nothing was changed")
+        return alias.promoted(entry, until, change)
+
+    seen.change(promoted, missed, check)
     return Promotion(
         corpus=corpus.config.corpus,
         what=change.what,

@@ -133,6 +133,30 @@ def test_a_crash_while_an_entry_is_closed_changes_nothing(tmp_path: Path) -> Non
     assert held(Ledger(LocalStore(tmp_path / "state"), PATHS, epoch=2, first_epoch=1)) == {"a": "v1", "b": "?"}
 
 
+def test_files_that_count_for_nothing_are_stale_but_for_the_newest(store: Store, tmp_path: Path) -> None:
+    old = Ledger(store, PATHS, 1, 1)
+    old.enter(rows([("a", "1")]), tmp_path)
+    old.reject(pa.Table.from_pylist([{"id": "b"}], schema=REJECTED_SCHEMA), tmp_path)
+    assert old.stale() == []
+    void = Ledger(store, PATHS, 2, 2)
+    assert len(void.stale()) == 1, "the next entry is named after the newest"
+    void.enter(rows([("a", "2")]), tmp_path)
+    assert void.stale() == [f"{PATHS.ledger}/00000001-00000000.parquet", f"{PATHS.rejected}/00000001-00000001.parquet"]
+    for name in void.stale():
+        store.delete(name)
+    assert held(void) == {"a": "2"}
+    assert void.stale() == []
+
+
+def test_a_file_of_rejected_rows_can_be_forgotten(store: Store, tmp_path: Path) -> None:
+    ledger = Ledger(store, PATHS, 1, 1)
+    for _ in range(2):
+        ledger.reject(pa.Table.from_pylist([{"id": "b"}], schema=REJECTED_SCHEMA), tmp_path)
+    first, second = ledger.rejected_names()
+    ledger.forget_rejected(first)
+    assert ledger.rejected_names() == [second]
+
+
 def test_rejected_rows_are_kept_apart(store: Store, tmp_path: Path) -> None:
     ledger = Ledger(store, PATHS, epoch=1, first_epoch=1)
     columns = {"id": ["a"], "version": ["v1"], "metadata_hash": ["h"], "reason": ["too odd"]}

@@ -45,6 +45,26 @@ def test_a_spoilt_narrow_copy_is_made_anew(s3_store: Store) -> None:
         assert pq.read_table(checkpoint.key_files()[part_name(0)])["id"].to_pylist() == ["i1", "i2", "i3"]
 
 
+def test_a_removed_part_is_gone_and_so_is_what_was_derived_from_it(store: Store) -> None:
+    checkpoint = Checkpoint(store, "corpus/key/parts")
+    for number in range(2):
+        publish(checkpoint, number, [number])
+    known = store.cache(checkpoint.folder) / "known.sqlite"
+    known.write_bytes(b"")
+    checkpoint.key_files()
+    assert {*checkpoint.sizes()} == {part_name(0), part_name(1)}
+    assert min(checkpoint.sizes().values()) > 100
+    checkpoint.remove(part_name(0))
+    checkpoint.forget_copies()
+    assert checkpoint.names() == [*checkpoint.key_files()] == [part_name(1)]
+    left = {path.name.partition(".")[0] for path in known.parent.iterdir()}
+    assert left <= {"known", part_name(1)}
+    assert known.exists(), "a run brings it up to date"
+    checkpoint.remove(part_name(1))
+    checkpoint.forget_copies()
+    assert [*known.parent.iterdir()] == [], "nothing is left of a checkpoint without parts"
+
+
 def test_files_of_other_programs_are_no_parts(store: Store) -> None:
     checkpoint = Checkpoint(store, "corpus/key/parts")
     publish(checkpoint, 3, [1])

@@ -31,6 +31,16 @@ def test_names_are_those_of_one_folder(store: Store) -> None:
     assert store.names("nothing/here") == []
 
 
+def test_sizes_and_folders_are_those_of_one_folder(store: Store) -> None:
+    store.publish("parts/a", make(store, b"12345"))
+    store.publish("parts/deeper/b", make(store, b"x"))
+    store.publish("parts/other/still/c", make(store, b"x"))
+    store.publish("parts-of-another/c", make(store, b"x"))
+    assert store.sizes("parts") == {"a": 5}
+    assert store.folders("parts") == ["deeper", "other"]
+    assert (store.sizes("nothing/here"), store.folders("nothing/here")) == ({}, [])
+
+
 def test_open_reads_anywhere(store: Store) -> None:
     data = bytes(range(256)) * 40
     store.publish("file", make(store, data))

@@ -79,3 +79,12 @@ def test_the_current_listing_is_the_newest_and_no_file_of_another_program(filled
     assert corpus.current_listing() == first
     corpus.store.write(later, b"")
     assert corpus.current_listing() == later
+
+
+def test_a_target_of_another_kind_than_the_configs_is_opened_as_what_it_is(filled: dict[str, Any]) -> None:
+    entry = opened(filled).target.entry
+    index = {"kind": "pinecone", "metric": "euclidean"}
+    target = opened(filled | {"index": index}).open_target(entry)
+    assert target.config.index.kind == "lance"
+    assert target.index.count() == 12
+    assert opened(filled | {"index": index}).target.config.index.metric == "euclidean"

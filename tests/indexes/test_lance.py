@@ -369,3 +369,32 @@ def test_a_table_whose_making_was_broken_off_is_made_anew(
     assert index.count() == 0
     index.upsert(batch(["a"], THREE[:1]))
     assert listed(make(folder)) == ["a"]
+
+
+def test_an_index_is_discarded_once_no_namespace_holds_rows(folder: Path, index: LanceIndex) -> None:
+    other = make(folder, "other")
+    for one in (index, other):
+        one.upsert(batch(["a"], [THREE[0]], [{}]))
+        one.leave_mark("1-mark")
+    assert not index.discard(), "both hold rows"
+    index.drop()
+    assert not index.discard()
+    assert (index.count(), other.count()) == (0, 1)
+    other.drop()
+    (folder / "note.txt").write_text("somebody's")
+    assert index.discard()
+    assert [path.name for path in folder.iterdir()] == ["note.txt"]
+    assert index.describe() is None
+    (folder / "note.txt").unlink()
+    assert index.discard(), "one that is gone is no error"
+    assert not folder.exists()
+
+
+def test_a_table_that_was_half_removed_is_removed_by_the_next(folder: Path, index: LanceIndex) -> None:
+    index.upsert(batch(["a"], [THREE[0]], [{}]))
+    [table] = folder.glob("*.lance")
+    table.rename(folder / f".{table.stem}.dropped")
+    assert make(folder).count() == 0
+    make(folder).drop()
+    assert make(folder).discard()
+    assert not folder.exists()

@@ -445,3 +445,24 @@ def test_a_closed_index_opens_again(index: PineconeIndex) -> None:
     index.close()
     index.upsert(rows("a"))
     assert index.count() == 1
+
+
+def test_an_index_is_discarded_once_no_other_namespace_holds_rows(server: PineconeServer, index: PineconeIndex) -> None:
+    other = make(namespace="other")
+    for one in (index, other):
+        one.upsert(rows("a"))
+        settle(one, 10)
+    index.drop()
+    assert not index.discard()
+    assert other.count() == 1
+    other.drop()
+    assert other.discard()
+    assert index.describe() is None
+    assert index.discard(), "one that is gone is no error"
+
+
+def test_an_index_with_deletion_protection_is_not_discarded(server: PineconeServer) -> None:
+    protected = make(deletion_protection=True)
+    protected.ensure(IDENTITY)
+    assert not protected.discard()
+    assert protected.describe() == IDENTITY

@@ -40,6 +40,7 @@ DATA: dict[str, Callable[[PineconeIndex], object]] = {
 CONTROL: dict[str, Callable[[PineconeIndex], object]] = {
     "describe_index": lambda index: index.describe(),
     "configure_index": lambda index: index.leave_mark("1-a"),
+    "delete_index": lambda index: index.discard(),
 }
 
 
