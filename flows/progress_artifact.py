@@ -36,7 +36,7 @@ class BarOnPage:
                 self._artifact = publish_artifact(self._key, "progress", 0.0, text)
                 self._given_up = self._artifact is None
         elif stage not in COUNTED and self._done:
-            self._update(at_once=True)
+            self._update(percent=100.0)  # rows that have no vector are in no upsert
 
     def advance(self, stage: str, items: int) -> None:
         """See Progress."""
@@ -49,13 +49,15 @@ class BarOnPage:
         """See Progress."""
         self._shown.note(text)
 
-    def _update(self, at_once: bool = False) -> None:
+    def _update(self, percent: float | None = None) -> None:
+        """Show how much is done, if the last update is long ago; show `percent` at once."""
         if self._artifact is None or not self._at_it.acquire(blocking=False):
             return
         try:
-            if at_once or time.monotonic() - self._updated >= self._seconds:
-                percent = max(0.0, min(100.0, 100.0 * self._done / (sum(self._totals.values()) or 1)))
-                if not update_progress(self._key, self._artifact, round(percent, 1)):
+            if percent is not None or time.monotonic() - self._updated >= self._seconds:
+                done = 100.0 * self._done / (sum(self._totals.values()) or 1)
+                shown = percent if percent is not None else max(0.0, min(100.0, done))
+                if not update_progress(self._key, self._artifact, round(shown, 1)):
                     self._artifact, self._given_up = None, True
                 self._updated = time.monotonic()
         finally:

@@ -9,6 +9,8 @@ from pinery.errors import ConfigError, PineryError, RefusedError
 CHANGES = ("listed", "new", "changed", "relabelled", "unchanged", "deleted")
 WORK = ("embedded", "reused", "imported", "upserted", "quarantined", "rejected", "moved")
 PACE = ("images_per_second", "rows_per_second", "retries", "throttled", "waited_seconds")
+ALWAYS = ("listed", "new", "embedded", "upserted", "deleted", "quarantined", "verified")
+"""Counts that are shown where they are 0 too."""
 SHOWN_REASONS = 20
 
 
@@ -90,7 +92,7 @@ def _first(rows: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return the rows with counts and paces first; the reasons have a section of their own."""
     order = ["state", "index", *CHANGES, *WORK, *PACE]
     names = [name for name in order if name in rows] + [name for name in rows if name not in order and ": " not in name]
-    return [(name, rows[name]) for name in names]
+    return [(name, rows[name]) for name in names if name in ALWAYS or rows[name] not in (0, "")]
 
 
 def _text(value: Any) -> str:

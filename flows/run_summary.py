@@ -32,7 +32,14 @@ def summary(report: Mapping[str, Any]) -> str:
     if "checked" in report:
         return f"index {report.get('index')} holds what it should: {report['checked']:,} rows compared by value"
     counts = ", ".join(f"{report[name]:,} {name}" for name in DONE if report.get(name))
-    return f"corpus {report.get('corpus')}: {counts or 'nothing to do'}; index {report.get('index')} is verified"
+    done = f"corpus {report.get('corpus')}: {counts or 'nothing to do'}"
+    return f"{done}; index {report.get('index')} is verified{_judged(report)}"
+
+
+def _judged(report: Mapping[str, Any]) -> str:
+    """Return the gate's verdict on the candidate of a backfill, and whether it is live now; empty for other runs."""
+    gate = report.get("gate")
+    return f"; gate: {gate['verdict']}{', and it is live now' if report.get('promoted') else ''}" if gate else ""
 
 
 def warning(report: Mapping[str, Any], status: str) -> str:
@@ -57,6 +64,8 @@ def next_step(report: Mapping[str, Any], error: Exception | None, command: str, 
     """Return the command to run after a run with this end."""
     again = f"pinery {command} {config}"
     if error is None:
+        if report.get("gate") and not report.get("promoted"):
+            return f"`pinery promote {config} --index {report.get('index')}` makes the candidate live"
         left = any(report.get(name) for name in LEFT_OUT)
         return f"`pinery status {config}` lists what is left out, with reasons" if left else "nothing: all is well"
     if isinstance(error, ConfigError):
