@@ -24,6 +24,7 @@ from pinery.indexes.encoded_size import protobuf_sizes
 from pinery.indexes.lance_disk import Disk
 from pinery.indexes.lance_filter import to_sql
 from pinery.indexes.lance_identity import read_identity, remove_identity, write_identity
+from pinery.indexes.lance_manifest import rows_by_manifest
 from pinery.indexes.vectors import checked_vectors
 from pinery.records import Identity, Match, Stored
 
@@ -220,6 +221,11 @@ class LanceIndex:
         """See Index."""
         table = self._table()
         return 0 if table is None else int(table.count_rows())
+
+    def holds_rows(self) -> bool:
+        """See Index."""
+        rows = rows_by_manifest(self._folder / f"{self._table_name}.lance")
+        return bool(self.count() if rows is None else rows)
 
     def query(self, vector: Sequence[float], top_k: int, filter: Mapping[str, Any] | None = None) -> list[Match]:
         """See Index."""

@@ -211,6 +211,10 @@ class PineconeIndex:
         found = stats.namespaces.get(self._namespace or "__default__") if stats else None
         return 0 if found is None else int(found.vector_count)
 
+    def holds_rows(self) -> bool:
+        """See Index."""
+        return self.count() > 0
+
     def query(self, vector: Sequence[float], top_k: int, filter: Mapping[str, Any] | None = None) -> list[Match]:
         """See Index. Raises ConfigError where Pinecone refuses the vector or the filter."""
         values = [float(value) for value in vector]

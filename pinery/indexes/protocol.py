@@ -93,6 +93,9 @@ class Index(Protocol):
     def count(self) -> int:
         """Return how many vectors the namespace holds; 0 where it doesn't exist."""
 
+    def holds_rows(self) -> bool:
+        """Return whether the namespace holds any vector, by the quickest way to know it."""
+
     def query(self, vector: Sequence[float], top_k: int, filter: Mapping[str, Any] | None = None) -> list[Match]:
         """Return the `top_k` vectors nearest to `vector` that pass `filter` (Pinecone's filter language), best first.
 

@@ -5,6 +5,7 @@ from itertools import islice
 
 import pyarrow as pa
 
+from pinery.parquet.batches import batch_of
 from pinery.records import LISTING_SCHEMA, Item
 from pinery.sources.found import Found
 from pinery.sources.metadata import Describer
@@ -37,7 +38,7 @@ class Lister:
         for some in _in_growing_lists(found):
             for items in _bounded(self._describe.items(self._readable(some))):
                 columns = {name: [getattr(item, name) for item in items] for name in LISTING_SCHEMA.names}
-                yield pa.RecordBatch.from_pydict(columns, schema=LISTING_SCHEMA)
+                yield batch_of(columns, LISTING_SCHEMA)
 
     def _readable(self, found: list[Found]) -> list[Found]:
         asked = [(self._describe.id(one.key), one.version) for one in found if one.unread]
