@@ -17,8 +17,9 @@ from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run
 from pinery.corpus.run import unless_kept
 from pinery.errors import ConfigError, RefusedError
-from pinery.steps.make_plan import PlanOptions
+from pinery.steps.make_plan import PlanOptions, planned_totals
 from pinery.steps.report import Brought, reported
+from pinery.steps.saved_plan import Agreed
 from tasks.close_run import close_run
 from tasks.delete_rows import delete_rows
 from tasks.ensure_index import ensure_index
@@ -38,6 +39,7 @@ def reindex(
     allow_changes: bool = False,
     retry_quarantined: bool = False,
     wait: bool = False,
+    plan: str | None = None,
 ) -> dict[str, Any] | State[Any]:
     """Bring the index of one corpus to the state of its source.
 
@@ -48,12 +50,14 @@ def reindex(
         allow_changes: Let a plan pass that changes more than the change_guard.
         retry_quarantined: Try again what could not be embedded.
         wait: Wait for another run of the corpus to end, instead of refusing.
+        plan: A plan saved by `pinery plan --out`, as the file's path or its text: the run does just that, or refuses.
 
     Returns:
         The run's report.
     """
     with Outcome("run", config) as outcome:
-        options = PlanOptions(limit, allow_deletes, allow_changes, retry_quarantined)
+        agreed = Agreed(plan, PlanOptions(limit, allow_deletes, allow_changes, retry_quarantined))
+        options, limit = agreed.options, agreed.options.limit
         settings = load_config(config)
         provide_secrets(settings)
         corpus = Corpus(settings)
@@ -62,6 +66,7 @@ def reindex(
             reported(run) as reporter,
         ):
             outcome.follow(reporter)
+            agreed.look(run)
             for held in list(run.targets):
                 with unless_kept(held):
                     find_index(held)
@@ -70,14 +75,16 @@ def reindex(
             for held in list(run.targets):
                 with unless_kept(held, but=(RefusedError, ConfigError)):
                     plans[held] = make_plan(held, listing.path, options)
+            agreed.refuse_moved(run, listing.path, plans)
+            run.expect(planned_totals(plans))
             listing = publish_listing(run, listing)
             reporter.passed(plans[run.main], listing, limit)
             brought = []
-            for held, plan in plans.items():
+            for held, work in plans.items():
                 with unless_kept(held):
                     ensure_index(held)
-                    done = embed_and_upsert(held, plan, listing, limit, reporter.attempts_of(held))
-                    deleted = delete_rows(held, listing.path, plan, done.rejected, options)
+                    done = embed_and_upsert(held, work, listing, limit, reporter.attempts_of(held))
+                    deleted = delete_rows(held, listing.path, work, done.rejected, options)
                     counts = spot_check(held, listing.path, limit)
                     brought.append(Brought(held, done, deleted, counts))
             close_run(run, reporter, brought, may_replace=True)

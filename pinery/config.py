@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
+from pinery.prices import Prices
 from pinery.settings import S3Access, Settings
 from pinery.source_kinds import LOCAL_FETCH_THREADS, SOURCE_KINDS, AnySource
 
@@ -311,6 +312,7 @@ class Config(Settings):
     gate: GateSettings = Field(
         GateSettings(), description="These decide whether an index with another model may take the live one's place."
     )
+    prices: Prices = Field(Prices(), description="A plan counts the cost of Pinecone by these.")
 
     @field_validator("model", mode="before", json_schema_input_type=str | ModelSettings)
     @classmethod

@@ -4,12 +4,14 @@ import contextlib
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from pinery.checkpoint.alias import IndexEntry, write_alias
 from pinery.checkpoint.listings import write_listing
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
@@ -47,6 +49,14 @@ def counts(report: Mapping[str, Any]) -> dict[str, int]:
     """Return the counts of a run that are not zero."""
     names = ("new", "changed", "relabelled", "deleted", "unchanged", "embedded", "reused", "upserted", "quarantined")
     return {name: report[name] for name in names if report[name]}
+
+
+def keep_true(settings: dict[str, Any], *entries: IndexEntry) -> None:
+    """Have every run keep these indexes true beside the live one, and no others."""
+    corpus = opened(settings)
+    alias, tag = corpus.alias()
+    kept = [replace(entry, until="2999-01-01T00:00:00+00:00") for entry in entries]
+    write_alias(corpus.store, corpus.paths.alias, replace(alias, kept=kept), tag)
 
 
 @contextlib.contextmanager

@@ -18,27 +18,48 @@ from pinery.reports import RunReport, VerifyReport
 __all__ = ["main"]
 
 
-@command(
+PLANNED = (
     click.option("--limit", type=click.IntRange(min=1), help="Only the first N items (per dataset for torchvision)."),
     allow_deletes(),
     click.option("--allow-changes", is_flag=True, help="Let a plan pass that changes more than the change_guard."),
     click.option("--retry-quarantined", is_flag=True, help="Try again what could not be embedded, or was rejected."),
+)
+"""The options of a run that bear on its plan."""
+
+
+@command(
+    *PLANNED,
+    click.option(
+        "--plan",
+        "saved",
+        metavar="FILE",
+        help="Do what `plan --out FILE` saved, with its options, or refuse where anything moved since.",
+    ),
     WAIT,
 )
-def run(config: str, overrides: tuple[str, ...], **flags: Any) -> RunReport:
+def run(config: str, overrides: tuple[str, ...], *, saved: str | None, **flags: Any) -> RunReport:
     """List, plan, embed, upsert, delete, verify: the main job."""
     from flows.cli.launch import launch
 
+    if saved is not None:
+        from flows.cli.saved_plan import read_saved
+
+        flags["plan"] = read_saved(saved, flags)
     return RunReport.from_dict(launch("reindex", config, overrides, flags))
 
 
-@command(click.option("--limit", type=click.IntRange(min=1), help="As for run."))
-def plan(config: str, overrides: tuple[str, ...], *, limit: int | None) -> Any:
-    """Say what run would do; loads no model, changes nothing."""
+@command(*PLANNED, click.option("--out", metavar="FILE", help="Save the plan, for `run --plan FILE`."))
+def plan(config: str, overrides: tuple[str, ...], *, out: str | None, **flags: Any) -> Any:
+    """Say what run would do, how long it takes and what it costs; loads no model, changes nothing."""
     from flows.cli.launch import open_corpus
     from pinery.steps.preview import preview
 
-    return preview(open_corpus(config, overrides), limit)
+    told = preview(open_corpus(config, overrides), **flags)
+    if out is not None:
+        from flows.cli.saved_plan import save
+
+        save(told, out)
+    return told
 
 
 @command(

@@ -13,8 +13,13 @@ EXAMPLES = {
         "pinery run configs/sample.yaml",
         "pinery run configs/sample.yaml --set source.path=YOUR/FOLDER --set corpus=mine",
         "pinery run configs/cifar.yaml --limit 1000",
+        "pinery run configs/sample.yaml --plan plan.json",
     ),
-    "plan": ("pinery plan configs/sample.yaml", "pinery plan configs/s3-nightly.yaml --json"),
+    "plan": (
+        "pinery plan configs/sample.yaml",
+        "pinery plan configs/sample.yaml --out plan.json",
+        "pinery plan configs/s3-nightly.yaml --json",
+    ),
     "upsert": ("pinery upsert configs/sample.yaml", "pinery upsert configs/sample.yaml --index filled-anew"),
     "verify": ("pinery verify configs/sample.yaml", "pinery verify configs/sample.yaml --full --repair"),
     "search": (

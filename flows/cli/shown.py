@@ -10,37 +10,23 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from flows.cli import shown_checks, shown_proposal, shown_prune, shown_run, shown_runs, shown_status, shown_targets
-from flows.cli.shown_run import add_left_out, remark_on
+from flows.cli import (
+    shown_checks,
+    shown_plan,
+    shown_proposal,
+    shown_prune,
+    shown_run,
+    shown_runs,
+    shown_status,
+    shown_targets,
+)
 from flows.cli.tables import add as _add
 from flows.cli.tables import console as _console
 from flows.cli.tables import table as _table
-from flows.parameters import with_flags
-from pinery.reports import Preview, Removal, VerifyReport
+from pinery.reports import Removal, VerifyReport
 
 if TYPE_CHECKING:
     from pinery.search.query import Answer
-
-
-def preview(data: Preview) -> None:
-    """Print the work that a run would do."""
-    table = _table(f"plan of corpus {data.corpus}")
-    names = ("listed", "new", "changed", "relabelled", "deleted", "unchanged", "quarantined", "to_embed", "to_upsert")
-    for name in names:
-        _add(table, name, f"{getattr(data, name):,}{remark_on(name, data.limited)}")
-    add_left_out(table, data.left_out)
-    estimate = data.estimate
-    if estimate.embed_seconds is not None:
-        _add(table, "embedding takes about", f"{estimate.embed_seconds:,.0f} s at the last run's rate")
-    if estimate.write_units is not None:
-        _add(table, "write units about", f"{estimate.write_units:,} (${estimate.dollars:,.2f})")
-    if estimate.import_dollars is not None:
-        _add(table, "by bulk import about", f"${estimate.import_dollars:,.2f}, where the namespace is new")
-    _console().print(table)
-    for remark in data.remarks:
-        click.echo(click.style(remark, fg="yellow"), err=True)
-    for reason in data.refused:
-        click.echo(click.style(f"run would refuse this: {with_flags(reason)}", fg="yellow"), err=True)
 
 
 def comparison(report: VerifyReport) -> None:
@@ -121,7 +107,7 @@ def models(data: dict[str, Any]) -> None:
 
 PRINTERS: dict[str, Callable[[Any], None]] = {
     "run": shown_run.run,
-    "plan": preview,
+    "plan": shown_plan.preview,
     "upsert": shown_run.run,
     "verify": comparison,
     "backfill": shown_run.run,

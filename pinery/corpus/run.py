@@ -42,6 +42,7 @@ class Run:
         """Requests to indexes that were repeated (`retries`, `throttled`), and seconds before that (`waited`)."""
         self.seen = SeenAlias(corpus)
         """The alias that the run saw once it had its lease: going live replaces that one, or fails."""
+        self._totals: dict[str, int] = {}
         self._progress = progress
         self._counting = threading.Lock()
         self._stopped = threading.Event()
@@ -86,10 +87,14 @@ class Run:
         self._stopped.wait(seconds)
         self.check()
 
+    def expect(self, totals: Mapping[str, int]) -> None:
+        """Show stages with these totals from now on, by name: what the plans of all targets come to together."""
+        self._totals = dict(totals)
+
     @contextlib.contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[None]:
         """Add the time that is spent inside to the `seconds` of the stage."""
-        self._progress.start(name, total)
+        self._progress.start(name, self._totals.get(name, total))
         began = time.monotonic()
         try:
             yield

@@ -50,10 +50,16 @@ def planned(
     *,
     limit: int | None = None,
     retry_quarantined: bool = False,
+    doubted: bool = False,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection with the tables of `define_tables` and of the plan over them (`define_plan`)."""
+    """Yield a connection with the tables of `define_tables` and of the plan over them (`define_plan`).
+
+    Where all rows of the ledger are `doubted`, the index may hold none of them, as one that somebody emptied.
+    """
     with connect(scratch) as con:
         define_tables(con, listing, checkpoint, ledger)
+        if doubted:
+            con.execute("UPDATE ledger SET doubt = true")
         define_plan(con, limit=limit, retry_quarantined=retry_quarantined)
         yield con
 

@@ -22,6 +22,16 @@ from pinery.duckdb_files import plain, scan
 # Must equal records.metadata_hash.
 HASHED = "substr(sha256(metadata), 1, 16)"
 
+SECTIONS = {
+    "new": "absent AND NOT bad AND NOT refused",
+    "changed": "NOT absent AND other_version AND NOT bad AND NOT refused",
+    "relabelled": "NOT absent AND NOT other_version AND other_metadata AND NOT refused",
+    "unchanged": "NOT absent AND NOT other_version AND NOT other_metadata",
+    "quarantined": "bad",
+    "rejected": "refused AND NOT bad",
+}
+"""The conditions on `items` that say as what a listed item is counted."""
+
 SHOWN_REASONS = 10
 """The most reasons, for which items are left out, that are reported by themselves."""
 
@@ -148,25 +158,14 @@ def group_sizes(con: duckdb.DuckDBPyConnection) -> list[tuple[str | None, int]]:
 def count_plan(con: duckdb.DuckDBPyConnection) -> PlanCounts:
     """Count what the views of `define_plan` hold."""
     # One query after the other: together, their joins would need their memory at once.
-    [(listed, new, changed, relabelled, unchanged, bad, refused)] = con.execute("""
-        SELECT count(*),
-               count(*) FILTER (absent AND NOT bad AND NOT refused),
-               count(*) FILTER (NOT absent AND other_version AND NOT bad AND NOT refused),
-               count(*) FILTER (NOT absent AND NOT other_version AND other_metadata AND NOT refused),
-               count(*) FILTER (NOT absent AND NOT other_version AND NOT other_metadata),
-               count(*) FILTER (bad), count(*) FILTER (refused AND NOT bad)
-        FROM items
-    """).fetchall()
+    counted = ", ".join(f"count(*) FILTER ({condition})" for condition in SECTIONS.values())
+    [(listed, *found)] = con.execute(f"SELECT count(*), {counted} FROM items").fetchall()
+    sections: dict[str, int] = dict(zip(SECTIONS, found, strict=True))
     return PlanCounts(
         listed=listed,
-        new=new,
-        changed=changed,
-        relabelled=relabelled,
-        unchanged=unchanged,
+        **sections,
         deleted=count_rows(con, "leaving WHERE deleted"),
         leaving=count_rows(con, "leaving"),
-        quarantined=bad,
-        rejected=refused,
         awaited=count_rows(con, "items WHERE part IS NULL"),
         to_embed=count_rows(con, "to_embed"),
         to_upsert=count_rows(con, "to_upsert"),

@@ -5,13 +5,16 @@
 
 from pinery.reports.comparison import Comparison as Comparison
 from pinery.reports.comparison import VerifyReport as VerifyReport
+from pinery.reports.estimate import Estimate as Estimate
+from pinery.reports.estimate import Range as Range
+from pinery.reports.estimate import estimate_lines as estimate_lines
 from pinery.reports.gate import ChangedQuery as ChangedQuery
 from pinery.reports.gate import Gate as Gate
 from pinery.reports.gate import Neighbour as Neighbour
 from pinery.reports.gate import Precision as Precision
 from pinery.reports.gate import Verdict as Verdict
-from pinery.reports.preview import Estimate as Estimate
 from pinery.reports.preview import Preview as Preview
+from pinery.reports.preview import TargetPlan as TargetPlan
 from pinery.reports.promotion import Promotion as Promotion
 from pinery.reports.prune import Pruning as Pruning
 from pinery.reports.prune import Removable as Removable

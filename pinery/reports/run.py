@@ -142,6 +142,8 @@ class RunReport:
     """None where fewer than 50 vectors are new or old."""
     workers: WorkersReport | None = None
     """Where the images were embedded; None where there were none."""
+    machine: str | None = None
+    """The kind of machine that embedded and upserted, by which plans find runs like their own."""
     reasons: Mapping[str, int] | None = None
     """The number of items that this run quarantined, by reason."""
     notes: tuple[str, ...] | None = None

@@ -35,7 +35,8 @@ def choose_load(held: HeldTarget, plan: Plan, limit: int | None) -> Load:
         return "upsert"  # so few rows that nothing need be asked
     obstacle = _obstacle(held)
     chosen = loading.choose_load(config.upsert.load, rows, obstacle)
-    held.run.note(f"loading {loading.estimate_load(rows, held.target.card.dimension, METADATA_BYTES)}")
+    told = loading.estimate_load(rows, held.target.card.dimension, METADATA_BYTES, config.prices)
+    held.run.note(f"loading {told}")
     held.run.note(f"loading by {chosen}{f', because {obstacle}' if obstacle else ''}")
     return chosen
 

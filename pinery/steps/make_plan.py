@@ -1,6 +1,6 @@
 """Compute the plan of one target, judge it, and write the work down in files that tasks read by range."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from pinery.checkpoint.parts import part_name
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.run import HeldTarget
 from pinery.duckdb_files import write
-from pinery.embedding.places import choose_place
 from pinery.errors import ConfigError, RefusedError
+from pinery.planning.estimate import Amount
 from pinery.planning.guards import judge_plan
 from pinery.planning.partition import part_rows, ranges
 from pinery.planning.plan import PlanCounts, count_plan, define_plan, duplicate_ids, group_sizes, not_indexed
+from pinery.planning.sections import amount_of
 from pinery.records import Work, metadata_file
 from pinery.steps.lost_labels import judge_labels
 from pinery.steps.metadata_file import write_metadata
@@ -30,6 +31,8 @@ class Plan:
     upsert: tuple[Work, ...]
     sound: Work | None
     """A row that the index holds as it should be; None where there is none."""
+    amount: Amount
+    """How much there was to do when the plan was made."""
 
     @property
     def rows(self) -> int:
@@ -69,7 +72,20 @@ def make_plan(held: HeldTarget, listing: Path, options: PlanOptions) -> Plan:
             define_plan(con, limit=options.limit, retry_quarantined=options.retry_quarantined)
             counts = count_plan(con)
         embed = _embed_work(con, scratch, held.target.checkpoint.next_number(), lambda rows: _part_size(held, rows))
-        return Plan(counts, embed, upsert_work(con, scratch / "upsert.parquet"), sound)
+        return Plan(counts, embed, upsert_work(con, scratch / "upsert.parquet"), sound, amount_of(con, counts))
+
+
+def planned_totals(plans: Mapping[HeldTarget, Plan]) -> dict[str, int]:
+    """Return how many items each stage of a run will have done in the end, for all of its targets together.
+
+    What one target embeds, the targets of the same model after it only upsert.
+    """
+    images: dict[str, int] = {}
+    for held, plan in plans.items():
+        images.setdefault(held.target.card.key, sum(work.rows for work in plan.embed))
+    totals = {"embed": sum(images.values()), "upsert": sum(plan.rows for plan in plans.values())}
+    deletes = sum(plan.counts.to_delete for plan in plans.values())
+    return totals | ({"delete": deletes} if deletes else {})
 
 
 def judge(con: duckdb.DuckDBPyConnection, options: PlanOptions, corpus: Corpus) -> tuple[PlanCounts, list[str]]:
@@ -102,6 +118,8 @@ def check_listing(con: duckdb.DuckDBPyConnection, limit: int | None) -> None:
 
 def _part_size(held: HeldTarget, rows: int) -> int:
     """The rows of a part where so many are to be embedded in all."""
+    from pinery.embedding.places import choose_place  # a preview needn't wait for what worker processes import
+
     most = part_rows(held.settings.part_rows, held.target.card.dimension)
     return choose_place(held.target.config, rows).part_rows(rows, most)
 

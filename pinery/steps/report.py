@@ -13,6 +13,7 @@ from pinery.addresses import without_secrets
 from pinery.checkpoint.alias import IndexEntry
 from pinery.corpus.live import retired
 from pinery.corpus.run import HeldTarget, Run
+from pinery.embedding.machine import kind_of_machine
 from pinery.errors import LeaseLostError, PineryError, RefusedError, StoppedError
 from pinery.planning.plan import PlanCounts
 from pinery.records import PartReport, UpsertReport
@@ -137,6 +138,7 @@ class Reporter:
             shares=shares(seconds, wall),
             drift=drift(main.held.target.checkpoint, [part.part for part in done.parts if part.rows]),
             workers=self.attempts.workers,
+            machine=kind_of_machine(main.held.target.config) if done.embedded or done.upserted else None,
             reasons=dict(sum((Counter(part.reasons) for part in done.parts), Counter())),
             not_indexed=main.held.not_indexed,
             notes=tuple(note for part in done.parts for note in part.notes),
