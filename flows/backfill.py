@@ -13,6 +13,7 @@ from flows.announce import announce
 from flows.corpus_flow import flow
 from flows.embed_and_upsert import embed_and_upsert
 from flows.outcome import Outcome
+from flows.plan_page import publish_plan
 from flows.progress import current_progress
 from flows.secret_blocks import provide_secrets
 from pinery.config import Config
@@ -22,11 +23,13 @@ from pinery.corpus.open_run import open_run
 from pinery.corpus.run import HeldTarget, Run
 from pinery.corpus.target import Target
 from pinery.errors import ConfigError, NotPassedError
-from pinery.steps.candidate import candidate_of, newer_listing, note_candidate
+from pinery.reports import estimate_lines
+from pinery.steps.candidate import candidate_of, newer_listing, note_candidate, say_new_index
 from pinery.steps.close_run import close_candidate
 from pinery.steps.list_items import Listing, copy_current_listing
 from pinery.steps.make_plan import PlanOptions
 from pinery.steps.promote import PASS, promote_candidate
+from pinery.steps.rates import estimate_plan
 from pinery.steps.report import Brought, Reporter, reported
 from tasks.delete_rows import delete_rows
 from tasks.ensure_index import ensure_index
@@ -69,6 +72,7 @@ def backfill(
             held = run.main
             find_index(held)
             resume_import(held)
+            say_new_index(held)
             note_candidate(held)
             brought, listing = bring_to_newest(held, reporter, copy_current_listing(run))
             gate = judge_candidate(live_target(run), held, listing.path)
@@ -127,6 +131,9 @@ def bring(held: HeldTarget, reporter: Reporter, listing: Listing) -> Brought:
     options = PlanOptions(allow_deletes=True, allow_changes=True)  # nobody searches a candidate
     plan = make_plan(held, listing.path, options)
     reporter.passed(plan, listing, None)
+    publish_plan(held.target.corpus, {held: plan})
+    for line in estimate_lines(estimate_plan(held, plan)):
+        held.run.note(line)
     ensure_index(held)
     done = embed_and_upsert(held, plan, listing, None, reporter.attempts)
     deleted = delete_rows(held, listing.path, plan, done.rejected, options)

@@ -10,6 +10,7 @@ from prefect import State
 from flows.corpus_flow import flow
 from flows.embed_and_upsert import embed_and_upsert
 from flows.outcome import Outcome
+from flows.plan_page import publish_plan
 from flows.progress import current_progress
 from flows.secret_blocks import provide_secrets
 from pinery.config_file import load_config
@@ -77,6 +78,7 @@ def reindex(
                     plans[held] = make_plan(held, listing.path, options)
             agreed.refuse_moved(run, listing.path, plans)
             run.expect(planned_totals(plans))
+            publish_plan(settings.corpus, plans, limit)
             listing = publish_listing(run, listing)
             reporter.passed(plans[run.main], listing, limit)
             brought = []

@@ -9,7 +9,8 @@ from pinery.errors import ConfigError, PineryError, RefusedError
 CHANGES = ("listed", "new", "changed", "relabelled", "unchanged", "deleted")
 WORK = ("embedded", "reused", "imported", "upserted", "quarantined", "rejected", "moved")
 PACE = ("images_per_second", "rows_per_second", "retries", "throttled", "waited_seconds")
-ALWAYS = ("listed", "new", "embedded", "upserted", "deleted", "quarantined", "verified")
+COMPARED = ("expected", "held", "missing", "extra", "stale", "wrong", "wrong_metadata")
+ALWAYS = ("listed", "new", "embedded", "upserted", "deleted", "quarantined", "rejected", "verified", *COMPARED)
 """Counts that are shown where they are 0 too."""
 SHOWN_REASONS = 20
 

@@ -122,7 +122,7 @@ finally:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stderr.strip() == "[]"
-    assert re.search(r"^20\S+ +20\S+ \S+ +done +12 ", done.stdout, re.MULTILINE)
+    assert re.search(r"^20\S+ +reindex +20\S+ \S+ +done +12 ", done.stdout, re.MULTILINE)
 
 
 def test_of_no_runs_and_of_damaged_reports_one_is_told(photos: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def preview(data: Preview) -> None:
         click.echo(click.style(remark, fg="yellow"), err=True)
     for reason in data.refused:
         click.echo(click.style(f"run would refuse this: {with_flags(reason)}", fg="yellow"), err=True)
-    if len(data.targets) > 1:
+    if len(data.targets) > 1 and estimate_lines(data.estimate):
         _lines(table("\nin all"), estimate_lines(data.estimate))
     click.echo()
     click.secho(data.action, bold=True)

@@ -23,7 +23,7 @@ def runs(result: History | RunsCompared) -> None:
 def _history(data: History) -> None:
     click.secho(f"runs of corpus {data.corpus} in {data.state}", bold=True)
     if data.runs:
-        table = columns("run", "started", "state", *COUNTS, "images/s", "seconds", "bottleneck", "trend")
+        table = columns("run", "flow", "started", "state", *COUNTS, "images/s", "seconds", "bottleneck", "trend")
         for one in data.runs:
             add(table, *_line(one))
         console().print(table)
@@ -39,7 +39,17 @@ def _line(one: PastRun) -> list[str]:
     rate = _number(one.images_per_second if one.embedded else None)
     trend = ", ".join(word for word in (one.pace, one.amount) if word)
     started = one.started.replace("T", " ").removesuffix("+00:00")
-    return [one.run, started, one.state, *counts, rate, _number(one.wall_seconds), one.bottleneck or "–", trend]
+    return [
+        one.run,
+        one.flow,
+        started,
+        one.state,
+        *counts,
+        rate,
+        _number(one.wall_seconds),
+        one.bottleneck or "–",
+        trend,
+    ]
 
 
 def _comparison(data: RunsCompared) -> None:

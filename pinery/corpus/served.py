@@ -39,6 +39,11 @@ def served(alias: Alias, named: IndexEntry, at: str, corpus: str) -> Served:
     start += f" {live.card.key}); the config's model is {named.card.name} ({named.card.key})"
     if any(one.same_target(named) for one in alias.candidates):
         raise RefusedError(f"{start}, a candidate: `pinery promote CONFIG --index {named.name}` makes it the live one")
+    if elsewhere := next((one for one in kept if one.card.key == named.card.key), None):
+        raise RefusedError(
+            f"{start}, which is kept in index {elsewhere.name}, and not in {named.name}. A fresh index is filled with"
+            " the live model alone: set `model:` to that, or leave out index.name"
+        )
     raise RefusedError(
         f"{start}. Vectors of two models are never mixed: `pinery backfill` fills an index of its own with the new"
         " model and compares both, or `model:` names the live one again"

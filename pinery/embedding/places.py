@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ from pinery.embedding.columns import Known
 from pinery.embedding.job import Job, Order, Staging, Watch, Workers
 from pinery.embedding.part import PartMaker
 from pinery.embedding.processes import Processes
+from pinery.errors import ConfigError
 from pinery.imaging.budget import PIXELS_AT_ONCE
 from pinery.records import ModelCard, PartReport
 
@@ -76,6 +78,12 @@ class Place:
         if self.workers == 1:
             return most
         return min(most, max(LEAST_PART_ROWS, -(-rows // (PARTS_EACH * self.workers))))
+
+
+def refuse_missing(config: Config) -> None:
+    """Raise ConfigError where the config's place of work needs Ray and it isn't installed."""
+    if config.runner.kind == "ray" and importlib.util.find_spec("ray") is None:
+        raise ConfigError("runner.kind: ray needs Ray, which is not installed; pip install 'pinery[ray]'")
 
 
 def choose_place(config: Config, items: int) -> Place:

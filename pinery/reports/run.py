@@ -138,6 +138,10 @@ class RunReport:
     """Requests that the index refused because there were too many."""
     waited_seconds: float | None = None
     """Seconds that requests waited before they were made again, in sum over all of them."""
+    write_units: int | None = None
+    """The write units that the upserts took, by the usual size of metadata; None for an index that has none."""
+    dollars: float | None = None
+    """Their cost, by the config's prices; None where these don't say."""
     drift: Drift | None = None
     """None where fewer than 50 vectors are new or old."""
     workers: WorkersReport | None = None

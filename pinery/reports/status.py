@@ -44,6 +44,8 @@ class PastRun:
     """One line of a corpus' history."""
 
     run: str
+    flow: str
+    """`reindex`, `upsert`, `verify` or `backfill`."""
     started: str
     state: str
     """As in a run's report; `died` for one that says it is running and isn't."""

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pinery.checkpoint.alias import Alias, IndexEntry
+from pinery.config import PineconeSettings
 from pinery.corpus.corpus import Corpus
+from pinery.corpus.outage import retry_through_outage
 from pinery.corpus.run import HeldTarget, Run
 from pinery.corpus.served import Served
 from pinery.errors import ConfigError, RefusedError
+from pinery.indexes.open_index import list_indexes
 from pinery.records import ModelCard
 from pinery.steps.list_items import Listing, copy_current_listing
 
@@ -70,6 +73,17 @@ def note_candidate(held: HeldTarget, gate: str = "", listing: str = "") -> None:
     entry = replace(held.target.entry, gate=gate, listing=listing)
     missed = f"candidate {entry.name} is not noted"
     held.run.seen.change(lambda alias: alias.with_candidate(entry), missed, held.check)
+
+
+def say_new_index(held: HeldTarget) -> None:
+    """Say how many indexes the Pinecone project has before the backfill makes one more, for projects have a quota."""
+    config = held.target.config
+    if held.identity is None and isinstance(config.index, PineconeSettings):
+        found = retry_through_outage(held, lambda: list_indexes(config))
+        held.run.note(
+            f"indexes in the Pinecone project, whose plan limits their number: {len(found)}; this backfill makes"
+            f" {held.target.name} beside them"
+        )
 
 
 def newer_listing(run: Run, than: Listing) -> Listing | None:

@@ -34,6 +34,11 @@ COUNTS = (
     *("listed", "new", "changed", "relabelled", "unchanged", "attempted", "embedded", "reused", "imported", "upserted"),
     *("deleted", "moved", "awaited", "quarantined", "rejected", "held", "parts"),
 )
+PAST = (
+    *("run", "flow", "started", "state", "embedded", "upserted", "deleted", "quarantined", "rejected"),
+    *("images_per_second", "seconds", "bottleneck"),
+)
+"""The fields of a report that a line of the history has."""
 RESULT = ("state", "error", "verified", "images_per_second", "bottleneck")
 
 
@@ -126,9 +131,8 @@ def _alive_or_dead(report: RunReport, store: Store, paths: CorpusPaths) -> RunRe
 
 
 def _past_run(report: RunReport) -> PastRun:
-    names = ("embedded", "upserted", "deleted", "quarantined", "rejected", "images_per_second", "seconds", "bottleneck")
-    known = {name: getattr(report, name) for name in names}
-    return PastRun(run=report.run, started=report.started, state=report.state, wall_seconds=_wall(report), **known)
+    known = {name: getattr(report, name) for name in PAST}
+    return PastRun(wall_seconds=_wall(report), **known)
 
 
 def _wall(report: RunReport) -> float | None:

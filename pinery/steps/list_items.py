@@ -8,6 +8,7 @@ from pathlib import Path
 from pinery.checkpoint.listings import write_listing
 from pinery.corpus.run import Run
 from pinery.corpus.stored import current_listing
+from pinery.embedding.places import refuse_missing
 from pinery.errors import EmptyListingError
 from pinery.sources.selection import left_out_line
 
@@ -28,13 +29,14 @@ class Listing:
 def list_items(run: Run) -> Listing:
     """Write the listing of the source into the run's scratch folder.
 
-    Raises EmptyListingError, and what the source raises.
+    Raises EmptyListingError, what the source raises, and ConfigError where what the runner needs is not installed.
     """
 
     def progress(items: int) -> None:
         run.main.check()
         run.advance("list", items)
 
+    refuse_missing(run.corpus.config)
     path, source = run.main.scratch / "listing.parquet", run.corpus.source
     with run.stage("list"):
         source.check()

@@ -15,6 +15,7 @@ from pinery.corpus.live import retired
 from pinery.corpus.run import HeldTarget, Run
 from pinery.embedding.machine import kind_of_machine
 from pinery.errors import LeaseLostError, PineryError, RefusedError, StoppedError
+from pinery.planning.estimate import Amount
 from pinery.planning.plan import PlanCounts
 from pinery.records import PartReport, UpsertReport
 from pinery.reports import Gate, RunReport, TargetReport
@@ -23,6 +24,7 @@ from pinery.steps.drift import drift
 from pinery.steps.embed_part import Attempts
 from pinery.steps.list_items import Listing
 from pinery.steps.make_plan import Plan
+from pinery.steps.rates import estimate_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class Reporter:
         A backfill gives the gate's verdict on its candidate, and whether that one was promoted.
         """
         main, counts = brought[0], brought[0].counts
+        upserted = sum(one.done.upserted for one in brought)
+        cost = estimate_target(self._run.corpus, main.held.target.entry, Amount.assumed(0, upserted), reports=())
         first = "candidate" if promoted is False else "live"
         done, seconds = main.done, _stage_seconds(self._run, brought)
         embedding, reused = seconds.get("embed", 0.0), sum(part.reused for part in done.parts)
@@ -136,6 +140,8 @@ class Reporter:
             bottleneck=bottleneck(seconds),
             bottleneck_line=bottleneck_line(seconds, wall),
             shares=shares(seconds, wall),
+            write_units=cost.write_units or None,
+            dollars=None if not cost.write_units or cost.dollars is None else round(cost.dollars.expected, 2),
             drift=drift(main.held.target.checkpoint, [part.part for part in done.parts if part.rows]),
             workers=self.attempts.workers,
             machine=kind_of_machine(main.held.target.config) if done.embedded or done.upserted else None,

@@ -64,3 +64,9 @@ def test_a_candidate_is_promoted_and_not_run() -> None:
     alias = Alias(entry("a"), candidates=[entry("b", NEW)])
     with pytest.raises(RefusedError, match="a candidate: `pinery promote CONFIG --index b` makes it the live one"):
         serve(alias, entry("b", NEW))
+
+
+def test_a_kept_model_gets_no_fresh_index() -> None:
+    alias = Alias(entry("b", NEW), [entry("a", until=LATER)])
+    with pytest.raises(RefusedError, match=r"kept in index a, and not in extra. A fresh index is filled with the live"):
+        serve(alias, entry("extra"))

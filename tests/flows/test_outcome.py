@@ -127,6 +127,16 @@ def test_runs_and_tasks_are_named_by_their_corpus_and_their_part(
     assert newest(client).name.startswith("unreadable config 2")
 
 
+def test_the_plan_of_a_run_is_its_first_page(client: SyncPrefectClient, settings: dict[str, Any]) -> None:
+    reindex(settings)
+    text = str(artifacts(client, newest(client))["pinery-test-plan"])
+    assert text.startswith("# plan of corpus test\n")
+    assert "## index pinery-descriptor-" in text
+    for row in ("| Added | 12 |", "| Unchanged | 0 |", "| parts | 3 |"):
+        assert row in text
+    assert "- writing 12 rows" in text
+
+
 def test_a_guards_refusal_names_the_flows_parameter(
     client: SyncPrefectClient, lines: list[str], settings: dict[str, Any], images: Path
 ) -> None:
@@ -225,7 +235,7 @@ def test_an_artifact_that_can_not_be_made_fails_nothing(
     assert reindex(settings)["verified"]
     assert lines == [
         f"the artifact pinery-test-{kind} could not be made: ConnectionError: the API is away"
-        for kind in ("progress", "run", "stages")
+        for kind in ("plan", "progress", "run", "stages")
     ]
 
 

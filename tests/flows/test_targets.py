@@ -8,7 +8,7 @@ import pytest
 
 from flows.reindex import reindex
 from pinery.checkpoint.alias import IndexEntry, write_alias
-from pinery.checkpoint.lease import read_holder
+from pinery.checkpoint.lease import Lease, read_holder
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run
 from pinery.errors import LeaseHeldError, RefusedError
@@ -99,3 +99,17 @@ def test_targets_of_two_models_have_a_lease_each(settings: dict[str, Any]) -> No
             pass
         assert run.targets[1].target.model().card == other.card
     assert read_holder(corpus.store, corpus.paths.lease(other.card.key)) is None
+
+
+def test_a_kept_target_that_another_run_holds_is_left_out(settings: dict[str, Any]) -> None:
+    corpus = opened(settings)
+    other = replace(corpus.named, name="another-model", card=replace(corpus.named.card, decoder="scaled"))
+    keep(settings, other)
+    place = corpus.paths.lease(other.card.key)
+    with Lease(corpus.store, place, lambda: "another-run", 120, False, lambda _: None):
+        report = reindex(settings)
+    live, kept = report["targets"]
+    assert (live["role"], live["verified"], live["held"]) == ("live", True, 12)
+    assert (kept["index"], kept["verified"], kept["held"]) == ("another-model", False, None)
+    assert "another-run" in kept["error"]
+    assert reindex(settings)["targets"][1]["held"] == 12, "the next run brings it true"

@@ -9,10 +9,12 @@ import pytest
 from pinery.checkpoint.alias import write_alias
 from pinery.corpus.open_run import open_run
 from pinery.errors import ConfigError, RefusedError
-from pinery.steps.candidate import candidate_of, newer_listing, note_candidate
+from pinery.steps.candidate import candidate_of, newer_listing, note_candidate, say_new_index
+from pinery.steps.find_index import ensure_index, find_index
 from pinery.steps.list_items import copy_current_listing
 from tests.corpora import config
-from tests.filled import opened
+from tests.filled import Heard, bring, opened
+from tests.pinecone_server.server import PineconeServer
 
 SCALED = {"name": "descriptor", "decode": "scaled"}
 
@@ -88,3 +90,18 @@ def test_a_newer_listing_is_told_from_the_one_that_the_candidate_is_at(filled: d
         newer = newer_listing(run, listing)
         assert newer is not None
         assert newer.name == later
+
+
+def test_a_new_index_is_told_with_the_number_of_those_that_are_there(
+    images: Path, tmp_path: Path, pinecone_environment: PineconeServer
+) -> None:
+    settings = config(images, tmp_path / "state", index={"kind": "pinecone"})
+    bring(settings)
+    corpus, heard = opened(settings | {"model": SCALED}), Heard()
+    with open_run(corpus, candidate_of(corpus), progress=heard) as run:
+        find_index(run.main)
+        say_new_index(run.main)
+        ensure_index(run.main)
+        say_new_index(run.main)
+    [line] = heard.notes
+    assert "whose plan limits their number: 1; this backfill makes pinery-descriptor-" in line

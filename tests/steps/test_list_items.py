@@ -1,5 +1,6 @@
 """A listing is written whole, told, and published only when its run says so."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,13 @@ def test_the_current_listing_is_copied_and_stays_as_it_is(filled: dict[str, Any]
         assert pq.read_table(run.corpus.store.local(str(run.corpus.current_listing()))).equals(before)
     with open_run(opened(config(images, tmp_path / "other"))) as run, pytest.raises(ConfigError, match="no listing"):
         copy_current_listing(run)
+
+
+def test_a_runner_that_is_not_installed_is_told_before_anything_is_listed(
+    filled: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # as where it isn't installed
+    with open_run(opened(filled | {"runner": {"kind": "ray"}})) as run:
+        with pytest.raises(ConfigError, match=r"not installed; pip install 'pinery\[ray\]'"):
+            list_items(run)
+        assert list(run.main.scratch.iterdir()) == []
