@@ -4,7 +4,7 @@ import re
 
 PARAMETERS = ("allow_deletes", "allow_changes", "retry_quarantined", "wait", "repair", "full", "limit", "force", "plan")
 """The parameters of the flows."""
-QUERY = ("image", "text", "id", "top_k", "filter", "grid")
+QUERY = ("image", "text", "id", "plus", "minus", "top_k", "filter", "grid")
 """The parameters of a search."""
 _NAMED = re.compile(r"`([a-z_]+)`")
 

@@ -29,6 +29,38 @@ class BadMetadataError(ConfigError):
     """The metadata of one item can't go into an index, which costs that item; the message is the reason."""
 
 
+class QueryError(ConfigError):
+    """A query can't be answered as it was asked; the fault is the query's, and another one may be answered."""
+
+
+class UnknownItemError(QueryError):
+    """The index has no item of that id."""
+
+
+class UnknownIndexError(QueryError):
+    """The corpus has no index of that name to search."""
+
+
+class NoTextTowerError(QueryError):
+    """The model embeds no texts, so words can't be searched for."""
+
+
+class BadQueryImageError(QueryError):
+    """The image of a query can't be read or decoded, or is too large."""
+
+
+class BadVectorError(QueryError):
+    """A vector can't be searched for: it is of another model or another dimension, or has no direction."""
+
+
+class BadFilterError(QueryError):
+    """The filter on the metadata isn't one that an index takes."""
+
+
+class NoLiveIndexError(ConfigError):
+    """No run has made an index of the corpus live yet, so there is nothing to search."""
+
+
 class RefusedError(PineryError):
     """A guard or a held lease refused the run before it changed anything."""
 

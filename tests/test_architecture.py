@@ -19,8 +19,11 @@ SHARED = {
     "allocator", "clock", "cores", "durable",
 }  # fmt: skip
 """Modules that every room may use."""
-USES_EVERY_ROOM = {"steps", "search"}
+USES_EVERY_ROOM = {"steps", "search", "api"}
+"""Of these, `api` alone may use the others: it is the door for Python programs, and nothing in the house goes
+through it but `import pinery`."""
 ALSO_USES = {
+    "__init__": {"api"},
     "models": {"imaging"},
     "embedding": {"models", "imaging", "sources"},
     "corpus": {"checkpoint", "sources", "models", "indexes"},
@@ -61,8 +64,11 @@ def _why_not(where: Path, name: str) -> str | None:
     room = Path(where.parts[1]).stem
     if room == "planning" and target[0] in IMPURE:
         return "planning is pure"
-    if target[0] != "pinery" or len(target) == 1 or room in USES_EVERY_ROOM:
+    if target[0] != "pinery" or len(target) == 1:
         return None
+    if room in USES_EVERY_ROOM:
+        others = {"api"} if room == "api" else USES_EVERY_ROOM
+        return f"{room} may not use {target[1]}" if target[1] in others - {room} else None
     allowed = {room} | SHARED | ALSO_USES.get(room, set())
     return None if target[1] in allowed else f"{room} may not use {target[1]}"
 
@@ -162,6 +168,10 @@ def test_the_rules_are_judged_over_the_whole_house() -> None:
         ("pinery/planning/a.py", "import duckdb\nimport time", "2: imports time: planning is pure"),
         ("pinery/planning/a.py", "from os import environ", "1: imports os: planning is pure"),
         ("pinery/planning/a.py", "import torch.nn", "1: imports torch.nn: planning is pure"),
+        ("pinery/steps/a.py", "from pinery.search.grid import x", "1: imports pinery.search.grid: steps may not use"),
+        ("pinery/search/a.py", "from pinery.steps import run", "1: imports pinery.steps: search may not use steps"),
+        ("pinery/search/a.py", "from pinery.api import x", "1: imports pinery.api: search may not use api"),
+        ("pinery/corpus/a.py", "from pinery import api", "1: imports pinery.api: corpus may not use api"),
         ("pinery/search/utils.py", "", "1: a file named utils"),
         (
             "flows/a.py",
@@ -189,7 +199,9 @@ def test_a_planted_breach_is_found_with_its_line(tmp_path: Path, path: str, code
         ("flows/a.py", "from __future__ import annotations\ndef f(): ..."),
         ("flows/a.py", "from prefect import flow\n@flow\ndef f(): ..."),
         ("tasks/a.py", "import prefect\nfrom pinery.steps import run"),
-        ("pinery/steps/a.py", "from pinery.models import runner\nfrom pinery.search import grid\nimport torch, os"),
+        ("pinery/steps/a.py", "from pinery.models import runner\nimport torch, os"),
+        ("pinery/api.py", "from pinery.steps import run\nfrom pinery.search import grid"),
+        ("pinery/__init__.py", "from pinery.api import x"),
         ("pinery/models/a.py", "from pinery.imaging.decode import decode\nfrom pinery.models import device"),
         ("pinery/indexes/a.py", "from pinery.planning.packing import pack\nfrom pinery import records\nimport time"),
         ("pinery/config_file.py", "from pinery.config import Config\nfrom pinery.errors import ConfigError"),

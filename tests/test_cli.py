@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from flows.cli import shown, shown_prune, shown_run, shown_status
 from flows.cli.commands import main
 from flows.cli.shown_run import COUNTS
-from pinery.records import Match
 from pinery.reports import Pruning, Removable, RunReport, Status, VerifyReport
+from pinery.search.hits import Hit, Hits
 from pinery.search.query import Answer
 
 ROOT = Path(__file__).parent.parent
@@ -247,10 +247,30 @@ def test_a_signal_is_told_as_one_even_if_its_exception_was_wrapped(
 
 def test_ids_and_uris_are_printed_whole_and_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     name = "[bold]x[/red]" + "long/" * 200 + ":smile:.jpg"
-    shown.matches(Answer([Match(name, 0.5, {"label": "[/]"}, f"file:///{name}")], None))
+    shown.matches(Answer(Hits((Hit(1, name, 0.5, {"label": "[/]"}, f"file:///{name}"),), "index", "key", 1), None))
     [heading, row] = capsys.readouterr().out.splitlines()
     assert heading.split() == ["score", "label", "id", "uri"]
     assert row.split() == ["0.5000", "[/]", name, f"file:///{name}"]
+
+
+@pytest.mark.parametrize(
+    ("strengths", "shares", "last"),
+    [
+        ((1.0, 0.99999, 0.98765), ["all pairs", "99.999 %", "98.7 %"], None),
+        ((0.9499, 0.5, None), ["94.9 %", "50.0 %", ""], "no strong match: none is nearer than 95 % of random pairs"),
+        ((0.9989999, 0.0, None), ["99.89 %", "0.0 %", ""], None),
+    ],
+    ids=["strong", "weak", "rounded-down"],
+)
+def test_beside_each_score_stands_what_it_means(
+    strengths: tuple[float | None, ...], shares: list[str], last: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hits = tuple(Hit(n, f"{n}.jpg", 0.5, {}, strength=one) for n, one in enumerate(strengths, 1))
+    shown.matches(Answer(Hits(hits, "index", "key", 1, 0.95), None))
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading.startswith("score   nearer than")
+    assert [line[8:20].strip() for line in lines[:3]] == shares
+    assert lines[3].startswith(last) if last else lines[3:] == [], lines
 
 
 def test_the_status_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,6 +91,13 @@ def verify(config: str, overrides: tuple[str, ...], **flags: Any) -> VerifyRepor
     click.option("--image", metavar="PATH-OR-URL", help="Search by an image."),
     click.option("--text", help="Search by words, with a model that embeds texts too, such as clip:."),
     click.option("--id", metavar="ID", help="Search by an item of the corpus."),
+    click.option(
+        "--plus",
+        multiple=True,
+        metavar="IMAGE-OR-WORDS",
+        help="Add this to the query: an image, if it is a URL or a file that is there, else words. Repeatable.",
+    ),
+    click.option("--minus", multiple=True, metavar="IMAGE-OR-WORDS", help="Subtract this from it. Repeatable."),
     click.option("--top-k", type=click.IntRange(1, 10_000), default=10, show_default=True),
     click.option("--filter", metavar="JSON", help='Such as {"label": {"$eq": "seal"}}.'),
     click.option("--grid", metavar="OUT.png", type=click.Path(dir_okay=False), help="Draw the matches as a picture."),
@@ -98,11 +105,16 @@ def verify(config: str, overrides: tuple[str, ...], **flags: Any) -> VerifyRepor
 )
 def search(config: str, overrides: tuple[str, ...], *, filter: str | None, **flags: Any) -> Any:
     """Find the nearest images of the live index."""
-    from flows.cli.launch import open_corpus
-    from pinery.search.query import Query, search
+    from flows.cli.launch import importing, open_corpus
 
-    query = Query(filter=_filter(filter), **flags)
-    return search(open_corpus(config, overrides), query)
+    with importing():
+        from pinery.search.query import Query, search
+
+        query = Query(filter=_filter(filter), **flags)
+        corpus = open_corpus(config, overrides)
+        if corpus.config.index.kind == "lance":
+            import lancedb  # noqa: F401  # the index will import it
+    return search(corpus, query)
 
 
 @command(click.option("--yes", is_flag=True, help="Do it; without it the rows are only counted."))

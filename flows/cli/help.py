@@ -25,7 +25,7 @@ EXAMPLES = {
     "search": (
         "pinery search configs/sample.yaml --image data/query.jpg --top-k 5 --grid hits.png",
         'pinery search configs/sample.yaml --id city-02.jpg --filter \'{"label": {"$ne": "city"}}\'',
-        "pinery search configs/clip-folder.yaml --text 'a red bicycle'",
+        "pinery search configs/clip-folder.yaml --text 'a red bicycle' --plus PICTURE.jpg --minus rain",
     ),
     "backfill": (
         'pinery backfill configs/sample.yaml --model \'{"name": "descriptor", "decode": "scaled"}\'',

@@ -1,9 +1,11 @@
 """Starts a flow from the command line: quiet, with a Prefect API to talk to, and with progress on the terminal."""
 
+import contextlib
+import gc
 import importlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -69,6 +71,16 @@ def open_corpus(config: str, overrides: Sequence[str]) -> Corpus:
 
         provide_secrets_if_configured(settings)
     return Corpus(settings)
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Collect no garbage inside: imports make objects that stay, and looking through them takes a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def diagnose(config: str, overrides: Sequence[str]) -> Diagnosis:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,15 +61,28 @@ def removal(data: Removal) -> None:
 def matches(answer: Answer) -> None:
     """Print the matches of a search."""
     table = Table(box=None, pad_edge=False)
-    for name in ("score", "label", "id", "uri"):
+    known = any(hit.strength is not None for hit in answer.hits)
+    for name in ("score", *(["nearer than"] if known else []), "label", "id", "uri"):
         table.add_column(name, overflow="fold")
-    for match in answer.matches:
-        _add(table, f"{match.score:.4f}", str(match.metadata.get("label", "")), match.id, match.uri)
+    for hit in answer.hits:
+        meaning = [_share(hit.strength)] if known else []
+        _add(table, f"{hit.score:.4f}", *meaning, str(hit.metadata.get("label", "")), hit.id, hit.uri)
     _console().print(table)
-    if not answer.matches:
+    if not answer.hits:
         click.echo("no item matches")
+    if answer.hits.strong is False:
+        share = 100 * (answer.hits.strong_from or 0)
+        click.echo(f"no strong match: none is nearer than {share:g} % of random pairs of the corpus' images")
     if answer.grid:
         click.echo(f"picture: {answer.grid}")
+
+
+def _share(strength: float | None) -> str:
+    """Return a share of random pairs in words; it is rounded down, for only a score above all is nearer than all."""
+    if strength is None or strength == 1:
+        return "" if strength is None else "all pairs"
+    digits = 1 if strength < 0.99 else 2 if strength < 0.999 else 3
+    return f"{math.floor(strength * 10 ** (2 + digits) + 1e-6) / 10**digits:.{digits}f} %"
 
 
 def deployment(data: dict[str, Any]) -> None:

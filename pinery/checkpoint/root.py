@@ -112,6 +112,9 @@ class CorpusPaths:
     def parts(self, model_key: str) -> str:
         return f"{self.corpus}/{model_key}/parts"
 
+    def scores(self, model_key: str, metric: str) -> str:
+        return f"{self.corpus}/{model_key}/scores-{metric}.json"
+
     def staging(self, model_key: str) -> str:
         return f"{self.corpus}/{model_key}/staging"
 

@@ -1,5 +1,6 @@
 """One corpus as its config describes it: its state, source, listings and alias, each opened on first need."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -126,11 +127,20 @@ class Corpus:
         """Return a target of this corpus, the same one each time; nothing is created or reached yet."""
         key = (entry.place, entry.card.key)
         if key not in self._targets:
-            model = self.settings_of(entry)
-            config = self.config.model_copy(update={"model": model, "index": self._index_settings(entry.kind)})
-            load = self._cards_of(model).loaded(entry.card)
-            self._targets[key] = Target(config, self.store, self.paths, entry, load)
+            self._targets[key] = self.open_anew(entry)
         return self._targets[key]
+
+    def open_anew(self, entry: IndexEntry) -> Target:
+        """Return a target of this corpus with an index that nobody has reached yet; a loaded model is used again."""
+        model = self.settings_of(entry)
+        config = self.config.model_copy(update={"model": model, "index": self._index_settings(entry.kind)})
+        return Target(config, self.store, self.paths, entry, self._cards_of(model).loaded(entry.card))
+
+    def forget_models_but(self, entries: Iterable[IndexEntry]) -> None:
+        """Let go of the loaded models that none of these targets has; whoever holds one of them keeps it."""
+        wanted = {self.settings_of(entry).model_dump_json() for entry in entries}
+        self._cards = {key: cards for key, cards in self._cards.items() if key in wanted}
+        self.__dict__.pop("cards", None)  # which may hold one of them as well
 
     def _index_settings(self, kind: str) -> IndexSettings:
         """Return the config's settings of an index; of another kind than the config's, those that are its defaults."""

@@ -135,12 +135,12 @@ def with_patience(action: Callable[[], Result], what: str, patience: Patience) -
     return _again(in_a_thread, what, patience)
 
 
-def ask(action: Callable[[], Result], what: str) -> Result:
-    """Call `action`, a read outside of a run, and return its result; retry it for 15 seconds.
+def ask(action: Callable[[], Result], what: str, seconds: float = READ_PATIENCE) -> Result:
+    """Call `action`, a read outside of a run, and return its result; retry it for so many seconds.
 
     Raises TransientError where the index still doesn't answer by then.
     """
-    return with_patience(action, what, Patience(READ_PATIENCE, lambda: None, time.sleep, lambda _: None))
+    return with_patience(action, what, Patience(seconds, lambda: None, time.sleep, lambda _: None))
 
 
 def _again(once: Callable[[], Result], what: str, patience: Patience) -> Result:

@@ -207,7 +207,8 @@ class LanceIndex:
         table = self._table()
         if table is None or not ids:
             return {}
-        found = table.search().where(_among(ids)).select(["id", "vector", "metadata"]).limit(len(ids)).to_arrow()
+        with self._reading():
+            found = table.search().where(_among(ids)).select(["id", "vector", "metadata"]).limit(len(ids)).to_arrow()
         return {row["id"]: Stored(tuple(row["vector"]), json.loads(row["metadata"])) for row in found.to_pylist()}
 
     def list_ids(self) -> Iterator[list[str]]:
@@ -232,13 +233,16 @@ class LanceIndex:
         table = self._table()
         if table is None:
             return []
-        search = table.search(np.asarray(vector, dtype=np.float32)).distance_type(DISTANCES[self._metric]).limit(top_k)
-        if any("vector" in index.columns for index in table.list_indices()):
-            # Where a filter leaves too few vectors in these partitions, Lance searches the others too.
-            search = search.minimum_nprobes(PROBES).maximum_nprobes(0).refine_factor(4 + math.ceil(CANDIDATES / top_k))
-        if filter:
-            search = search.where(to_sql(filter), prefilter=True)
-        rows = search.select(["id", "metadata", "_distance"]).to_arrow().to_pylist()
+        with self._reading():
+            search = table.search(np.asarray(vector, dtype=np.float32)).distance_type(DISTANCES[self._metric])
+            search = search.limit(top_k)
+            if any("vector" in index.columns for index in table.list_indices()):
+                # Where a filter leaves too few vectors in these partitions, Lance searches the others too.
+                refined = 4 + math.ceil(CANDIDATES / top_k)
+                search = search.minimum_nprobes(PROBES).maximum_nprobes(0).refine_factor(refined)
+            if filter:
+                search = search.where(to_sql(filter), prefilter=True)
+            rows = search.select(["id", "metadata", "_distance"]).to_arrow().to_pylist()
         return [Match(row["id"], self._score(row["_distance"]), json.loads(row["metadata"])) for row in rows]
 
     def _score(self, distance: float) -> float:
@@ -255,6 +259,13 @@ class LanceIndex:
             yield
         except (OSError, RuntimeError, ValueError) as error:
             raise TerminalError(f"can't write to the index in {self._folder}: {error}") from error
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:
+            raise TerminalError(f"can't read the index in {self._folder}: {error}") from error
 
     def _table(self, create: bool = False) -> Any:
         import lancedb

@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from pinery.config import PineconeSettings
 from pinery.errors import (
-    ConfigError,
+    BadFilterError,
     IndexMismatchError,
     PineryError,
+    QueryError,
     RowsRefusedError,
     TerminalError,
     TransientError,
@@ -216,13 +217,13 @@ class PineconeIndex:
         return self.count() > 0
 
     def query(self, vector: Sequence[float], top_k: int, filter: Mapping[str, Any] | None = None) -> list[Match]:
-        """See Index. Raises ConfigError where Pinecone refuses the vector or the filter."""
+        """See Index. Raises QueryError where Pinecone refuses the query, BadFilterError where that has a filter."""
         values = [float(value) for value in vector]
         found = self._session.data(
             lambda index: index.query(
                 vector=values, top_k=top_k, filter=filter or None, include_metadata=True, namespace=self._namespace
             ),
-            ConfigError,
+            BadFilterError if filter else QueryError,
         )
         # A euclidean score is a squared distance, while a match promises that a higher score is nearer.
         sign = -1.0 if self._settings.metric == "euclidean" else 1.0

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from pinery.config import ModelSettings
-from pinery.errors import ConfigError
+from pinery.errors import ConfigError, NoTextTowerError
 from pinery.models.device import resolve_batch_size, resolve_decoder, resolve_device
 from pinery.models.reference import Reference
 from pinery.records import ModelCard
@@ -105,8 +105,8 @@ class Descriptor:
         return vectors
 
     def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:  # noqa: ARG002  the protocol's name
-        """Raise ConfigError, because there is no text tower."""
-        raise ConfigError("descriptor embeds no texts: it has no text tower; use `image` or a clip: model")
+        """Raise NoTextTowerError, because there is no text tower."""
+        raise NoTextTowerError("descriptor embeds no texts: it has no text tower; use `image` or a clip: model")
 
 
 def describe(images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pinery.config import ModelSettings
-from pinery.errors import ConfigError
+from pinery.errors import NoTextTowerError
 from pinery.imaging.nvjpeg import DeviceJpegs, Finish
 from pinery.imaging.quick import CentreCrop
 from pinery.models.compiled import Compiled, worth_compiling
@@ -98,10 +98,12 @@ class TorchModel:
     def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:
         """Return the vectors of texts, which are cut to what the model can read: shape (texts, dimension), float32.
 
-        Raises ConfigError where there is no text tower, or no tokenizer for it.
+        Raises NoTextTowerError where there is no text tower, or no tokenizer for it.
         """
         if self._tokenise is None:
-            raise ConfigError(f"{self.card.name} embeds no texts: it has no text tower; use `image` or a clip: model")
+            raise NoTextTowerError(
+                f"{self.card.name} embeds no texts: it has no text tower; use `image` or a clip: model"
+            )
         inputs = {name: tokens.to(self.device) for name, tokens in self._tokenise(texts).items()}
         with torch.inference_mode():
             return _array(cast(Any, self._network).embed_texts(**inputs))

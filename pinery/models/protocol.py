@@ -62,5 +62,5 @@ class Model(Protocol):
     def embed_text(self, texts: list[str]) -> npt.NDArray[np.float32]:
         """Return the vectors of texts, comparable with those of images: shape (texts, dimension), float32.
 
-        Raises ConfigError where the model has no text tower.
+        Raises NoTextTowerError where the model has no text tower.
         """

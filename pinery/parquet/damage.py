@@ -17,6 +17,7 @@ ADVICE = {
     "alias": "and run `pinery run CONFIG`: its index goes live again; what was kept or retired has to be found by hand",
     "models": "and run the same command again: it loads the model and writes the file anew",
     "runs": "and run the same command again: it is history that nothing else depends on",
+    "scores": "and run the same command again: it measures them anew",
     "owners": "and run the same command again, for the corpus that the namespace belongs to",
 }
 """The step that repairs the state once a damaged file was deleted, by the kind of file or its folder."""

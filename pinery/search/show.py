@@ -10,7 +10,8 @@ from pinery.corpus.corpus import Corpus
 from pinery.corpus.stored import current_listing
 from pinery.duckdb_files import scan
 from pinery.search.grid import check_grid, draw_grid
-from pinery.search.query import tile
+from pinery.search.listed import ListedItem
+from pinery.search.tile import tile
 
 
 def show(corpus: Corpus, grid: str | None, count: int, seed: int) -> dict[str, Any]:
@@ -26,9 +27,10 @@ def show(corpus: Corpus, grid: str | None, count: int, seed: int) -> dict[str, A
         rows = con.execute(
             "SELECT id, uri, version, metadata FROM listing ORDER BY hash(id || ?::VARCHAR) LIMIT ?", [seed, count]
         ).fetchall()
-    tiles = [tile(corpus, row[0], (row[1], row[2]), json.loads(row[3])) for row in rows]
+    items = [ListedItem(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
+    tiles = [tile(corpus, item.id, item, item.metadata) for item in items]
     drawn = draw_grid(tiles, picture)
     return {
         "grid": str(drawn),
-        "items": [{"id": row[0], "uri": row[1], "metadata": json.loads(row[3])} for row in rows],
+        "items": [{"id": item.id, "uri": item.uri, "metadata": item.metadata} for item in items],
     }

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import get_args
 
 from pinery.checkpoint.alias import Alias, IndexEntry
 from pinery.checkpoint.lease import read_holder
@@ -12,6 +13,7 @@ from pinery.corpus.corpus import Corpus
 from pinery.corpus.live import now
 from pinery.corpus.stored import temporary_folder
 from pinery.parquet.damage import parsing
+from pinery.planning.nearest import Metric
 from pinery.records import MODEL_KEY_LENGTH, ModelCard
 from pinery.reports import Removable
 from pinery.steps.compact_parts import find_dead_parts
@@ -125,4 +127,5 @@ def _whole_checkpoint(corpus: Corpus, card: ModelCard, key: str) -> Leftover:
     why = f"{len(parts):,} parts of {card.name}; no live or kept target has this model, and no candidate"
     item = Removable("checkpoint", f"{corpus.config.corpus}/{key}", size, why)
     # By its card the next prune knows a checkpoint that was half removed.
-    return Leftover(item, (*(f"{folder}/{name}" for name in parts), corpus.paths.card(key)))
+    scores = (corpus.paths.scores(key, metric) for metric in get_args(Metric))
+    return Leftover(item, (*(f"{folder}/{name}" for name in parts), *scores, corpus.paths.card(key)))

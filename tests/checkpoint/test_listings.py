@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from pinery.checkpoint.listings import write_listing
+from pinery.checkpoint.listings import listed_batches, write_listing
+from pinery.checkpoint.store import LocalStore
+from pinery.errors import TerminalError
 from pinery.records import LISTING_SCHEMA, Item
 
 
@@ -41,3 +44,16 @@ def test_an_empty_listing_has_its_columns(tmp_path: Path) -> None:
     assert write_listing(iter(()), tmp_path / "listing.parquet", lambda _: None) == 0
     schema = pq.read_schema(tmp_path / "listing.parquet")
     assert schema.field("error").type == schema.field("group").type == pa.string()
+
+
+def test_a_published_listing_is_read_in_batches_of_some_columns(tmp_path: Path) -> None:
+    path = tmp_path / "listing.parquet"
+    items = [item(number) for number in range(2500)]
+    write_listing([batch(*items)], path, lambda _: None)
+    store = LocalStore(tmp_path / "state")
+    store.publish("l.parquet", path)
+    batches = list(listed_batches(store, "l.parquet", ["id", "uri"], 1000))
+    assert [some.num_rows for some in batches] == [1000, 1000, 500]
+    assert [row["uri"] for some in batches for row in some.to_pylist()] == [one.uri for one in items]
+    with pytest.raises(TerminalError, match=r"gone\.parquet does not exist"):
+        list(listed_batches(store, "gone.parquet", ["id"]))

@@ -88,3 +88,16 @@ def test_a_target_of_another_kind_than_the_configs_is_opened_as_what_it_is(fille
     assert target.config.index.kind == "lance"
     assert target.index.count() == 12
     assert opened(filled | {"index": index}).target.config.index.metric == "euclidean"
+
+
+def test_models_that_no_target_has_any_more_are_let_go_of(filled: dict[str, Any]) -> None:
+    corpus = opened(filled)
+    live = corpus.alias()[0].live
+    assert live is not None
+    model = corpus.open_anew(live).model()
+    assert corpus.open_anew(live).model() is model, "a target that is opened anew has the model that was loaded"
+    assert corpus.open_anew(live) is not corpus.open_anew(live)
+    corpus.forget_models_but([live])
+    assert corpus.open_anew(live).model() is model
+    corpus.forget_models_but([])
+    assert corpus.open_anew(live).model() is not model

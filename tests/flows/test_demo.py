@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_demo_finds_what_the_readme_shows(project: Path) -> None:
-    shown = re.findall(r"^(\d\.\d{4})  (\w+) +(\S+\.jpg) ", README, re.MULTILINE)
+    shown = re.findall(r"^(\d\.\d{4})  \d\d\.\d %       (\w+) +(\S+\.jpg) ", README, re.MULTILINE)
     corpus = opened("configs/sample.yaml")
     found = search(corpus, Query(image="data/query.jpg", top_k=5, grid="demo.png")).matches
     assert [(name, label) for _, label, name in shown] == [(match.id, match.metadata["label"]) for match in found]
@@ -50,10 +50,10 @@ def test_the_readmes_python_runs_as_it_stands(project: Path) -> None:
     [block] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, Any] = {}
     exec(block, names)  # it is README's own text
-    hits, vectors = names["hits"], names["vectors"]
-    assert isinstance(hits, pd.DataFrame)
-    assert [*hits.columns] == ["id", "score", "uri", "label"]
-    assert len(hits) == 5
+    table, vectors = names["table"], names["vectors"]
+    assert isinstance(table, pd.DataFrame)
+    assert [*table.columns] == ["rank", "id", "score", "strength", "uri", "label"]
+    assert len(table) == 5
     assert (vectors.index.name, [*vectors.columns], len(vectors)) == ("id", ["version", "metadata", "values"], 160)
 
 

@@ -10,6 +10,7 @@ from pinery.corpus.open_run import open_run
 from pinery.corpus.progress import Silent
 from pinery.corpus.served import Served
 from pinery.errors import LeaseHeldError
+from pinery.search.scales import Scales
 from pinery.steps.prune import _always, prune
 from pinery.steps.status import status
 from tests.corpora import config
@@ -75,6 +76,9 @@ def test_a_retired_index_goes_with_its_model_and_the_live_one_stays(settings: di
     [named] = status(opened(new)).retired
     assert named["remove"] == "pinery prune CONFIG --yes"
     before = rows_of(new)
+    scores = opened(new).paths.scores(old.card.key, "cosine")
+    Scales(wait=True).of(opened(new).open_target(old), opened(new).current_listing())
+    assert opened(new).store.read(scores) is not None
     told = pruned(new)
     assert {(one.what, one.name) for one in told.removable} == {
         ("index", old.place),
@@ -85,6 +89,7 @@ def test_a_retired_index_goes_with_its_model_and_the_live_one_stays(settings: di
     assert corpus.open_target(old).index.describe() is None, "nobody else used the index"
     assert corpus.open_target(old).checkpoint.names() == []
     assert corpus.open_target(old).recorded() is None
+    assert corpus.store.read(scores) is None
     assert corpus.alias()[0].retired == []
     assert status(corpus).retired == ()
     report = bring(new)
