@@ -71,6 +71,7 @@ bench: $(READY) ## the figures of docs/figures.md
 	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/verify.py
 	$(BIN)/python benchmarks/gate.py
+	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/upsert.py
 	$(BIN)/python benchmarks/upsert_memory.py
 	$(BIN)/python benchmarks/networks.py
