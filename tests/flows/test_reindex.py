@@ -312,7 +312,7 @@ def test_search_refuses_an_index_kind_that_is_not_live(
     settings = config(images, tmp_path / "state")
     reindex(settings)
     reindex(settings | {"index": {"kind": "pinecone"}})
-    with pytest.raises(IndexMismatchError, match=r"is pinecone:.* index\.kind is lance"):
+    with pytest.raises(IndexMismatchError, match=r"pinecone:.* is not of the config's index\.kind, which is lance"):
         search(opened(settings), Query(id="red-0.jpg"))
 
 
