@@ -1,7 +1,6 @@
 """A Prefect server of the tests' own on loopback, as deployments meet it: with its services; and workers beside it."""
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from tests.processes import wait_until
+from tests.run_pages import said
 
 ROOT = Path(__file__).parent.parent
 PREFECT = str(Path(sys.executable).with_name("prefect"))
@@ -128,10 +128,10 @@ class PrefectServer:
         return [one["message"] for one in self.found("logs", logs=query)]
 
     def artifact(self, run: dict[str, Any]) -> dict[str, Any]:
-        """The artifact of a flow run, as what stands for what."""
-        [found] = self.found("artifacts", artifacts={"flow_run_id": {"any_": [run["id"]]}})
-        assert found["key"] == "pinery-run"
-        return {row["what"]: row["value"] for row in json.loads(found["data"])}
+        """Return what the page of a flow run says."""
+        found = self.found("artifacts", artifacts={"flow_run_id": {"any_": [run["id"]]}})
+        [page] = [one["data"] for one in found if one["key"].endswith(("-run", "-verify"))]
+        return said(page)
 
 
 @pytest.fixture(scope="module")

@@ -197,8 +197,8 @@ def unless_kept(held: HeldTarget, but: tuple[type[PineryError], ...] = ()) -> It
     try:
         yield
     except PineryError as error:
-        held.run.check()
         if held is held.run.main or isinstance(error, but):
             raise
+        held.run.check()
         held.stop()
         held.run.leave_out(held.target.entry, str(error))

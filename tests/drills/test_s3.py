@@ -112,7 +112,7 @@ def test_s3_fails_for_good_amid_a_run(
     drill_record: Record,
 ) -> None:
     process = started_and_planned(path, pinecone_environment)
-    model = opened(path).card.key
+    model = opened(path).cards.card.key
     s3_server.fail(status, times=ALWAYS, method=method, key=key.format(model=model))
     pinecone_environment.faults.clear()
     check_failure(process, re.escape(words), rerun_helps=status != 403)  # nothing lets one in but other credentials

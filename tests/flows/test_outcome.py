@@ -30,6 +30,7 @@ from tests.corpora import config, paint
 from tests.filled import opened
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import wait_until, write_config
+from tests.run_pages import said
 
 SIGNED = "https://me:hunter22@127.0.0.1:9/w.pth?X-Amz-Signature=abcdef"
 
@@ -83,13 +84,9 @@ def artifacts(client: SyncPrefectClient, run: FlowRun) -> dict[str, Any]:
 
 
 def artifact(client: SyncPrefectClient, run: FlowRun) -> dict[str, Any]:
-    """Return what the page of a run says: the rows of its tables, by their first cell, and the command to go on."""
+    """Return what the page of a run says."""
     [text] = [str(data) for key, data in artifacts(client, run).items() if key.endswith(("-run", "-verify"))]
-    lines = [line[1:-1].split(" | ") for line in text.splitlines() if line.startswith("|")]
-    rows: dict[str, Any] = {line[0].strip(): line[1].strip() for line in lines}
-    rows |= {f"{line[0].strip()}: {line[2].strip()}": int(line[1]) for line in lines[2:] if len(line) == 3}
-    rows = {name: int(value) if str(value).isdigit() else value for name, value in rows.items()}
-    return rows | {"next": text.partition("**Next:** ")[2].splitlines()[0], "page": text}
+    return said(text)
 
 
 def ends(

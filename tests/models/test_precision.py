@@ -150,20 +150,20 @@ def opened(corpus, state="state"):
 
 @needs_bf16
 def test_a_corpus_decides_by_its_own_images_and_stores_the_figures(corpus):
-    card = opened(corpus).card
+    card = opened(corpus).cards.card
     assert card.probe["precision_images"] == 5
     faster = card.probe["bf16_images_per_second"] >= FASTER * card.probe["fp32_images_per_second"]
     assert (card.precision == "bf16") == (faster and card.probe["precision_cosine"] >= CLOSE)
     for file in (*corpus[0].iterdir(), corpus[1] / "model.safetensors"):
         file.unlink()  # a stored card needs neither images nor weights
-    again = opened(corpus).card
+    again = opened(corpus).cards.card
     assert (again, again.probe) == (card, card.probe)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_another_machine_computes_as_the_stored_card_says(corpus, precision):
     first = opened(corpus)
-    assert first.card.precision in ("fp32", "bf16")
+    assert first.cards.card.precision in ("fp32", "bf16")
     (stored,) = (corpus[0].parent / "state" / "models").glob("*.json")
     stored.write_text(json.dumps(json.loads(stored.read_text()) | {"precision": precision}))
     model = opened(corpus).target.model()
@@ -174,12 +174,12 @@ def test_another_machine_computes_as_the_stored_card_says(corpus, precision):
 def test_only_a_corpus_beginning_is_read(corpus):
     for number in range(TRIED):
         (corpus[0] / f"0-more-{number}.jpg").write_bytes(b"no image")
-    card = opened(corpus).card
+    card = opened(corpus).cards.card
     assert (card.precision, card.probe) == ("fp32", {})
 
 
 def test_weights_that_changed_since_are_refused(corpus):
-    assert opened(corpus).card
+    assert opened(corpus).cards.card
     tiny.save_vit(corpus[1], pooler=False)
     with pytest.raises(TerminalError, match="is no longer the model of this checkpoint: weights was"):
         opened(corpus).target.model()
