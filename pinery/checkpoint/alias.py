@@ -44,6 +44,11 @@ class IndexEntry:
         """Return whether both name one (index, namespace) with vectors of one model."""
         return self.same_place(other) and self.card.key == other.card.key
 
+    def names(self) -> dict[str, str]:
+        """Return the names of the target, as results have them."""
+        names = {"kind": self.kind, "index": self.name, "namespace": self.namespace}
+        return names | {"model": self.card.name, "model_key": self.card.key}
+
     def plain(self) -> IndexEntry:
         """Return the entry without what was only true of a kept, retired or candidate index."""
         return replace(self, until="", gate="", listing="")
@@ -61,9 +66,13 @@ class Alias:
     """The number of times that another index became live, or none."""
     candidates: list[IndexEntry] = field(default_factory=list)
 
+    def in_use(self) -> list[IndexEntry]:
+        """Return the indexes that are not retired: the live one, the kept, and the candidates."""
+        return [*([self.live] if self.live else []), *self.kept, *self.candidates]
+
     def entries(self) -> Iterator[IndexEntry]:
-        """Yield all indexes: the live one, the kept, the candidates, and the retired ones with the newest first."""
-        yield from [*([self.live] if self.live else []), *self.kept, *self.candidates, *reversed(self.retired)]
+        """Yield all indexes: those in use, and the retired ones with the newest first."""
+        yield from [*self.in_use(), *reversed(self.retired)]
 
     def with_live(self, entry: IndexEntry, at: str, run: str) -> Alias:
         """Return the alias after `entry` went live in a run; what was live before is retired."""

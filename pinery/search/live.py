@@ -95,7 +95,7 @@ class LiveTargets:
             alias, self._own = self._corpus.alias()[0], None
             if self._seen is None or alias.generation != self._seen.alias.generation:
                 self._opened.clear()
-                searched = [*([alias.live] if alias.live else []), *alias.kept, *alias.candidates]
+                searched = alias.in_use()
                 self._corpus.forget_models_but(searched)
             self._seen = _Seen(alias, self._corpus.current_listing(), now)
         return self._seen
@@ -131,7 +131,7 @@ def refuse_other(target: Target, patience: float = READ_PATIENCE) -> None:
 
 
 def _named(corpus: Corpus, alias: Alias, name: str) -> IndexEntry:
-    known = [*([alias.live] if alias.live else []), *alias.kept, *alias.candidates]
+    known = alias.in_use()
     found = next((one for one in known if one.name == name), None)
     if found is None:
         names = ", ".join(one.name for one in known) or "none"

@@ -96,7 +96,7 @@ def drop_retired(held: HeldTarget) -> str:
 
 def _in_use(alias: Alias, entry: IndexEntry) -> bool:
     """Return whether the place of an entry is that of the live index, of a kept one or of a candidate."""
-    users = [*([alias.live] if alias.live else []), *alias.kept, *alias.candidates]
+    users = alias.in_use()
     return any(one.same_place(entry) for one in users)
 
 

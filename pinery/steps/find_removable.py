@@ -74,7 +74,7 @@ def find_removable(corpus: Corpus, leased: Collection[str] = ()) -> Found:
     if main is None:
         return Found()  # never run
     found = Found(main, retired=find_retired(corpus, alias))
-    users = [*([alias.live] if alias.live else []), *alias.kept, *alias.candidates]
+    users = alias.in_use()
     targets = [corpus.open_target(entry) for entry in users]
     with temporary_folder("prune") as scratch:
         for target in {target.card.key: target for target in reversed(targets)}.values():

@@ -128,7 +128,7 @@ def make_live(
 
     def promoted(alias: Alias) -> Alias:
         # Whoever retires an index may remove it.
-        known = [*([alias.live] if alias.live else []), *alias.kept, *alias.candidates]
+        known = alias.in_use()
         if not any(one.same_target(entry) for one in known):
             raise RefusedError(f"index {entry.name} was retired or removed meanwhile; nothing was changed")
         return alias.promoted(entry, until, change)
@@ -137,16 +137,11 @@ def make_live(
     return Promotion(
         corpus=corpus.config.corpus,
         what=change.what,
-        live=_named(entry),
-        former=None if former is None else _named(former) | {"until": until},
+        live=entry.names(),
+        former=None if former is None else former.names() | {"until": until},
         generation=seen.alias.generation,
         gate=change.gate,
     )
-
-
-def _named(entry: IndexEntry) -> dict[str, str]:
-    names = {"index": entry.name, "namespace": entry.namespace, "kind": entry.kind}
-    return names | {"model": entry.card.name, "model_key": entry.card.key}
 
 
 def _own_name(corpus: Corpus) -> str:

@@ -33,10 +33,10 @@ def status(corpus: Corpus) -> Status:
         known,
         model=main.card.name,
         model_key=main.card.key,
-        live=_named(alias.live) if alias.live else None,
+        live=alias.live.names() if alias.live else None,
         generation=alias.generation,
-        kept=tuple(_named(one) | {"until": one.until} for one in alias.kept),
-        candidates=tuple(_named(one) | {"gate": one.gate or "not judged yet"} for one in alias.candidates),
+        kept=tuple(one.names() | {"until": one.until} for one in alias.kept),
+        candidates=tuple(one.names() | {"gate": one.gate or "not judged yet"} for one in alias.candidates),
         retired=tuple(retired(corpus)),
         history=tuple(alias.history[-SHOWN_CHANGES:]),
         remark=_remark(corpus),
@@ -51,11 +51,6 @@ def status(corpus: Corpus) -> Status:
     kept = [undisturbed(partial(_target, corpus, "kept", one)) for one in alias.kept]
     candidates = [undisturbed(partial(_target, corpus, "candidate", one)) for one in alias.candidates]
     return replace(known, **rows, targets=(first, *kept, *candidates))
-
-
-def _named(entry: IndexEntry) -> dict[str, str]:
-    names = {"kind": entry.kind, "index": entry.name, "namespace": entry.namespace}
-    return names | {"model": entry.card.name, "model_key": entry.card.key}
 
 
 def _remark(corpus: Corpus) -> str:
