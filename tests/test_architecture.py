@@ -19,9 +19,10 @@ SHARED = {
     "allocator", "clock", "cores", "durable",
 }  # fmt: skip
 """Modules that every room may use."""
-USES_EVERY_ROOM = {"steps", "search", "api"}
-"""Of these, `api` alone may use the others: it is the door for Python programs, and nothing in the house goes
-through it but `import pinery`."""
+USES_EVERY_ROOM = {"steps", "search", "web", "api"}
+DOORS = {"web", "api"}
+"""What may use both `steps` and `search`: the page, which shows status beside hits, and the door for Python programs.
+Nothing in the house goes through them but the command line and `import pinery`."""
 ALSO_USES = {
     "__init__": {"api"},
     "models": {"imaging"},
@@ -67,7 +68,7 @@ def _why_not(where: Path, name: str) -> str | None:
     if target[0] != "pinery" or len(target) == 1:
         return None
     if room in USES_EVERY_ROOM:
-        others = {"api"} if room == "api" else USES_EVERY_ROOM
+        others = DOORS if room in DOORS else USES_EVERY_ROOM
         return f"{room} may not use {target[1]}" if target[1] in others - {room} else None
     allowed = {room} | SHARED | ALSO_USES.get(room, set())
     return None if target[1] in allowed else f"{room} may not use {target[1]}"
@@ -126,7 +127,7 @@ def test_the_rules_are_judged_over_the_whole_house() -> None:
     rooms = {path.name for path in (ROOT / "pinery").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert rooms == {
         "parquet", "planning", "reports", "sources", "imaging", "models", "embedding",
-        "checkpoint", "indexes", "corpus", "steps", "search",
+        "checkpoint", "indexes", "corpus", "steps", "search", "web",
     }  # fmt: skip
     assert all(list((ROOT / tree).glob("*.py")) for tree in TREES)
 

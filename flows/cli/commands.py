@@ -236,4 +236,5 @@ def _filter(text: str | None) -> dict[str, Any] | None:
 
 
 from flows.cli import prune_command as _prune  # noqa: E402, F401  # they add their commands after these
+from flows.cli import serve_command as _serve  # noqa: E402, F401
 from flows.cli import target_commands as _  # noqa: E402, F401

@@ -27,6 +27,10 @@ EXAMPLES = {
         'pinery search configs/sample.yaml --id city-02.jpg --filter \'{"label": {"$ne": "city"}}\'',
         "pinery search configs/clip-folder.yaml --text 'a red bicycle' --plus PICTURE.jpg --minus rain",
     ),
+    "serve": (
+        "pinery serve configs/sample.yaml",
+        "pinery serve configs/sample.yaml configs/clip-folder.yaml --port 8080 --editable",
+    ),
     "backfill": (
         'pinery backfill configs/sample.yaml --model \'{"name": "descriptor", "decode": "scaled"}\'',
         "pinery backfill configs/clip-folder.yaml --model clip:openai/clip-vit-large-patch14 --promote",
