@@ -113,7 +113,9 @@ def search(config: str, overrides: tuple[str, ...], *, filter: str | None, **fla
         query = Query(filter=_filter(filter), **flags)
         corpus = open_corpus(config, overrides)
         if corpus.config.index.kind == "lance":
-            import lancedb  # noqa: F401  # the index will import it
+            from pinery.indexes.lance_library import lancedb
+
+            lancedb()
     return search(corpus, query)
 
 

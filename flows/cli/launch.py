@@ -13,6 +13,7 @@ from pinery.config import Config
 from pinery.config_file import load_config
 from pinery.corpus.corpus import Corpus
 from pinery.errors import ConfigError, TerminalError
+from pinery.indexes.lance_library import lancedb
 from pinery.models.registry import parse, refuse_unknown
 from pinery.reports import Check, Diagnosis, Promotion
 from pinery.source_kinds import FolderSource
@@ -32,25 +33,26 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
     if name in ("reindex", "backfill"):
         _refuse_missing_files(settings)
     _quieten()
-    import httpx
-
-    from flows.cli.server import prefect_api
-
-    # Prefect's event queue logs beside all of Prefect's own settings.
-    logging.getLogger("EventsWorker").setLevel(os.environ["PREFECT_LOGGING_LEVEL"])
 
     def prepare() -> None:
         importlib.import_module(f"{FLOWS}.{name}")
         if settings.index.kind == "lance":
-            importlib.import_module("lancedb")
+            lancedb()
         refuse_unknown(settings.model)
 
-    with prefect_api(meanwhile=prepare) as url:
-        prepare()
-        _refuse_missing_secrets(settings)
-        from flows.outcome import name_config
-        from flows.progress import on_terminal
+    with contextlib.ExitStack() as stack:
+        with importing():
+            import httpx
 
+            from flows.cli.server import prefect_api
+
+            # Prefect's event queue logs beside all of Prefect's own settings.
+            logging.getLogger("EventsWorker").setLevel(os.environ["PREFECT_LOGGING_LEVEL"])
+            url = stack.enter_context(prefect_api(meanwhile=prepare))
+            prepare()
+            from flows.outcome import name_config
+            from flows.progress import on_terminal
+        _refuse_missing_secrets(settings)
         name_config(config)
         flow = getattr(importlib.import_module(f"{FLOWS}.{name}"), name)
         try:

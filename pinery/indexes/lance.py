@@ -24,6 +24,7 @@ from pinery.indexes.encoded_size import protobuf_sizes
 from pinery.indexes.lance_disk import Disk
 from pinery.indexes.lance_filter import to_sql
 from pinery.indexes.lance_identity import read_identity, remove_identity, write_identity
+from pinery.indexes.lance_library import lancedb
 from pinery.indexes.lance_manifest import rows_by_manifest
 from pinery.indexes.vectors import checked_vectors
 from pinery.records import Identity, Match, Stored
@@ -268,8 +269,6 @@ class LanceIndex:
             raise TerminalError(f"can't read the index in {self._folder}: {error}") from error
 
     def _table(self, create: bool = False) -> Any:
-        import lancedb
-
         if self._opened is None:
             # A process that died while it created the table leaves folders without a manifest, which are no table yet.
             exists = any((self._folder / f"{self._table_name}.lance").glob(MANIFESTS))
@@ -277,8 +276,9 @@ class LanceIndex:
                 return None
             try:
                 # With an interval of 0, reads see what other processes write: a search page outlives many runs.
-                session = lancedb.Session(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES)
-                database = lancedb.connect(self._folder, read_consistency_interval=timedelta(0), session=session)
+                library = lancedb()
+                session = library.Session(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES)
+                database = library.connect(self._folder, read_consistency_interval=timedelta(0), session=session)
                 if exists:
                     self._opened = database.open_table(self._table_name)
                 else:
