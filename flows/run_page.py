@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from flows import run_summary
 from pinery.errors import ConfigError, PineryError, RefusedError
@@ -70,7 +71,8 @@ def _left_out(report: Mapping[str, Any]) -> str:
         return ""
     more = len(found) - SHOWN_REASONS
     rest = f"\n\n… and {more:,} more reasons" if more > 0 else ""
-    return "## Left out of the index\n\n" + _table(("", "images", "reason"), found[:SHOWN_REASONS]) + rest
+    link = f"\n\n[The images, with their pictures]({_at(report, 'status')})" if report.get("page_url") else ""
+    return "## Left out of the index\n\n" + _table(("", "images", "reason"), found[:SHOWN_REASONS]) + rest + link
 
 
 def _targets(report: Mapping[str, Any]) -> str:
@@ -86,7 +88,23 @@ def _gate(report: Mapping[str, Any]) -> str:
     if gate is None:
         return ""
     reasons = "\n".join(f"- {one}" for one in gate["reasons"])
-    return f"## Gate: {gate['verdict']}\n\n{reasons}".rstrip()
+    told = f"## Gate: {gate['verdict']}\n\n{reasons}".rstrip()
+    changed = gate.get("changed") or ()
+    if not changed or not report.get("page_url"):
+        return told
+    links = [f"- [{_linked(one['id'])}]({_at(report, 'compare', id=one['id'])})" for one in changed]
+    return "\n".join([told, "\nThe neighbours of these images changed most, shown side by side:\n", *links])
+
+
+def _at(report: Mapping[str, Any], page: str, **query: str) -> str:
+    """Return the address of a page of the corpus' search page."""
+    asked = urlencode({"corpus": report["corpus"], **query}, quote_via=quote)
+    return f"{report['page_url'].rstrip('/')}/{page}?{asked}"
+
+
+def _linked(text: str) -> str:
+    """Return a text as the text of a link in Markdown."""
+    return "".join(f"\\{one}" if one in "\\[]*_`<>" else one for one in text)
 
 
 def _first(rows: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -313,6 +313,12 @@ class Config(Settings):
         GateSettings(), description="These decide whether an index with another model may take the live one's place."
     )
     prices: Prices = Field(Prices(), description="A plan counts the cost of Pinecone by these.")
+    page_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/?#\s]+/?$",
+        description="People reach the page of `pinery serve` here, so that the pages of runs in Prefect can link to its"
+        " pictures.",
+    )
 
     @field_validator("model", mode="before", json_schema_input_type=str | ModelSettings)
     @classmethod

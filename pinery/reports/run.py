@@ -77,6 +77,8 @@ class RunReport:
     """The flow that made the run: `reindex`, `upsert`, `verify` or `backfill`."""
     state: str = "running"
     """`running`, `done`, `failed`, `refused` or `stopped`."""
+    page_url: str | None = None
+    """The address of the search page, where the config has it."""
 
     # These are known once the plan passed the guards.
     listing: str | None = None

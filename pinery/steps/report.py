@@ -86,6 +86,7 @@ class Reporter:
             namespace=entry.namespace,
             started=run.started.isoformat(timespec="seconds"),
             flow=flow,
+            page_url=run.corpus.config.page_url,
         )
         self._write()
 

@@ -36,6 +36,16 @@ def test_targets_and_the_gate_have_sections_where_there_are_some() -> None:
     assert "## Gate: fail\n\n- recall" in text
 
 
+def test_pictures_are_links_to_the_search_page_where_the_config_has_its_address() -> None:
+    changed = [{"id": "a b&[1].jpg", "jaccard": 0.1, "rbo": 0.1, "old": [], "new": []}]
+    report = DONE | {"gate": {"verdict": "fail", "reasons": ["recall"], "changed": changed}}
+    assert "](" not in page(report, None, "backfill", "c.yaml")
+    text = page(report | {"page_url": "https://pages.example/"}, None, "backfill", "c.yaml")
+    assert "[The images, with their pictures](https://pages.example/status?corpus=c)" in text
+    link = "https://pages.example/compare?corpus=c&id=a%20b%26%5B1%5D.jpg"
+    assert f"- [a b&\\[1\\].jpg]({link})" in text
+
+
 @pytest.mark.parametrize("planned", [False, True])
 def test_a_run_that_failed_says_what_is_safe_what_is_not_and_how_to_go_on(planned: bool) -> None:
     report = {"corpus": "c"} | ({"listing": "l"} if planned else {})
