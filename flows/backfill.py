@@ -137,4 +137,4 @@ def bring(held: HeldTarget, reporter: Reporter, listing: Listing) -> Brought:
     ensure_index(held)
     done = embed_and_upsert(held, plan, listing, None, reporter.attempts)
     deleted = delete_rows(held, listing.path, plan, done.rejected, options)
-    return Brought(held, done, deleted, spot_check(held, listing.path, None))
+    return Brought(held, done, deleted, spot_check(held, listing.path, None, plan))

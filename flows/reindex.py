@@ -87,7 +87,7 @@ def reindex(
                     ensure_index(held)
                     done = embed_and_upsert(held, work, listing, limit, reporter.attempts_of(held))
                     deleted = delete_rows(held, listing.path, work, done.rejected, options)
-                    counts = spot_check(held, listing.path, limit)
+                    counts = spot_check(held, listing.path, limit, work)
                     brought.append(Brought(held, done, deleted, counts))
             close_run(run, reporter, brought, may_replace=True)
     return outcome.end()

@@ -72,5 +72,5 @@ def upsert_live_rows(held: HeldTarget, listing: Listing, options: PlanOptions, r
     ensure_index(held)
     done = embed_and_upsert(held, plan, listing, None, reporter.attempts)
     deleted = delete_rows(held, listing.path, plan, done.rejected, options)
-    counts = spot_check(held, listing.path, None)
+    counts = spot_check(held, listing.path, None, plan)
     return close_run(run, reporter, [Brought(held, done, deleted, counts)], may_replace=False)

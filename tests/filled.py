@@ -86,7 +86,7 @@ def bring(settings: dict[str, Any], options: PlanOptions = PlanOptions()) -> Run
         refusals.judge()
         done = Done(parts, upserts)
         deleted = delete_rows(held, listing.path, plan, done.rejected, options)
-        counts = spot_check(held, listing.path, options.limit)
+        counts = spot_check(held, listing.path, options.limit, plan)
         return close_run(run, reporter, [Brought(held, done, deleted, counts)], may_replace=True)
 
 

@@ -38,6 +38,10 @@ class Ledger:
         """Return local copies of the newest snapshot and the entries after it, oldest first. Raises DamagedError."""
         return [whole(self._store, f"{self._paths.ledger}/{name}") for name in self._current()]
 
+    def names(self) -> list[str]:
+        """Return the names of `files`, in the same order."""
+        return self._current()
+
     @property
     def doubts(self) -> str:
         """The folder of rows (LEDGER_SCHEMA) that the next run is to doubt, a file for each lease taken over."""

@@ -120,3 +120,9 @@ class CorpusPaths:
 
     def index(self, kind: str, name: str, namespace: str) -> IndexPaths:
         return IndexPaths(f"{self.corpus}/indexes/{kind}/{name}/{folder_name(namespace)}")
+
+
+def keep_newest(store: Store, folder: str, count: int) -> None:
+    """Remove all but the newest files of runs in a folder of the state."""
+    for name in only(OF_RUN, store.names(folder))[:-count]:
+        store.delete(f"{folder}/{name}")

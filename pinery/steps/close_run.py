@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from pinery.checkpoint.root import OF_RUN, only
-from pinery.checkpoint.store import Store
+from pinery.checkpoint.root import keep_newest
 from pinery.corpus.live import now
 from pinery.corpus.run import HeldTarget, Run
 from pinery.corpus.tables import connect
@@ -65,9 +64,3 @@ def compact_ledger(held: HeldTarget) -> None:
             writer.append(batch)
     held.check()
     ledger.publish_snapshot(path)
-
-
-def keep_newest(store: Store, folder: str, count: int) -> None:
-    """Remove all but the newest files of runs in a folder of the state."""
-    for name in only(OF_RUN, store.names(folder))[:-count]:
-        store.delete(f"{folder}/{name}")

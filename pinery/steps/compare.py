@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pinery.checkpoint.root import keep_newest
 from pinery.corpus.outage import retry_through_outage, settle
 from pinery.corpus.run import HeldTarget
 from pinery.duckdb_files import scan, write
@@ -22,9 +23,8 @@ from pinery.planning.differences import define_differences
 from pinery.planning.guards import judge_deletes
 from pinery.records import Stored, Work
 from pinery.reports import Comparison, VerifyReport
-from pinery.steps.close_run import keep_newest
 from pinery.steps.live_rows import live_rows
-from pinery.steps.make_plan import upsert_work
+from pinery.steps.planned_rows import upsert_work
 
 RELATIVE_TOLERANCE = 1e-6
 SAMPLED_PARTS = 20

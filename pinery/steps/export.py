@@ -18,7 +18,7 @@ from pinery.indexes.protocol import ROWS_SCHEMA
 from pinery.parquet.files import TableWriter, vector_row_group
 from pinery.records import LEDGER_SCHEMA, Work
 from pinery.steps.live_rows import live_rows
-from pinery.steps.make_plan import upsert_work
+from pinery.steps.planned_rows import upsert_work
 
 HASHES_SCHEMA = pa.schema([("id", pa.string()), ("hash", pa.string())])
 NO_METADATA = pa.array(["{}"])

@@ -37,7 +37,8 @@ from pinery.reports import Gate
 from pinery.steps.labels import labels_of
 from pinery.steps.live_vectors import LiveVectors, UnheldVectors, live_vectors
 from pinery.steps.neighbours import Searched, exact_neighbours, recall_of_index
-from pinery.steps.spot_check import differences_of_sample, looked_at_again
+from pinery.steps.sample import differences_of_sample, draw_sample
+from pinery.steps.spot_check import looked_at_again
 
 SHOWN_DIFFERENCES = 5
 UNLABELLED = "no query has a label, so same-label precision could not be judged"
@@ -139,7 +140,7 @@ def _faults(held: HeldTarget, con: duckdb.DuckDBPyConnection) -> list[str]:
         faults.append(f"the index holds {found:,} rows, and {expected + kept:,} are live and not rejected")
     if counts.to_upsert or counts.to_delete:
         faults.append(f"{counts.to_upsert:,} rows are still to upsert and {counts.to_delete:,} to delete")
-    different = differences_of_sample(held, con, random.Random(SEED))
+    different = differences_of_sample(held, draw_sample(held.target.checkpoint, con, random.Random(SEED)))
     if different:
         shown = "; ".join(different[:SHOWN_DIFFERENCES])
         faults.append(f"{len(different):,} rows of a sample differ from what was sent to the index: {shown}")

@@ -1,25 +1,34 @@
 """Compute the plan of one target, judge it, and write the work down in files that tasks read by range."""
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
-import pyarrow.parquet as pq
 
 from pinery.checkpoint.parts import part_name
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.run import HeldTarget
-from pinery.duckdb_files import write
 from pinery.errors import ConfigError, RefusedError
 from pinery.planning.estimate import Amount
 from pinery.planning.guards import judge_plan
 from pinery.planning.partition import part_rows, ranges
 from pinery.planning.plan import PlanCounts, count_plan, define_plan, duplicate_ids, group_sizes, not_indexed
 from pinery.planning.sections import amount_of
-from pinery.records import Work, metadata_file
+from pinery.records import Work
 from pinery.steps.lost_labels import judge_labels
-from pinery.steps.metadata_file import write_metadata
+from pinery.steps.planned_rows import upsert_work, write_rows
+from pinery.steps.sample import Sample, draw_sample
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """What the check at a run's end needs of a plan with nothing to do, as long as nothing is recorded after it."""
+
+    recorded: tuple[str, ...]
+    """See `recorded_by`."""
+    sample: Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,8 @@ class Plan:
     """A row that the index holds as it should be; None where there is none."""
     amount: Amount
     """How much there was to do when the plan was made."""
+    unchanged: Unchanged | None = None
+    """None where there is something to do."""
 
     @property
     def rows(self) -> int:
@@ -61,7 +72,7 @@ def make_plan(held: HeldTarget, listing: Path, options: PlanOptions) -> Plan:
     whole. Raises ConfigError where two items have one id or `limit` is above a group's size, RefusedError by the
     guards.
     """
-    corpus, scratch = held.run.corpus, held.scratch
+    corpus, scratch, recorded = held.run.corpus, held.scratch, recorded_by(held)
     with held.run.stage("plan"), held.planned(listing, retry_quarantined=options.retry_quarantined) as con:
         counts, reasons = judge(con, options, corpus)
         held.not_indexed = not_indexed(con)
@@ -72,7 +83,20 @@ def make_plan(held: HeldTarget, listing: Path, options: PlanOptions) -> Plan:
             define_plan(con, limit=options.limit, retry_quarantined=options.retry_quarantined)
             counts = count_plan(con)
         embed = _embed_work(con, scratch, held.target.checkpoint.next_number(), lambda rows: _part_size(held, rows))
-        return Plan(counts, embed, upsert_work(con, scratch / "upsert.parquet"), sound, amount_of(con, counts))
+        plan = Plan(counts, embed, upsert_work(con, scratch / "upsert.parquet"), sound, amount_of(con, counts))
+        if plan.rows or counts.to_delete:
+            return plan
+        sample = draw_sample(held.target.checkpoint, con, random.Random(held.run.name))
+        return replace(plan, unchanged=Unchanged(recorded, sample))
+
+
+def recorded_by(held: HeldTarget) -> tuple[str, ...]:
+    """Return the names of the files, beside the listing, that a plan of the target is made from.
+
+    None of them is ever written again under its name, so that with the same names the plan is the same.
+    """
+    ledger = held.ledger
+    return (*ledger.names(), *ledger.rejected_names(), *held.target.checkpoint.names())
 
 
 def planned_totals(plans: Mapping[HeldTarget, Plan]) -> dict[str, int]:
@@ -130,18 +154,8 @@ def _embed_work(
     path = scratch / "embed.parquet"
     # A row that no index takes is embedded all the same; without a metadata hash it goes no further.
     hashed = "CASE WHEN NOT w.refused THEN w.metadata_hash END AS metadata_hash"
-    rows = _write(con, path, "to_embed", f"l.id, l.uri, l.version, l.bytes, {hashed}", "position")
+    rows = write_rows(con, path, "to_embed", f"l.id, l.uri, l.version, l.bytes, {hashed}", "position")
     return tuple(Work(part_name(number + at), path, *span) for at, span in enumerate(ranges(rows, size(rows))))
-
-
-def upsert_work(con: duckdb.DuckDBPyConnection, path: Path, rows: str = "to_upsert") -> tuple[Work, ...]:
-    """Write the rows of the view or table `rows` (part, position, metadata_hash) to `path`, as one range a part."""
-    _write(con, path, rows, "w.part, l.id, l.version, w.metadata_hash", "w.part, position")
-    work, at = [], 0
-    for part, count in con.execute(f"SELECT part, count(*) FROM {rows} GROUP BY part ORDER BY part").fetchall():
-        work.append(Work(part, path, at, at + count))
-        at += count
-    return tuple(work)
 
 
 def _sound_row(con: duckdb.DuckDBPyConnection, scratch: Path) -> Work | None:
@@ -150,14 +164,6 @@ def _sound_row(con: duckdb.DuckDBPyConnection, scratch: Path) -> Work | None:
         WHERE part IS NOT NULL AND NOT bad AND NOT (absent OR other_version OR other_metadata OR doubt) LIMIT 1
     """)
     return next(iter(upsert_work(con, scratch / "sound.parquet", "sound")), None)
-
-
-def _write(con: duckdb.DuckDBPyConnection, path: Path, rows: str, columns: str, order: str) -> int:
-    """Write the `columns` of the view or table `rows` to `path`, and its metadata beside it; return how many rows."""
-    query = f"SELECT {columns} FROM {rows} w JOIN listing l USING (position) ORDER BY {order}"
-    write(con, query, path, row_group_rows=16384)
-    write_metadata(con, metadata_file(path), rows, order)
-    return int(pq.read_metadata(path).num_rows)
 
 
 def still_to_upsert(held: HeldTarget, plan: Plan, listing: Path, limit: int | None) -> Plan:
@@ -169,4 +175,4 @@ def still_to_upsert(held: HeldTarget, plan: Plan, listing: Path, limit: int | No
 
 def checkpointed_only(plan: Plan) -> Plan:
     """Return the plan without its work to embed."""
-    return replace(plan, embed=())
+    return replace(plan, embed=(), unchanged=None)

@@ -1,6 +1,6 @@
 """Names that a user chooses: no two share a place in the state, none leads out of it, and old places stay."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 import pytest
@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pinery.checkpoint.root import LONGEST, OF_RUN, CorpusPaths, folder_name, only
+from pinery.checkpoint.root import LONGEST, OF_RUN, CorpusPaths, folder_name, keep_newest, only
+from pinery.checkpoint.store import LocalStore
 from pinery.config import Config
 
 names = st.text(min_size=1, max_size=400)
@@ -70,3 +71,14 @@ def test_only_names_that_pinery_gives_count() -> None:
     run = "20261126T174412000000Z-0a1b2c"
     foreign = ["desktop.ini", f"{run} (conflicted copy).json", f"{run}.json~", f"{run}.json.tmp", "z.json"]
     assert only(OF_RUN, [*foreign, f"{run}.parquet", f"{run}.json"]) == [f"{run}.json", f"{run}.parquet"]
+
+
+def test_of_a_folder_the_newest_files_of_runs_stay_and_all_of_other_programs(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    names = [f"2026010{day}T000000000000Z-00000{day}.json" for day in range(1, 6)]
+    for name in [*reversed(names), "desktop.ini", f"{names[0]} (1)"]:
+        store.write(f"corpus/runs/{name}", b"x")
+    keep_newest(store, "corpus/runs", 2)
+    assert store.names("corpus/runs") == sorted([*names[-2:], "desktop.ini", f"{names[0]} (1)"])
+    keep_newest(store, "corpus/runs", 7)
+    assert len(store.names("corpus/runs")) == 4

@@ -6,22 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pinery.checkpoint.store import LocalStore
 from pinery.planning.plan import count_plan
-from pinery.steps.close_run import close_run, compact_ledger, keep_newest
+from pinery.steps.close_run import close_run, compact_ledger
 from pinery.steps.report import Brought, Done, reported
 from tests.filled import current_listing, holding, opened
-
-
-def test_of_a_folder_the_newest_files_of_runs_stay_and_all_of_other_programs(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    names = [f"2026010{day}T000000000000Z-00000{day}.json" for day in range(1, 6)]
-    for name in [*reversed(names), "desktop.ini", f"{names[0]} (1)"]:
-        store.write(f"corpus/runs/{name}", b"x")
-    keep_newest(store, "corpus/runs", 2)
-    assert store.names("corpus/runs") == sorted([*names[-2:], "desktop.ini", f"{names[0]} (1)"])
-    keep_newest(store, "corpus/runs", 7)
-    assert len(store.names("corpus/runs")) == 4
 
 
 def test_a_ledger_of_many_entries_becomes_a_snapshot_that_says_the_same(filled: dict[str, Any]) -> None:

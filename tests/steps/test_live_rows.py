@@ -17,7 +17,7 @@ from pinery.parquet.files import part_writer
 from pinery.records import PART_SCHEMA
 from pinery.steps import live_rows as rooms
 from pinery.steps.live_rows import gathered, live_rows, with_vectors
-from pinery.steps.make_plan import upsert_work
+from pinery.steps.planned_rows import upsert_work
 from tests.corpora import item_batches
 from tests.steps.work import items, planned
 

@@ -8,6 +8,7 @@ import pytest
 
 from pinery.errors import NothingLiveError, TerminalError
 from pinery.steps import spot_check as module
+from pinery.steps.make_plan import PlanOptions, make_plan
 from pinery.steps.marks import claim_index
 from pinery.steps.spot_check import spot_check
 from tests import corpora
@@ -26,6 +27,28 @@ def test_an_index_that_is_as_it_should_be_passes(filled: dict[str, Any]) -> None
         counts = spot_check(held, current_listing(held), None)
         assert (counts.held, counts.unchanged, counts.to_upsert, counts.to_delete) == (12, 12, 0, 0)
         assert held.not_indexed is not None
+
+
+def test_a_plan_with_nothing_to_do_is_not_made_twice(filled: dict[str, Any]) -> None:
+    with holding(filled) as held:
+        listing = current_listing(held)
+        plan = make_plan(held, listing, PlanOptions())
+        assert plan.unchanged is not None
+        gone = listing.with_name("gone.parquet")  # whoever reads it fails
+        counts = spot_check(held, gone, None, plan)
+        assert (counts.held, counts.unchanged, counts.to_upsert, counts.to_delete) == (12, 12, 0, 0)
+        held.index.delete(["red-0.jpg"])
+        with pytest.raises(TerminalError, match=r"it holds 11 rows, the ledger 12; red-0\.jpg is missing"):
+            spot_check(held, gone, None, plan)
+
+
+def test_whatever_is_recorded_after_a_plan_has_another_one_made(filled: dict[str, Any]) -> None:
+    with holding(filled) as held:
+        plan = make_plan(held, current_listing(held), PlanOptions())
+        held.ledger.intend(pa.array(["red-1.jpg"]), held.scratch)
+        with pytest.raises(TerminalError, match="1 rows are still to upsert and 0 to delete"):
+            spot_check(held, current_listing(held), None, plan)
+        assert make_plan(held, current_listing(held), PlanOptions()).unchanged is None
 
 
 @pytest.mark.parametrize(
