@@ -25,7 +25,7 @@ from measuring.pictures import save_clip, save_torchvision, write_jpegs
 from measuring.whole_run import Whole, whole_run
 from notebook_loop import BATCH as NOTEBOOK_BATCH
 
-from pinery.config import RunSettings
+from pinery.run_settings import RunSettings
 
 NETWORK = "squeezenet1_1"
 GPU_MODELS = ("squeezenet1_1", "resnet50", "clip", "clip-l")

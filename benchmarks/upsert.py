@@ -26,12 +26,12 @@ import pyarrow.parquet as pq
 from measuring.machine import keep, table
 from measuring.sink import sink
 
-from pinery.config import PineconeSettings
 from pinery.indexes.engine import Patience, upsert_rows
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.protocol import ROWS_SCHEMA
 from pinery.parquet.files import TableWriter, stream, vector_row_group
 from pinery.records import PART_SCHEMA
+from pinery.target_settings import PineconeSettings
 
 PART_ROWS = 16384
 DIMENSIONS = (512, 1000)

@@ -7,9 +7,9 @@ from typing import Any
 
 from prefect.futures import PrefectFuture
 
-from pinery.config import MAX_WORKERS
 from pinery.corpus.run import HeldTarget
 from pinery.records import PartReport, UpsertReport, Work
+from pinery.run_settings import MAX_WORKERS
 from pinery.steps.bulk_import import choose_load
 from pinery.steps.embed_part import Attempts, Embedding, open_embedding, refuse_nothing_but_failures
 from pinery.steps.list_items import Listing

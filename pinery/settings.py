@@ -1,4 +1,6 @@
-"""The base of all settings, and the settings by which an S3 API is reached."""
+"""The base of all settings, numbers with their units, and the settings by which an S3 API is reached."""
+
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -7,6 +9,25 @@ class Settings(BaseModel):
     """The base of all settings: they are frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _counted_in(unit: str) -> Any:
+    return Field(json_schema_extra={"unit": unit})
+
+
+Seconds = Annotated[float, _counted_in("seconds")]
+Share = Annotated[float, _counted_in("share")]
+Bytes = Annotated[int, _counted_in("bytes")]
+Pixels = Annotated[int, _counted_in("pixels")]
+Items = Annotated[int, _counted_in("items")]
+Images = Annotated[int, _counted_in("images")]
+Requests = Annotated[int, _counted_in("requests")]
+Queries = Annotated[int, _counted_in("queries")]
+Threads = Annotated[int, _counted_in("threads")]
+Processes = Annotated[int, _counted_in("processes")]
+Cores = Annotated[float, _counted_in("cores")]
+Gpus = Annotated[float, _counted_in("GPUs")]
+"""Numbers with their units, which docs/config.md shows: every number in a config has one of these types."""
 
 
 class S3Access(Settings):

@@ -3,8 +3,9 @@
 import os
 import re
 
-from pinery.config import Config, PineconeSettings
+from pinery.config import Config
 from pinery.errors import ConfigError
+from pinery.target_settings import PineconeSettings
 
 PINECONE_KEY = "PINECONE_API_KEY"
 

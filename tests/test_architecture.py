@@ -15,8 +15,8 @@ FORBIDDEN = {"pinery": {"prefect", "flows", "tasks"}, "tasks": {"flows"}, "flows
 """Modules that no file of a tree imports."""
 SHARED = {
     "records", "reports", "errors", "config", "config_errors", "config_file", "config_reference", "addresses",
-    "variables", "duckdb_files", "download", "prices", "s3", "settings", "source_kinds", "planning", "parquet",
-    "allocator", "clock", "cores", "durable",
+    "variables", "duckdb_files", "download", "prices", "s3", "settings", "run_settings", "target_settings",
+    "source_kinds", "planning", "parquet", "allocator", "clock", "cores", "durable",
 }  # fmt: skip
 """Modules that every room may use."""
 USES_EVERY_ROOM = {"steps", "search", "web", "api"}

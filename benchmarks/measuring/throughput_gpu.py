@@ -27,12 +27,12 @@ from measuring.child import child
 from measuring.judging import CEILINGS
 from measuring.machine import keep, table
 from measuring.pictures import jpeg, photograph, save_clip, save_torchvision, write_jpegs
-from pinery.config import ModelSettings
 from pinery.cores import cores
 from pinery.embedding.gpu_busy import GpuBusy
 from pinery.errors import ConfigError
 from pinery.imaging.prepare import prepare_on_cpu, prepare_on_device
 from pinery.models.registry import load
+from pinery.target_settings import ModelSettings
 
 BATCH = 256
 CLIPS = {"clip": "ViT-B/32", "clip-l": "ViT-L/14"}

@@ -10,13 +10,14 @@ from dataclasses import asdict
 from functools import cached_property
 
 from pinery.checkpoint.store import Store
-from pinery.config import Config, ModelSettings
+from pinery.config import Config
 from pinery.errors import BadImageError, ConflictError, ItemDeniedError, MovedError, TransientError
 from pinery.models.protocol import Model
 from pinery.models.registry import load
 from pinery.parquet.damage import parsing
 from pinery.records import ModelCard
 from pinery.sources import Source
+from pinery.target_settings import ModelSettings
 
 TRIED = 128
 """Items that are tried at most to find images that `auto` is decided on."""

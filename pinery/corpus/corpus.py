@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from pinery.checkpoint.alias import Alias, IndexEntry, read_alias
 from pinery.checkpoint.root import OF_RUN, CorpusPaths, only, open_store, state_id
 from pinery.checkpoint.store import Store
-from pinery.config import Config, IndexSettings, ModelSettings
+from pinery.config import Config
 from pinery.corpus.cards import Cards, decisive
 from pinery.corpus.past import StatePast
 from pinery.corpus.served import Served, served
@@ -18,6 +18,7 @@ from pinery.errors import RefusedError
 from pinery.models.registry import parse
 from pinery.records import ModelCard
 from pinery.sources import Source, open_source
+from pinery.target_settings import IndexSettings, ModelSettings
 
 ENTRY_SETTINGS = ("name", "weights", "sha256", "precision", "decode")
 """The model settings that belong to a target; the others say how a machine computes."""

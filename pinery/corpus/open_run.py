@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pinery.checkpoint.alias import Alias
 from pinery.checkpoint.lease import Holder, Lease
 from pinery.checkpoint.store import is_full
-from pinery.config import PineconeSettings
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.live import SeenAlias
 from pinery.corpus.past import STAMP
@@ -21,6 +20,7 @@ from pinery.corpus.run import HeldTarget, Run
 from pinery.corpus.served import Served
 from pinery.corpus.target import Target
 from pinery.errors import NoRoomError, PineryError, RefusedError, StoppedError, TerminalError, TransientError
+from pinery.target_settings import PineconeSettings
 
 STALL_CHECKS = 20
 STALL_GRACE = 60.0

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pinery
-from pinery.config import Config, RunnerSettings
+from pinery.config import Config
 from pinery.cores import cores
 from pinery.embedding.local_ray import LocalRay, take_token_mode
 from pinery.embedding.places import LEAST_PART_ROWS, NodeShare, Place
 from pinery.errors import ConfigError, TransientError
+from pinery.run_settings import RunnerSettings
 
 ROUNDING = 1e-6
 

@@ -17,7 +17,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pinery.allocator import give_back_freed_memory
-from pinery.config import LanceSettings
 from pinery.durable import sync_path, write_durably
 from pinery.errors import IndexMismatchError, TerminalError
 from pinery.indexes.encoded_size import protobuf_sizes
@@ -28,6 +27,7 @@ from pinery.indexes.lance_library import lancedb
 from pinery.indexes.lance_manifest import rows_by_manifest
 from pinery.indexes.vectors import checked_vectors
 from pinery.records import Identity, Match, Stored
+from pinery.target_settings import LanceSettings
 
 EXACT_BELOW_ROWS = 50_000
 """With this many rows or more, vectors get an ANN index; with fewer, each search scans them all."""

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pinery.config import Config, PineconeSettings
+from pinery.config import Config
 from pinery.errors import ConfigError
 from pinery.indexes.protocol import Index
+from pinery.target_settings import PineconeSettings
 
 
 def open_index(config: Config, name: str, namespace: str, dimension: int) -> Index:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from pinery.config import PineconeSettings
 from pinery.errors import (
     BadFilterError,
     IndexMismatchError,
@@ -27,6 +26,7 @@ from pinery.indexes.pinecone_pages import IdPages, fetch_all
 from pinery.indexes.pinecone_session import REQUEST_SECONDS, PineconeSession
 from pinery.indexes.vectors import checked_vectors
 from pinery.records import Identity, Match, Stored
+from pinery.target_settings import PineconeSettings
 
 Vector = tuple[str, list[float], dict[str, Any]]
 """The id, values and metadata of a row, as the SDK's gRPC client takes them."""

@@ -6,10 +6,10 @@ import hashlib
 import time
 from typing import TYPE_CHECKING
 
-from pinery.config import PineconeSettings
 from pinery.errors import ConfigError, IndexMismatchError, TerminalError, TransientError
 from pinery.indexes.pinecone_session import PineconeSession
 from pinery.records import Identity
+from pinery.target_settings import PineconeSettings
 
 if TYPE_CHECKING:
     import pinecone

@@ -5,7 +5,6 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import AutoTokenizer
 
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.models.network import Tokenise, TorchModel
 from pinery.models.pretrained import (
@@ -21,6 +20,7 @@ from pinery.models.pretrained import (
 )
 from pinery.models.reference import Reference
 from pinery.records import ModelCard
+from pinery.target_settings import ModelSettings
 
 PADDED = ("siglip", "siglip2")
 """Model types that attend to the padding, so that texts must be padded to the full length, as in training."""

@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError, NoTextTowerError
 from pinery.models.device import resolve_batch_size, resolve_decoder, resolve_device
 from pinery.models.reference import Reference
 from pinery.records import ModelCard
+from pinery.target_settings import ModelSettings
 
 SIDE = 64
 BORDER = 5

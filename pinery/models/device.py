@@ -4,8 +4,8 @@ from typing import Literal, cast
 
 import torch
 
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError
+from pinery.target_settings import ModelSettings
 
 Precision = Literal["fp32", "bf16", "fp16"]
 BATCH_SIZE = {"cpu": 32, "mps": 64, "cuda": 256}

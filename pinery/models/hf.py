@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.models.network import Preprocess, TorchModel
 from pinery.models.pretrained import (
@@ -21,6 +20,7 @@ from pinery.models.pretrained import (
 )
 from pinery.models.reference import Reference
 from pinery.records import ModelCard
+from pinery.target_settings import ModelSettings
 
 POOLED, CLS = "pooled output", "CLS token"
 

@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from pinery.config import ModelSettings
 from pinery.errors import NoTextTowerError
 from pinery.imaging.nvjpeg import DeviceJpegs, Finish
 from pinery.imaging.quick import CentreCrop
 from pinery.models.compiled import Compiled, worth_compiling
 from pinery.models.device import DTYPES, Precision, resolve_batch_size, resolve_device
 from pinery.records import ModelCard
+from pinery.target_settings import ModelSettings
 
 Preprocess = Callable[[Image.Image], Tensor]
 Normalise = Callable[[Tensor, torch.dtype], Tensor]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pinery.addresses import without_secrets
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.models.reference import Reference
 from pinery.models.registry import parse
 from pinery.records import ModelCard
+from pinery.target_settings import ModelSettings
 from pinery.variables import resolved
 
 

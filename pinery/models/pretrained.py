@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoModel
 from transformers.utils import logging
 
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.imaging.elongation import refuse_elongated
 from pinery.imaging.nvjpeg import Finish
@@ -27,6 +26,7 @@ from pinery.models.network import Preprocess
 from pinery.models.reference import Reference
 from pinery.models.weights import file_sha256
 from pinery.records import ModelCard
+from pinery.target_settings import ModelSettings
 
 PREPROCESSING = (
     "do_convert_rgb",

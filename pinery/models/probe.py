@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from PIL import Image
 
-from pinery.config import ModelSettings
 from pinery.cores import cores
 from pinery.errors import BadImageError
 from pinery.imaging.choice import LEAST_COSINE, choose_decoder, compare_on_device
@@ -16,6 +15,7 @@ from pinery.imaging.decode import decode
 from pinery.models.network import TorchModel
 from pinery.models.precision import settle_precision
 from pinery.models.protocol import Model
+from pinery.target_settings import ModelSettings
 
 
 def settle(model: Model, settings: ModelSettings, samples: Callable[[], Sequence[bytes]], max_pixels: int) -> Model:

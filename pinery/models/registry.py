@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import cast
 
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError, TerminalError
 from pinery.models.protocol import Model
 from pinery.models.reference import LAYERS, Reference
 from pinery.records import ModelCard
+from pinery.target_settings import ModelSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import torchvision
 from torch import Tensor, nn
 from torch.hub import HASH_REGEX
 
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError, TerminalError
 from pinery.models.device import resolve_decoder, resolve_precision
 from pinery.models.network import TorchModel
@@ -19,6 +18,7 @@ from pinery.models.pixels import Pixels
 from pinery.models.reference import Reference
 from pinery.models.weights import fetch_weights, file_sha256, read_state_dict
 from pinery.records import ModelCard
+from pinery.target_settings import ModelSettings
 
 AUXILIARY = re.compile(r"aux\d?\.|AuxLogits\.")
 OLD_DENSENET_KEY = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 
 from pinery import s3
-from pinery.config import MAX_FETCH_THREADS
 from pinery.errors import (
     AccessDeniedError,
     ConfigError,
@@ -14,6 +13,7 @@ from pinery.errors import (
     TerminalError,
     TransientError,
 )
+from pinery.run_settings import MAX_FETCH_THREADS
 from pinery.s3 import Fault
 from pinery.settings import S3Access
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pinery.checkpoint.alias import Alias, IndexEntry
-from pinery.config import PineconeSettings
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.outage import retry_through_outage
 from pinery.corpus.run import HeldTarget, Run
@@ -13,6 +12,7 @@ from pinery.errors import ConfigError, RefusedError
 from pinery.indexes.open_index import list_indexes
 from pinery.records import ModelCard
 from pinery.steps.list_items import Listing, copy_current_listing
+from pinery.target_settings import PineconeSettings
 
 
 def candidate_of(corpus: Corpus) -> Callable[[Alias], Served]:

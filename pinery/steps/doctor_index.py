@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from pinery.checkpoint.trial import try_folder
-from pinery.config import PineconeSettings
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.target import Target
 from pinery.errors import AccessDeniedError, IndexMismatchError
@@ -14,6 +13,7 @@ from pinery.records import ModelCard
 from pinery.reports import Check
 from pinery.steps.find_index import refuse_foreign, refuse_owned
 from pinery.steps.marks import why_behind
+from pinery.target_settings import PineconeSettings
 from pinery.variables import PINECONE_KEY, missing_variables
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pinery.checkpoint.alias import IndexEntry
 from pinery.checkpoint.root import OF_RUN, only
-from pinery.config import Config, PineconeSettings
+from pinery.config import Config
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.run import HeldTarget
 from pinery.embedding.machine import kind_of_machine
@@ -19,6 +19,7 @@ from pinery.planning.plan import PlanCounts
 from pinery.reports import Estimate, RunReport
 from pinery.steps.make_plan import Plan
 from pinery.steps.read_report import read_report
+from pinery.target_settings import PineconeSettings
 
 LAST = 20
 """The newest reports that rates are taken from."""

@@ -189,7 +189,7 @@ def test_a_node_that_dies_costs_its_part_and_another_takes_its_place(
 def test_the_nodes_run_the_code_of_the_run_and_sigterm_is_still_its_own(nodes: RayNodes, ray: dict[str, Any]) -> None:
     import signal
 
-    from pinery.config import RunnerSettings
+    from pinery.run_settings import RunnerSettings
 
     before = signal.getsignal(signal.SIGTERM)
     module = connect(RunnerSettings(**ray))

@@ -80,7 +80,7 @@ def test_a_cluster_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_without_ray_the_error_says_how_to_get_it(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['ray'] = None\n"
-        "from pinery.config import RunnerSettings\n"
+        "from pinery.run_settings import RunnerSettings\n"
         "from pinery.embedding.ray_cluster import cluster_nodes\n"
         "cluster_nodes(RunnerSettings(kind='ray'))\n"
     )

@@ -11,12 +11,12 @@ import torchvision
 from hypothesis import given
 from PIL import Image
 
-from pinery.config import ModelSettings
 from pinery.imaging import nvjpeg
 from pinery.imaging.decode import decode
 from pinery.imaging.nvjpeg import DeviceJpegs
 from pinery.models import registry
 from pinery.models.pixels import Pixels
+from pinery.target_settings import ModelSettings
 from tests.imaging.pictures import jpeg, photograph
 from tests.models import tiny
 from tests.small_models import save_clip

@@ -17,7 +17,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pinery.config import LanceSettings, PineconeSettings
 from pinery.errors import AccessDeniedError, StoppedError, TerminalError, ThrottledError, TransientError
 from pinery.indexes.encoded_size import json_sizes
 from pinery.indexes.engine import Patience, Settled, upsert_rows
@@ -25,6 +24,7 @@ from pinery.indexes.lance import LanceIndex
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.protocol import Index
 from pinery.records import Identity
+from pinery.target_settings import LanceSettings, PineconeSettings
 from tests.indexes.rows import batch
 from tests.pinecone_server import PineconeServer
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinery.config import LanceSettings, PineconeSettings
 from pinery.errors import ConfigError
 from pinery.indexes.lance import LanceIndex
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.protocol import Index
 from pinery.records import Identity
+from pinery.target_settings import LanceSettings, PineconeSettings
 from tests.indexes.rows import batch, settle
 from tests.pinecone_server.server import PineconeServer
 

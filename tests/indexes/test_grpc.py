@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from pinery.config import PineconeSettings
 from pinery.errors import (
     ConfigError,
     RequestTooLargeError,
@@ -15,6 +14,7 @@ from pinery.errors import (
 from pinery.indexes.engine import Patience, upsert_rows
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.records import Identity
+from pinery.target_settings import PineconeSettings
 from tests.indexes.rows import batch, settle
 from tests.pinecone_server import PineconeServer
 

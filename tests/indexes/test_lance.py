@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from pinery.config import LanceSettings
 from pinery.errors import ConfigError, IndexMismatchError, RowsRefusedError
 from pinery.indexes import lance
 from pinery.indexes.lance import LanceIndex
 from pinery.indexes.protocol import Index
 from pinery.records import Identity, Stored
+from pinery.target_settings import LanceSettings
 from tests.indexes.rows import batch, settle
 
 IDENTITY = Identity(state="state-1", incarnation="inc-1", model_key="0123456789")

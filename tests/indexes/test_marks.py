@@ -6,11 +6,11 @@ from pathlib import Path
 import pinecone
 import pytest
 
-from pinery.config import LanceSettings, PineconeSettings
 from pinery.indexes.lance import LanceIndex
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.protocol import Index
 from pinery.records import Identity
+from pinery.target_settings import LanceSettings, PineconeSettings
 from tests.pinecone_server import PineconeServer
 
 IDENTITY = Identity("state", "inc", "model")

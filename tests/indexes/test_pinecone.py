@@ -14,7 +14,6 @@ import pinecone
 import pyarrow as pa
 import pytest
 
-from pinery.config import PineconeSettings
 from pinery.errors import (
     AccessDeniedError,
     ConfigError,
@@ -30,6 +29,7 @@ from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.protocol import Index
 from pinery.planning.packing import pack
 from pinery.records import Identity, Match, Stored
+from pinery.target_settings import PineconeSettings
 from tests.indexes.rows import batch, settle
 from tests.pinecone_server import PineconeServer
 from tests.pinecone_server.fixtures import pinecone_environment

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from pinery.config import PineconeSettings
 from pinery.errors import LeaseLostError, ThrottledError, TransientError
 from pinery.indexes import pinecone_transport
 from pinery.indexes.attempt import attempt
@@ -19,6 +18,7 @@ from pinery.indexes.engine import LONGEST_RETRY_AFTER, Patience, ask, upsert_row
 from pinery.indexes.pinecone import PineconeIndex
 from pinery.indexes.pinecone_transport import PIECE_BYTES, LateError, OnceTransport
 from pinery.records import Identity
+from pinery.target_settings import PineconeSettings
 from tests.indexes.rows import batch, settle
 from tests.pinecone_server import PineconeServer
 

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
 
-from pinery.config import ModelSettings
 from pinery.errors import BadImageError, ConfigError, TerminalError
 from pinery.models import registry
 from pinery.models.weights import file_sha256
+from pinery.target_settings import ModelSettings
 from tests.small_models import save_clip
 
 TEXTS = ["a frog", "a red frog on a leaf and a leaf on a frog", "frog " * 50]

@@ -12,9 +12,9 @@ import torch
 from pydantic import ValidationError
 from torch._dynamo.utils import counters
 
-from pinery.config import ModelSettings
 from pinery.models import registry
 from pinery.models.compiled import BREAK_EVEN, Compiled
+from pinery.target_settings import ModelSettings
 from tests.models import tiny
 from tests.models.pictures import pictures, units
 from tests.small_models import squeezenet_weights
@@ -132,7 +132,7 @@ def test_threads_share_it_while_it_is_compiled_and_afterwards(vit):
 WITHOUT_COMPILER = """
 import sys, warnings
 import torch
-from pinery.config import ModelSettings
+from pinery.target_settings import ModelSettings
 from pinery.models import registry
 
 model, eager = (

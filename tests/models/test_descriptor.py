@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.models import registry
 from pinery.models.descriptor import DIMENSION, Descriptor
+from pinery.target_settings import ModelSettings
 
 MODEL = Descriptor()
 KEY = "cc7a68cf23"

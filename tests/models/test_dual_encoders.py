@@ -15,9 +15,9 @@ from transformers import (
     ViTImageProcessor,
 )
 
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.models import registry
+from pinery.target_settings import ModelSettings
 from tests.models import tiny
 
 TEXTS = ["a frog", "a red frog on a leaf", "frog leaf " * 30]

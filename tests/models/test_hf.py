@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, SegformerConfig, SegformerModel, ViTImageProcessor
 
-from pinery.config import ModelSettings
 from pinery.errors import BadImageError, ConfigError
 from pinery.models import registry
 from pinery.models.weights import file_sha256
+from pinery.target_settings import ModelSettings
 from tests.models import tiny
 from tests.small_models import save_clip
 

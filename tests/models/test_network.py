@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.models import registry
+from pinery.target_settings import ModelSettings
 from tests.models import tiny
 from tests.models.pictures import pictures, units
 from tests.small_models import save_clip, squeezenet_weights

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pinery.config import Config, ModelSettings
+from pinery.config import Config
 from pinery.corpus.cards import TRIED
 from pinery.corpus.corpus import Corpus
 from pinery.errors import TerminalError
@@ -18,6 +18,7 @@ from pinery.models.device import lower_precision
 from pinery.models.network import TorchModel
 from pinery.models.precision import CLOSE, FASTER, IMAGES, settle_precision
 from pinery.records import ModelCard
+from pinery.target_settings import ModelSettings
 from tests.models import tiny
 from tests.models.pictures import pictures
 

@@ -5,10 +5,10 @@ import hashlib
 import pytest
 import torch
 
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError
 from pinery.models.presence import presence
 from pinery.models.weights import cache_folder, file_sha256
+from pinery.target_settings import ModelSettings
 from tests.models import tiny
 
 SUM = hashlib.sha256(b"weights").hexdigest()

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from pinery.config import ModelSettings
 from pinery.imaging.choice import LEAST_COSINE, choose_decoder, compare_on_device
 from pinery.imaging.decode import decode
 from pinery.imaging.quick import CentreCrop
 from pinery.models.descriptor import Descriptor
 from pinery.models.probe import settle
+from pinery.target_settings import ModelSettings
 from tests.imaging.pictures import photograph
 
 LIMIT = 64_000_000

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from pinery.config import ModelSettings
 from pinery.errors import ConfigError, TerminalError
 from pinery.models import registry
 from pinery.models.registry import FAMILIES, Reference, parse
+from pinery.target_settings import ModelSettings
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import torch
 import torchvision
 from PIL import Image
 
-from pinery.config import ModelSettings
 from pinery.errors import BadImageError, ConfigError, TerminalError
 from pinery.models import registry
 from pinery.models.pixels import Pixels
 from pinery.models.torchvision import names
+from pinery.target_settings import ModelSettings
 
 BUILD_OPTIONS = {"inception_v3": {"init_weights": False, "transform_input": True}}
 

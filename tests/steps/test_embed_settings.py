@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pinery.config import MAX_FETCH_THREADS
 from pinery.config_file import load_config
 from pinery.errors import ConfigError
+from pinery.run_settings import MAX_FETCH_THREADS
 from pinery.source_kinds import S3Source
 from pinery.sources.s3 import S3Prefix
 from tests.corpora import config, listed_items
