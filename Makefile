@@ -47,9 +47,9 @@ test: $(READY) ## the test suite, without the slow drills
 	$(ISOLATED) $(BIN)/python $(PYTEST) -m "not slow"
 
 drills: $(READY) ## all drills, and their table: processes killed, faults and outages, full disks, bad images
-	$(ISOLATED) PINERY_DRILLS_TABLE=benchmarks/results/drills.md $(BIN)/python $(PYTEST) -m "slow or drill"
+	$(ISOLATED) PINERY_DRILLS=all PINERY_DRILLS_TABLE=benchmarks/results/drills.md $(BIN)/python $(PYTEST) -m "slow or drill"
 
-slow: $(READY) ## what `make test` leaves out
+slow: $(READY) ## what `make test` leaves out, with few of the rounds of drills that repeat themselves
 	$(ISOLATED) $(BIN)/python $(PYTEST) -m slow
 
 newest: ## the flows' tests with the newest versions that pyproject.toml allows, in an environment of their own

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flows.reindex import reindex
+from flows.verify import verify
 from pinery.records import Stored
 from pinery.steps.compare import KINDS
 from tests.filled import opened
-from tests.processes import report, write_config
 
 
 class Losses(NamedTuple):
@@ -53,9 +54,9 @@ def check_failure(
     assert ("un the same command again" in last) == rerun_helps, stderr
 
 
-def held(config_file: Path) -> dict[str, Stored]:
-    """All that the index holds."""
-    index = opened(config_file).target.index
+def held(config: Path | dict[str, Any]) -> dict[str, Stored]:
+    """All that the index of a config, in a file or inline, holds."""
+    index = opened(config).target.index
     return {id: stored for page in index.list_ids() for id, stored in index.fetch(page).items()}
 
 
@@ -83,6 +84,11 @@ def losses(config_file: Path, undisturbed: Mapping[str, Stored]) -> Losses:
     return Losses(lost, doubled, len(embedded_twice(config_file)))
 
 
+def run_here(config_file: Path) -> dict[str, Any]:
+    """Return the report of a run in this process, which must succeed; another process takes seconds to start."""
+    return dict(reindex(str(config_file)))
+
+
 def undisturbed_rows(settings: Mapping[str, Any], folder: Path) -> dict[str, Stored]:
     """Return the rows of an index of its own after an undisturbed run over the same source, with its state in `folder`.
 
@@ -90,13 +96,12 @@ def undisturbed_rows(settings: Mapping[str, Any], folder: Path) -> dict[str, Sto
     """
     index = settings["index"] | {"name": "undisturbed", "transport": "rest"}
     made = {**settings, "index": index, "state": str(folder / "undisturbed"), "upsert": {}}
-    path = write_config(folder / "undisturbed.yaml", made)
-    assert report("run", str(path))["verified"]
-    return held(path)
+    assert dict(reindex(made))["verified"]
+    return held(made)
 
 
 def check_fully(config_file: Path) -> None:
-    """Let `pinery verify` compare all of the index with the live rows: nothing may differ."""
-    found = report("verify", str(config_file), "--full")
+    """Let the flow `verify` compare all of the index with the live rows: nothing may differ."""
+    found = dict(verify(str(config_file), full=True))
     assert {kind: found[kind] for kind in KINDS if found[kind]} == {}
     assert found["checked"] == found["held"] == found["expected"]

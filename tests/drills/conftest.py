@@ -7,9 +7,9 @@ import pytest
 
 from pinery.records import Stored
 from tests.corpora import COLOURS, config, paint
-from tests.drills.checks import Losses, held
+from tests.drills.checks import Losses, held, run_here
 from tests.drills.costs import RECORDS, add
-from tests.processes import report, write_config
+from tests.processes import write_config
 
 PER_LABEL = 50
 TOTAL = PER_LABEL * len(COLOURS)
@@ -59,5 +59,5 @@ def undisturbed(many_images: Path, tmp_path_factory: pytest.TempPathFactory, pre
     """The rows of the index after a run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("undisturbed")
     path = write_config(folder / "config.yaml", config(many_images, folder / "state"))
-    assert report("run", str(path))["embedded"] == TOTAL
+    assert run_here(path)["embedded"] == TOTAL
     return held(path)

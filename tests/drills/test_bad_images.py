@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.corpora import config, paint
-from tests.drills.checks import NONE, Losses, check_fully, embedded_twice, held
+from tests.drills.checks import NONE, Losses, check_fully, embedded_twice, held, run_here
 from tests.drills.conftest import Record
 from tests.drills.mutants import Mutants
+from tests.drills.rounds import at_length
 from tests.processes import PINERY, environment, report, write_config
 
 SEED = 20261120
@@ -30,7 +31,7 @@ def run_measured(path: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [160, pytest.param(2000, marks=pytest.mark.timeout(600))])
+@pytest.mark.parametrize("count", [160, pytest.param(2000, marks=[pytest.mark.timeout(600), at_length])])
 def test_bad_images_cost_a_row_each(count: int, tmp_path: Path, drill_record: Record) -> None:
     good, bad, mutants = tmp_path / "good", tmp_path / "bad", Mutants(SEED)
     run = {"part_rows": 500, "quarantine_guard": 1.0}
@@ -59,5 +60,5 @@ def test_bad_images_cost_a_row_each(count: int, tmp_path: Path, drill_record: Re
     assert [name for name in found if name.startswith(NO_IMAGE)] == []
     assert all("pixels" in reason for name, reason in reasons.items() if name.startswith("bomb"))
     check_fully(path)
-    again = report("run", str(path))
+    again = run_here(path)
     assert (again["attempted"], again["embedded"], again["quarantined"]) == (0, 0, len(reasons))

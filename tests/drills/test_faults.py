@@ -8,11 +8,12 @@ import pytest
 
 from tests.corpora import config
 from tests.drills.changing import ChangingCorpus
-from tests.drills.checks import NONE, check_fully, losses, undisturbed_rows
+from tests.drills.checks import NONE, check_fully, losses, run_here, undisturbed_rows
 from tests.drills.conftest import Record
+from tests.drills.rounds import at_length
 from tests.pinecone_server.faults import KINDS
 from tests.pinecone_server.server import PineconeServer
-from tests.processes import report, start, write_config
+from tests.processes import start, write_config
 
 SEED = 20261120
 SHARE = 0.2
@@ -23,8 +24,9 @@ SHARE = 0.2
     ("transport", "size"),
     [
         ("rest", 40),
-        pytest.param("rest", 400, marks=pytest.mark.timeout(600)),
-        pytest.param("grpc", 400, marks=pytest.mark.timeout(600)),
+        ("grpc", 40),
+        pytest.param("rest", 400, marks=[pytest.mark.timeout(600), at_length]),
+        pytest.param("grpc", 400, marks=[pytest.mark.timeout(600), at_length]),
     ],
 )
 def test_a_fifth_of_the_requests_fail(
@@ -51,10 +53,10 @@ def test_a_fifth_of_the_requests_fail(
     )
     path = write_config(tmp_path / "config.yaml", made)
     server.faults.plan(SEED, SHARE, retry_after=1, slow=0.5)
-    assert report("run", str(path))["upserted"] == size
+    assert run_here(path)["upserted"] == size
     corpus.change()
     corpus.relabel()
-    done = report("run", str(path))
+    done = run_here(path)
     assert (done["new"], done["changed"], done["deleted"]) == (6, 4, 4)
     server.faults.clear()
 
@@ -83,8 +85,9 @@ def until_it_waits(process: subprocess.Popen[str]) -> str:
     ("seconds", "reset"),
     [
         (3, False),
-        pytest.param(60, True, marks=pytest.mark.timeout(600)),
-        pytest.param(60, False, marks=pytest.mark.timeout(600)),
+        (3, True),
+        pytest.param(60, True, marks=[pytest.mark.timeout(600), at_length]),
+        pytest.param(60, False, marks=[pytest.mark.timeout(600), at_length]),
     ],
 )
 def test_an_outage_amid_the_upserts(

@@ -1,4 +1,4 @@
-"""Fifty kills -9 in a row over two corpora that change all the while: nothing lost, doubled or embedded twice."""
+"""Kills -9 in a row over two corpora that change all the while: nothing is lost, doubled or embedded twice."""
 
 import subprocess
 import time
@@ -11,16 +11,19 @@ import pytest
 
 from tests.corpora import config
 from tests.drills.changing import ChangingCorpus, Sent
-from tests.drills.checks import NONE, check_fully, ledger_files, losses, parts, undisturbed_rows
+from tests.drills.checks import NONE, check_fully, ledger_files, losses, parts, run_here, undisturbed_rows
 from tests.drills.conftest import Record
+from tests.drills.rounds import times
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import POLL_SECONDS, report, start, write_config
 from tests.s3_server import S3Server
 
 SEED = 20261120
 STAGES = ("list", "embed", "publish", "upsert", "ledger", "delete", "verify", "any")
-ROUNDS = 5
-IMPORT_NAMESPACES = ("one", "two")
+ROUNDS = times(5, few=1)
+"""The kills amid each stage."""
+IMPORT_NAMESPACES = ("one", "two")[: times(2, few=1)]
+"""Each has an import, which is killed five times."""
 SIZE = 400
 NO_GUARDS = {"part_rows": 500, "delete_guard": 1.0, "change_guard": 1.0}
 
@@ -103,7 +106,7 @@ class Chain:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_forty_times_from_listing_to_verifying(
+def test_killed_again_and_again_from_listing_to_verifying(
     tmp_path: Path, pinecone_environment: PineconeServer, drill_record: Record
 ) -> None:
     chooser = Random(SEED)
@@ -114,7 +117,7 @@ def test_killed_forty_times_from_listing_to_verifying(
         corpus.images, tmp_path / "state", source=source, index=index, run=NO_GUARDS, upsert={"max_concurrency": 1}
     )
     first = write_config(tmp_path / "first.yaml", made)
-    assert report("run", str(first))["upserted"] == SIZE
+    assert run_here(first)["upserted"] == SIZE
     path = write_config(tmp_path / "config.yaml", made | {"run": NO_GUARDS | {"part_rows": 5}})
 
     chain = Chain(path, pinecone_environment, corpus, chooser)
@@ -131,7 +134,7 @@ def test_killed_forty_times_from_listing_to_verifying(
     cost = losses(path, undisturbed_rows(made, tmp_path))
     drill_record("kill -9 from listing to verifying", chain.kills, cost)
     assert cost == NONE
-    assert report("run", str(path))["unchanged"] == len(corpus.numbers)
+    assert run_here(path)["unchanged"] == len(corpus.numbers)
 
 
 def import_moments(server: PineconeServer, s3_server: S3Server) -> dict[str, Callable[[], Moment]]:
@@ -166,7 +169,7 @@ def import_moments(server: PineconeServer, s3_server: S3Server) -> dict[str, Cal
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_killed_ten_times_amid_imports(
+def test_killed_again_and_again_amid_imports(
     tmp_path: Path, pinecone_environment: PineconeServer, s3_server: S3Server, drill_record: Record
 ) -> None:
     server, corpus = pinecone_environment, ChangingCorpus(tmp_path, Random(SEED), 60)

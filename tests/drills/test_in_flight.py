@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.corpora import config, paint
-from tests.drills.checks import check_fully, held
+from tests.drills.checks import check_fully, held, run_here
 from tests.pinecone_server.faults import Gate
 from tests.pinecone_server.server import PineconeServer
 from tests.processes import report, start, write_config
@@ -30,7 +30,7 @@ def config_file(images: Path, tmp_path: Path, pinecone_environment: PineconeServ
         upsert={"request_timeout": 20},
     )
     path = write_config(tmp_path / "config.yaml", settings)
-    assert report("run", str(path))["upserted"] == 12
+    assert run_here(path)["upserted"] == 12
     return path
 
 
@@ -74,7 +74,7 @@ def test_two_signals_do_not_let_go_of_the_lease_while_a_request_is_in_flight(
     assert "Traceback" not in stdout + stderr
     assert "Aborted" not in stderr
     paint(images / "red-0.jpg", "blue", 99)
-    assert report("run", str(config_file))["upserted"] >= 1
+    assert run_here(config_file)["upserted"] >= 1
     check_fully(config_file)
 
 
@@ -93,6 +93,6 @@ def test_what_lands_after_a_take_over_is_put_right_by_the_next_run(
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "lease" in stderr
-    assert report("run", str(config_file))["unchanged"] == 12
+    assert run_here(config_file)["unchanged"] == 12
     assert held(config_file)["red-0.jpg"].values == right
     check_fully(config_file)

@@ -11,8 +11,9 @@ import pytest
 
 from pinery.records import Stored
 from tests.corpora import config
-from tests.drills.checks import NONE, Losses, check_fully, held, ledger_files, losses, parts
+from tests.drills.checks import NONE, Losses, check_fully, held, ledger_files, losses, parts, run_here
 from tests.drills.conftest import TOTAL, Record
+from tests.drills.rounds import rounds
 from tests.processes import pinery, report, start, wait_until, write_config
 
 KILLED = "kill -9 of a run into the embedded index"
@@ -40,7 +41,7 @@ def check_recovery(config_file: Path, undisturbed: dict[str, Stored]) -> Losses:
     assert done["verified"]
     assert published.items() <= parts(state).items(), "a published part was written again"
     check_fully(config_file)
-    assert report("run", str(config_file))["unchanged"] == TOTAL
+    assert run_here(config_file)["unchanged"] == TOTAL
     cost = losses(config_file, undisturbed)
     assert cost == NONE
     return cost
@@ -55,7 +56,7 @@ def test_a_killed_run_goes_on_where_it_was(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", rounds(list(MOMENTS), few=2))
 def test_killed_at_every_stage_with_worker_processes(
     moment: str, config_file: Path, undisturbed: dict[str, Stored], drill_record: Record
 ) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.corpora import COLOURS, config, jpeg
-from tests.drills.checks import NONE, Losses, check_failure, check_fully, held, losses, undisturbed_rows
+from tests.drills.checks import NONE, Losses, check_failure, check_fully, held, losses, run_here, undisturbed_rows
 from tests.drills.conftest import Record
 from tests.filled import opened
 from tests.pinecone_server.server import PineconeServer
-from tests.processes import report, start, write_config
+from tests.processes import start, write_config
 from tests.s3_server import S3Server
 
 PER_LABEL = 8
@@ -41,8 +41,8 @@ def path(nightly: dict[str, Any], tmp_path: Path) -> Path:
 
 
 def check_recovery(nightly: dict[str, Any], path: Path) -> Losses:
-    """Once S3 is well again, the same command goes on and ends with the index that is to be."""
-    assert report("run", str(path))["verified"]
+    """Once S3 is well again, another run goes on and ends with the index that is to be."""
+    assert run_here(path)["verified"]
     check_fully(path)
     cost = losses(path, undisturbed_rows(nightly, path.parent))
     assert cost == NONE

@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.automations import NO_HEARTBEAT, register_automations
 from pinery.records import Stored
 from tests.corpora import config
-from tests.drills.checks import NONE, check_fully, losses, parts
+from tests.drills.checks import NONE, check_fully, losses, parts, run_here
 from tests.drills.conftest import TOTAL, Record
 from tests.prefect_server import PREFECT, PrefectServer
 from tests.processes import report, wait_until, write_config
@@ -112,7 +112,7 @@ def test_a_flow_run_that_is_stopped_amid_its_work_frees_its_slot_and_the_next_go
     assert run["state"]["type"] == "COMPLETED", printed
     assert published.items() <= parts(state_of(path)).items(), "a published part was written again"
     check_fully(path)
-    assert report("run", str(path))["unchanged"] == TOTAL
+    assert run_here(path)["unchanged"] == TOTAL
     cost = losses(path, undisturbed)
     assert cost == NONE
     drill_record(name, 1, cost)

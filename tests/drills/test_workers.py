@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.corpora import config
-from tests.drills.checks import embedded_twice, held, parts
+from tests.drills.checks import embedded_twice, held, parts, run_here
 from tests.processes import PINERY, environment, halted, report, start, wait_until, write_config
 
 TOTAL = 150
@@ -37,7 +37,7 @@ def on_threads(workers_config: Path) -> dict[str, object]:
     del settings["runner"]
     settings["state"] += "-undisturbed"
     path = write_config(workers_config.with_name("undisturbed.yaml"), settings)
-    assert report("run", str(path))["embedded"] == TOTAL
+    assert run_here(path)["embedded"] == TOTAL
     return dict(held(path))
 
 
