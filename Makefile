@@ -11,7 +11,8 @@ export PINERY_CACHE ?= $(CURDIR)/.pinery/cache
 # Tests run side by side, each process with a Prefect server of its own; more of them than this gain nothing.
 PYTEST := -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal --durations 20 --durations-min 5
 # The demo and the tests use their own Prefect: a configured server elsewhere is none of their business.
-ISOLATED := mkdir -p .pinery/prefect && env -u PREFECT_API_URL PREFECT_HOME=$(CURDIR)/.pinery/prefect
+# Modules are compiled once, not by each of the many processes that tests start.
+ISOLATED := mkdir -p .pinery/prefect && env -u PREFECT_API_URL -u PYTHONDONTWRITEBYTECODE PREFECT_HOME=$(CURDIR)/.pinery/prefect
 
 .DEFAULT_GOAL := help
 .PHONY: help demo sample test lint drills slow newest docs bench deploy lock clean

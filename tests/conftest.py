@@ -27,6 +27,9 @@ for _name, _value in {"BATCH_SIZE": "200", "READ_BATCH_SIZE": "200", "FLUSH_INTE
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
+# Read by the threads of PyTorch: those that wait would spin, and take the cores from the processes at work beside them.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # A shell has what it starts in the background ignore Ctrl-C, and the processes that tests start would take it over.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
