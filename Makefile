@@ -53,10 +53,14 @@ drills: $(READY) ## all drills, and their table: processes killed, faults and ou
 slow: $(READY) ## what `make test` leaves out, with few of the rounds of drills that repeat themselves
 	$(ISOLATED) $(BIN)/python $(PYTEST) -m slow
 
-newest: ## the flows' tests with the newest versions that pyproject.toml allows, in an environment of their own
-	$(PYTHON) -m venv --clear $(NEWEST)
-	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	$(ISOLATED) $(NEWEST)/bin/python $(PYTEST) -m "not slow" tests/flows tests/test_cli.py
+newest: $(READY) ## the flows' tests with the newest versions that pyproject.toml allows, in an environment of their own
+	$(BIN)/python -m venv --clear --without-pip $(NEWEST)
+	@# Links to the files of .venv: only what is newer than there is fetched and unpacked.
+	@cp -al $(VENV)/lib/python3.*/site-packages/. $(NEWEST)/lib/python3.*/site-packages
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
+	@if [ "$$($(NEWEST)/bin/python -m pip freeze --exclude-editable)" = "$$($(BIN)/python -m pip freeze --exclude-editable)" ]; \
+	then echo "No newer versions are allowed than those in $(VENV), with which make test runs these tests."; \
+	else $(ISOLATED) $(NEWEST)/bin/python $(PYTEST) -m "not slow" tests/flows; fi
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
