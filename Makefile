@@ -53,11 +53,9 @@ drills: $(READY) ## all drills, and their table: processes killed, faults and ou
 slow: $(READY) ## what `make test` leaves out, with few of the rounds of drills that repeat themselves
 	$(ISOLATED) $(BIN)/python $(PYTEST) -m slow
 
-newest: $(READY) ## the flows' tests with the newest versions that pyproject.toml allows, in an environment of their own
-	$(BIN)/python -m venv --clear --without-pip $(NEWEST)
-	@# Links to the files of .venv: only what is newer than there is fetched and unpacked.
-	@cp -al $(VENV)/lib/python3.*/site-packages/. $(NEWEST)/lib/python3.*/site-packages
-	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
+newest: $(READY) ## the flows' tests with the newest versions that pyproject.toml allows, where they are others than the lock's
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@if [ "$$($(NEWEST)/bin/python -m pip freeze --exclude-editable)" = "$$($(BIN)/python -m pip freeze --exclude-editable)" ]; \
 	then echo "No newer versions are allowed than those in $(VENV), with which make test runs these tests."; \
 	else $(ISOLATED) $(NEWEST)/bin/python $(PYTEST) -m "not slow" tests/flows; fi
