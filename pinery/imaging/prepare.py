@@ -84,10 +84,12 @@ def prepare_on_device(
         raise no_memory() from error
 
 
-def prepare(data: bytes, decoder: str, model: Preprocessing, max_pixels: int) -> torch.Tensor:
+def prepare(
+    data: bytes, decoder: str, model: Preprocessing, max_pixels: int, budget: PixelBudget | None = None
+) -> torch.Tensor:
     """Return one encoded image as the model takes it; see `prepare_on_cpu`."""
     [image] = prepare_on_device([data], decoder, model, max_pixels)
-    return prepare_on_cpu(data, decoder, model, max_pixels) if image is None else image
+    return prepare_on_cpu(data, decoder, model, max_pixels, budget) if image is None else image
 
 
 def no_memory() -> TransientError:

@@ -13,11 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from pinery.corpus.target import Target
 from pinery.errors import BadImageError, BadQueryImageError, BadVectorError, QueryError, UnknownItemError
+from pinery.imaging.budget import PixelBudget
 from pinery.indexes.engine import ask
 from pinery.sources.ids import MAX_ID_LENGTH, possible_ids
 
 if TYPE_CHECKING:
     from PIL import Image
+
+PIXELS_AT_ONCE = 32_000_000
+"""The most pixels of the images of queries that are decoded at once, unless one alone has more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Vectors:
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._computing = ThreadPoolExecutor(1, "pinery-model")
+        self._budget = PixelBudget(PIXELS_AT_ONCE)
 
     def close(self) -> None:
         """End the model's thread once it has nothing more to compute."""
@@ -136,7 +141,7 @@ class Vectors:
         try:
             # By the corpus' own decoder: an image of the corpus finds itself with a score of 1.
             if isinstance(image, Encoded):
-                pixels = prepare(image.data, model.card.decoder, model, limits.max_pixels)
+                pixels = prepare(image.data, model.card.decoder, model, limits.max_pixels, self._budget)
             else:
                 pixels = model.preprocess(_upright(image, limits.max_pixels))
         except BadImageError as error:
