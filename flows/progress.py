@@ -1,7 +1,9 @@
 """Shows the progress of a run: as bars on a terminal, as a line now and then elsewhere, as a worker's log lines."""
 
 import contextlib
+import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -17,8 +19,8 @@ from rich.progress import Progress as Bars
 from flows.progress_artifact import BarOnPage
 from pinery.corpus.progress import Progress
 
-LINE_SECONDS = 15.0
-"""The seconds between two lines of progress where stderr is no terminal."""
+LINE_SECONDS, JSON_SECONDS = 15.0, 0.3
+"""The seconds between two lines of progress where stderr is no terminal, and where `PINERY_PROGRESS` is `json`."""
 
 _chosen: list[Progress] = []
 
@@ -166,10 +168,39 @@ class LineProgress:
         return f"{stage}{counted}"
 
 
+class JsonProgress(LineProgress):
+    """Prints a line of JSON to stderr where something moved: for a program that started the run, and shows it."""
+
+    def __init__(self, seconds: float = JSON_SECONDS, out: TextIO | None = None) -> None:
+        super().__init__(seconds, out)
+
+    def note(self, text: str) -> None:
+        """See Progress."""
+        self._print({"note": text})
+
+    def _print_lines(self, began: float) -> None:  # noqa: ARG002  # what is shown here has no time
+        ended = False
+        while not ended:
+            ended = self._ended.wait(self._seconds)
+            with self._lock:
+                moved = [] if self._printed else self._moved[-1:]
+                told = [(stage, self._done[stage], self._totals.get(stage)) for stage in moved]
+                self._printed = True
+            for stage, done, total in told:
+                self._print({"stage": stage, "done": done, "total": total})
+
+    def _print(self, told: dict[str, str | int | None]) -> None:
+        print(json.dumps(told), file=self._out, flush=True)  # a line of progress is what this is for
+
+
 @contextlib.contextmanager
 def on_terminal() -> Iterator[None]:
     """Show the progress of the runs started inside on this process' stderr."""
-    progress = TerminalProgress() if sys.stderr.isatty() else LineProgress()
+    progress: JsonProgress | TerminalProgress | LineProgress
+    if os.environ.get("PINERY_PROGRESS") == "json":
+        progress = JsonProgress()
+    else:
+        progress = TerminalProgress() if sys.stderr.isatty() else LineProgress()
     _chosen.append(progress)
     try:
         with progress.shown():

@@ -1,6 +1,7 @@
 """Lines that report a run's progress where stderr is no terminal."""
 
 import io
+import json
 import logging
 import threading
 from uuid import UUID
@@ -11,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.context import FlowRunContext
 
-from flows.progress import LineProgress, LoggedProgress
+from flows.progress import JsonProgress, LineProgress, LoggedProgress
 from flows.progress_artifact import BarOnPage
 from pinery.corpus.progress import Silent
 
@@ -55,6 +56,22 @@ def test_a_line_comes_now_and_then_with_what_moves() -> None:
         progress.note("waiting for the index")
         assert "waiting for the index\n" in out.getvalue()
         assert "upsert 7 of 5,000" in out.next_line("upsert 7"), "a line comes also where nothing moves"
+
+
+def test_a_program_that_started_the_run_gets_lines_of_json() -> None:
+    out = Lines()
+    progress = JsonProgress(seconds=0.02, out=out)
+    with progress.shown():
+        progress.start("list", None)
+        assert json.loads(out.next_line("list")) == {"stage": "list", "done": 0, "total": None}
+        progress.start("embed", 5000)
+        progress.advance("embed", 1234)
+        assert json.loads(out.next_line("1234")) == {"stage": "embed", "done": 1234, "total": 5000}
+        progress.note('waiting for "it"')
+        assert {"note": 'waiting for "it"'} in map(json.loads, out.getvalue().splitlines())
+        progress.advance("embed", 3766)
+    last = out.getvalue().splitlines()[-1]
+    assert json.loads(last) == {"stage": "embed", "done": 5000, "total": 5000}, "what moved last is told at the end"
 
 
 def test_a_short_run_says_nothing() -> None:
