@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 import pinery
-from pinery.web import pages
+from pinery.web import edit_api, failures, pages, picture_api, read_api
+from pinery.web.safety import protect
 from pinery.web.site import Site
 
 FILES = Path(__file__).parent
@@ -21,11 +22,19 @@ def build(site: Site) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        site.prepare()
         yield
         site.close()
 
     app = FastAPI(title="Pinery", version=pinery.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.site = site
     app.mount("/static", StaticFiles(directory=FILES / "static"), name="static")
+    app.state.originals = picture_api.Originals()
+    app.include_router(picture_api.router)
+    app.include_router(read_api.router)
+    app.include_router(edit_api.router)
+    app.include_router(edit_api.forms)
     app.include_router(pages.router)
+    failures.install(app)
+    protect(app, site)
     return app
