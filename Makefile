@@ -15,7 +15,7 @@ PYTEST := -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal --d
 ISOLATED := mkdir -p .pinery/prefect && env -u PREFECT_API_URL -u PYTHONDONTWRITEBYTECODE PREFECT_HOME=$(CURDIR)/.pinery/prefect
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sample test lint drills slow newest docs bench deploy lock clean
+.PHONY: help demo serve sample test lint drills slow newest docs bench deploy lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -37,9 +37,14 @@ demo: $(READY) sample ## environment, sample corpus, one run into the embedded i
 	@$(ISOLATED) $(BIN)/pinery search configs/sample.yaml --image data/query.jpg --top-k 5 --grid demo.png
 	@echo
 	@echo "Next:"
+	@echo "  $(BIN)/pinery serve configs/sample.yaml                                   the page: open http://127.0.0.1:8765"
 	@echo "  $(BIN)/pinery show configs/sample.yaml                                    a random sample as a picture"
 	@echo "  $(BIN)/pinery search configs/sample.yaml --image data/query.jpg --filter '{\"label\": {\"\$$ne\": \"sunset\"}}'"
 	@echo "  $(BIN)/pinery run configs/sample.yaml --set source.path=YOUR/FOLDER --set corpus=mine"
+
+serve: $(READY) sample ## the sample corpus on the search page, at http://127.0.0.1:8765
+	@$(ISOLATED) $(BIN)/pinery run configs/sample.yaml
+	@$(ISOLATED) $(BIN)/pinery serve configs/sample.yaml
 
 sample: $(READY) ## paint the sample corpus, if it is not there
 	@test -d data/sample -a -f data/query.jpg || $(BIN)/python data/generate.py
@@ -75,6 +80,7 @@ bench: $(READY) ## the figures of docs/figures.md
 	$(BIN)/python benchmarks/verify.py
 	$(BIN)/python benchmarks/gate.py
 	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/upsert.py
 	$(BIN)/python benchmarks/upsert_memory.py
 	$(BIN)/python benchmarks/networks.py

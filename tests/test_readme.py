@@ -13,7 +13,7 @@ PROMISES = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
 PAGES = sorted(
     path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "data/README.md"]
 )
-PROMISING = ("A config", "Commands", "What happens on a bad night")
+PROMISING = ("A config", "Commands", "From Pinecone's examples", "What happens on a bad night")
 """The sections of README whose tables promise something, row by row."""
 
 
@@ -74,3 +74,10 @@ def test_torch_is_taken_from_another_index_only_where_one_is_named(index: str, a
     assert any("--index-url https://example.org/cpu" in line for line in lines) == asked
     [pinery] = [line for line in lines if "--editable" in line]
     assert "--constraint requirements.lock" in pinery
+
+
+def test_make_serve_runs_the_sample_and_serves_it(tmp_path: Path) -> None:
+    command = ["make", "--dry-run", "serve", f"VENV={tmp_path / 'venv'}"]
+    planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    done = [line.rsplit("/pinery ", 1)[-1] for line in planned.splitlines() if "/bin/pinery " in line]
+    assert done == ["run configs/sample.yaml", "serve configs/sample.yaml"]
