@@ -1,4 +1,4 @@
-"""Who is let in where the server has a token: programs that send it, and browsers that logged in."""
+"""The door of a server that has a token: it lets in programs that send the token, and browsers that logged in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pinery.web.refusals import refuse, wants_page
 
 SESSION_SECONDS, SESSIONS = 12 * 3600.0, 1000
 OPEN = {"/healthz", "/login"}
-"""What is answered without a login, beside the files that the login page needs."""
+"""The paths that are answered without a login, beside the files that the login page needs."""
 
 
 class Doorkeeper:

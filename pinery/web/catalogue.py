@@ -33,7 +33,7 @@ SETTLED_SECONDS = 3.0
 KNOWN_ITEMS = 20_000
 """Items that were handed out last, which are about to be asked for by their ids."""
 BLOCK_BYTES, POSITION_BYTES = 64 << 20, 64 << 20
-"""What is remembered at most of a listing's rows, and of the positions that filters match."""
+"""The bytes that are remembered of a listing's rows, and of the positions that filters match."""
 MOST_BLOCKS = 8
 """The row groups that are read for one page at most."""
 SCANS_AT_ONCE, SCAN_PATIENCE = 2, 20.0
@@ -44,7 +44,10 @@ MACROS = (
     "CREATE MACRO json_array_contains(m, p, v) AS"
     " list_contains(json_extract_string(m, p || '[*]'), json_extract_string('[\"' || v || '\"]', '$[0]'))",
 )
-"""What the embedded index' filters call, in DuckDB's words. DuckDB's own json_extract is json_extract_path as well."""
+"""The functions that the embedded index' filters call, in DuckDB's words.
+
+DuckDB has json_extract under the name json_extract_path as well.
+"""
 UPPER = [f"\\u{code:04X}" for code in range(32) if f"{code:04X}" != f"{code:04x}"]
 """Control characters as DuckDB writes them in JSON; filters and listings have small letters there."""
 

@@ -15,7 +15,7 @@ BODY_SECONDS, BODY_BYTES_PER_SECOND = 15.0, 16_384
 STUCK_SECONDS = 30.0
 """The time in which some of an answer must be taken."""
 LINGER_SECONDS, LINGER_BYTES = 3.0, 8 << 20
-"""What is still read of a body whose request has been answered: a connection that is closed before loses the answer."""
+"""The bytes of a body that are still read after its request was answered: closing the connection loses the answer."""
 HEAD_BYTES = 64 << 10
 CONNECTIONS = 256
 WATCH_SECONDS = 1.0
@@ -100,7 +100,7 @@ class PatientConnection(H11Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether no request is being received or answered."""
+        """True where no request is being received or answered."""
         return self.conn.their_state is h11.IDLE and (self.cycle is None or self.cycle.response_complete)
 
     def _note_state(self) -> None:

@@ -21,7 +21,7 @@ from pinery.web.site import ShownCorpus
 LONGEST_NAME = 255
 """The bytes that a name may have in most file systems."""
 decoding = ThreadPoolExecutor(1, "pinery-upload")
-"""Where uploads are decoded, one at a time: an image may take a gigabyte while it is checked."""
+"""Decodes uploads, one at a time: an image may take a gigabyte while it is checked."""
 
 
 class EditRefused(HTTPException):

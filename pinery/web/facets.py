@@ -45,7 +45,7 @@ WITH found AS (
 )
 SELECT field, listed, numeric, value, sum(n) AS n FROM told GROUP BY ALL
 """
-"""How often each value of each field occurs: the value as JSON, a number as a float, a list by its members."""
+"""Counts each value of each field: the value as JSON, a number as a float, a list by its members."""
 KEYS = """
 SELECT k, count(*) FROM (SELECT unnest(json_keys(metadata)) AS k FROM matching)
 GROUP BY k ORDER BY count(*) DESC, k LIMIT ?
@@ -71,7 +71,7 @@ SELECT value, numeric, sum(n) AS n FROM counted WHERE field = $field AND starts_
 
 
 class NotCountedError(TransientError):
-    """What was asked for is still being counted."""
+    """The facets that were asked for are still being counted."""
 
 
 class Counting:

@@ -1,4 +1,4 @@
-"""What a visitor is told of an error: its status and one sentence, in one place for the pages and the API."""
+"""The answer to an error: its status and one sentence, in one place for the pages and the API."""
 
 from __future__ import annotations
 

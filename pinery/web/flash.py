@@ -1,4 +1,4 @@
-"""What a visitor is told on the next page, after a form was done."""
+"""The sentence that a visitor is told on the next page, after a form was done."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ VERSION_DIGITS = 20
 
 
 class Cursor(BaseModel, extra="forbid", frozen=True, strict=True):
-    """Where a page ended; an opaque text for the client."""
+    """The end of a page, as an opaque text for the client."""
 
     listing: str
     start: int

@@ -16,7 +16,7 @@ of a visitor is decoded."""
 BODY_BYTES_AT_ONCE = 512 << 20
 """The bytes of all bodies that are received and answered at once."""
 FORM_BYTES = 256 << 10
-"""What a form may have beside its image; and what may be sent to paths that take no image."""
+"""The bytes that a form may have beside its image, and that may be sent to paths that take no image."""
 NEVER_BUSY = {"/healthz"}
 IMAGES, FORMS_OF_IMAGES = {"/api/search", "/api/items", "/search"}, {"/items"}
 SEARCHES = {"/api/search", "/search", "/api/compare", "/compare"}
@@ -75,7 +75,7 @@ class Limits:
 
     @property
     def is_full(self) -> bool:
-        """Whether the bodies of all requests take as much as they may."""
+        """True where the bodies of all requests take as much as they may."""
         return self._bytes > BODY_BYTES_AT_ONCE
 
 

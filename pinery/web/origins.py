@@ -19,7 +19,7 @@ from pinery.web.refusals import refuse
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 SEARCHES = {"/api/search", "/search"}
-"""What is posted there changes nothing, so it need not show the token of a page."""
+"""A form that is posted there changes nothing, so it need not show the token of a page."""
 LOOKED_THROUGH = 64 * 1024
 """The bytes of a form in which its field `csrf` must stand."""
 DEFAULT_PORTS = {"http": "80", "https": "443"}

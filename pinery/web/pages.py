@@ -26,9 +26,9 @@ PAGE = 60
 FIRST_SIMILAR, FIRST_FOUND = 6, 24
 """Hits that are shown first: of a query by one item, and of others."""
 STEPS = (FIRST_SIMILAR, FIRST_FOUND, 60, 120, MOST_HITS)
-"""How many hits are shown, from one click on `More` to the next."""
+"""The numbers of hits that are shown, from one click on `More` to the next."""
 FACETS_SECONDS = 10.0
-"""How long the filter's own address waits for counts."""
+"""The seconds for which the filter's own address waits for counts."""
 
 
 class PageRoute(APIRoute):

@@ -41,7 +41,7 @@ SHOWN_KINDS = {
     "AVIF": "image/avif",
     "ICO": "image/x-icon",
 }
-"""What every browser shows by itself; an image of another kind is converted."""
+"""The kinds that every browser shows by itself; an image of another kind is converted."""
 REASONS_KEPT, REASON_SECONDS = 4096, 30.0
 """Why pictures could not be made, so that a broken image isn't fetched for each visitor."""
 

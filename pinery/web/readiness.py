@@ -1,4 +1,4 @@
-"""Whether a corpus is ready to be searched: its index opened and, where words are searched for, its model loaded."""
+"""Makes corpora ready to be searched, and tells how far that is: indexes are opened, models loaded for words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AGAIN_SECONDS = 10.0
 
 
 class Readiness:
-    """What is known of one corpus. Safe to use from several threads.
+    """The state of one corpus. Safe to use from several threads.
 
     A model with a text tower is loaded before anybody asks, since the box for words invites to; another one once a
     visitor gives an image, which few do.

@@ -177,7 +177,7 @@ class Runs:
 
 
 class Lines:
-    """What a run writes to stderr: objects of its progress, and other lines, of which the last one is kept."""
+    """The lines that a run writes to stderr: objects of its progress, and others, of which the last one is kept."""
 
     def __init__(self, file: int) -> None:
         self._file, self._read, self._rest = file, 0, b""

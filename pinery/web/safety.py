@@ -1,4 +1,4 @@
-"""What each request passes on its way to the application, from the outside in."""
+"""The layers that each request passes on its way to the application, from the outside in."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-"""What each answer says to browsers."""
+"""The headers by which each answer tells browsers what is allowed."""
 PICTURES = ("/static/", "/thumb", "/image", "/query-image")
 """Paths whose answers nobody edits by."""
 log = logging.getLogger("pinery.web")
@@ -124,7 +124,7 @@ class Told:
 
 
 class Editable(Mapping[str, Any]):
-    """Whether a corpus can be edited: `allowed`, and `why` not.
+    """Says whether a corpus can be edited: `allowed`, and `why` not.
 
     Its folder is looked at when somebody asks, on a thread that may wait, as for a share on the network.
     """

@@ -158,7 +158,7 @@ class ComparedShape(Shape):
 
 
 class CorpusReadyShape(Shape):
-    """How far a corpus is."""
+    """The readiness of a corpus."""
 
     corpus: str
     ready: bool = Field(description="Whether its index answers, or there is none yet.")
@@ -168,7 +168,7 @@ class CorpusReadyShape(Shape):
 
 
 class ReadyShape(Shape):
-    """How far the server is."""
+    """The readiness of the server."""
 
     ready: bool = Field(description="Whether all corpora are.")
     corpora: list[CorpusReadyShape]

@@ -32,23 +32,23 @@ TOLD_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What the command line and the environment say about a server."""
+    """The settings of a server, from the command line and the environment."""
 
     host: str = "127.0.0.1"
     port: int = 8765
     editable: bool = False
     token: str | None = field(default=None, repr=False)
-    """What a visitor has to know, from PINERY_TOKEN; None lets everybody in who reaches the host."""
+    """The secret that a visitor has to know, from PINERY_TOKEN; None lets everybody in who reaches the host."""
     page_hosts: Sequence[str] = ()
     """More names under which visitors may ask for the page, such as that of a reverse proxy."""
     run_command: Sequence[str] = ()
     """The command that runs a corpus, to which the path of its config is added; only an editable server needs it."""
     run_options: Sequence[str] = ()
-    """What follows that path: the overrides of the configs."""
+    """The options that follow that path: the overrides of the configs."""
 
 
 class Shared:
-    """What all corpora of a server share, so that it is bounded for all of them together."""
+    """The means that all corpora of a server share, so that they are bounded for all of them together."""
 
     def __init__(self) -> None:
         self.studio, self.query_images, self.counting = Studio(), QueryImages(), Counting()

@@ -17,7 +17,7 @@ MOST_SHOWN = 200
 def of(shown: ShownCorpus) -> dict[str, Any]:
     """Return what `pinery status --json` prints, counted some seconds ago at most.
 
-    Of `quarantined` and `rejected` the first MOST_SHOWN are there, each with its `id`, `reason`, `thumb` and `image`;
+    `quarantined` and `rejected` have the first MOST_SHOWN items, each with its `id`, `reason`, `thumb` and `image`;
     `quarantined_count` and `rejected_count` count all.
     """
     found = shown.status().to_dict()

@@ -1,4 +1,4 @@
-"""What is searched for, as a URL has it: items, words and images that are added or subtracted."""
+"""The terms of a query, as a URL has them: items, words and images that are added or subtracted."""
 
 from __future__ import annotations
 

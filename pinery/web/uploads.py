@@ -34,7 +34,7 @@ IMAGE_BODY: dict[str, Any] = {
         },
     }
 }
-"""What the API says of such a body."""
+"""The API's description of such a body."""
 
 
 async def uploaded_image(request: Request, shown: Shown) -> bytes:
