@@ -82,6 +82,7 @@ def importing() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # nor among these objects later, at the end of the process for example
         gc.enable()
 
 
