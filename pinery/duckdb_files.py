@@ -67,6 +67,11 @@ def write(
     con.execute(f"COPY ({query}) TO '{plain(path)}' (FORMAT parquet, {size})")
 
 
+def spill_to(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Have what doesn't fit into memory lie in `folder`, which DuckDB makes and removes; the one above must exist."""
+    con.execute(f"SET temp_directory = '{plain(folder)}'")
+
+
 @contextlib.contextmanager
 def scratch_database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield an empty database, whose tables and spilled joins lie in `folder` until it is deleted in the end."""
@@ -76,7 +81,7 @@ def scratch_database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     in_file = PLAIN.fullmatch(str(file)) is not None
     file.unlink(missing_ok=True)
     with contextlib.closing(duckdb.connect(file if in_file else ":memory:")) as con:
-        con.execute(f"SET temp_directory = '{plain(folder / 'spill')}'")
+        spill_to(con, folder / "spill")
         yield con
     file.unlink(missing_ok=True)
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -66,6 +66,22 @@ def prefect_db() -> Iterator[None]:
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
         yield
+
+
+@pytest.fixture
+def save_secret(prefect_db: None) -> Iterator[Callable[[str, str], None]]:
+    """Saves a value in the Secret block of a name, which no other test finds."""
+    from prefect.blocks.system import Secret
+
+    saved = set[str]()
+
+    def save(name: str, value: str) -> None:
+        Secret(value=value).save(name, overwrite=True)  # type: ignore[unused-coroutine]
+        saved.add(name)
+
+    yield save
+    for name in saved:
+        Secret.delete(name)
 
 
 @pytest.fixture

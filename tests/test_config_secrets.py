@@ -1,13 +1,12 @@
 """A config holds no secret, and says how it is done; a variable or a Secret block holds it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.cli.launch import open_corpus
@@ -98,17 +97,16 @@ def test_a_variable_stands_for_the_weights(tmp_path: Path, monkeypatch: pytest.M
         fetch_weights("$PINERY_TEST_WEIGHTS", SUM)
 
 
-def test_a_command_without_a_flow_takes_secrets_from_blocks_too(tmp_path: Path, prefect_db: None) -> None:
+def test_a_command_without_a_flow_takes_secrets_from_blocks_too(
+    tmp_path: Path, save_secret: Callable[[str, str], None]
+) -> None:
     given = with_weights(tmp_path, "$PINERY_TEST_WEIGHTS") | {"index": {"kind": "pinecone"}}
     path = str(write_config(tmp_path / "c.yaml", given))
     open_corpus(path, [])
     assert [name for name in VARIABLES if name in os.environ] == [], "no block, no variable"
-    Secret(value="pcsk_from_a_block").save("pinecone-api-key", overwrite=True)
-    Secret(value=SIGNED).save("pinery-test-weights", overwrite=True)
-    try:
-        open_corpus(path, [])
-    finally:
-        Secret.delete("pinecone-api-key")
+    save_secret("pinecone-api-key", "pcsk_from_a_block")
+    save_secret("pinery-test-weights", SIGNED)
+    open_corpus(path, [])
     assert (os.environ["PINECONE_API_KEY"], os.environ["PINERY_TEST_WEIGHTS"]) == ("pcsk_from_a_block", SIGNED)
 
 

@@ -20,7 +20,7 @@ from cachetools import LRUCache, cachedmethod
 from numpy.typing import NDArray
 
 from pinery.corpus.corpus import Corpus
-from pinery.duckdb_files import plain, scan
+from pinery.duckdb_files import scan, spill_to
 from pinery.errors import BadFilterError, DamagedError, TerminalError, TransientError
 from pinery.indexes.lance_filter import to_sql
 from pinery.parquet.files import open_parquet
@@ -220,9 +220,7 @@ class Listed:
         try:
             with self._there(), duckdb.connect() as con:
                 con.execute(f"SET memory_limit = '{SCAN_MEMORY}'")
-                con.execute(
-                    f"SET temp_directory = '{plain(Path(tempfile.gettempdir()) / f'pinery-{uuid.uuid4().hex}')}'"
-                )
+                spill_to(con, Path(tempfile.gettempdir()) / f"pinery-{uuid.uuid4().hex}")
                 for macro in (_lowered(), *MACROS):
                     con.execute(macro)
                 yield con

@@ -5,14 +5,13 @@ import http.server
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import prefect
 import pytest
-from prefect.blocks.system import Secret
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
@@ -200,17 +199,21 @@ def test_a_server_of_another_kind_or_version_is_told(
 
 
 def test_a_key_in_a_secret_block_is_enough_and_is_shown_nowhere(
-    images: Path, tmp_path: Path, server: PineconeServer, monkeypatch: pytest.MonkeyPatch
+    images: Path,
+    tmp_path: Path,
+    server: PineconeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    save_secret: Callable[[str, str], None],
 ) -> None:
     server.settings.api_key = "pcsk_the-key-of-a-block"
     monkeypatch.setenv("PINECONE_API_KEY", "")
     path = write_config(tmp_path / "c.yaml", config(images, tmp_path / "state", index={"kind": "pinecone"}))
     assert {one.name for one in diagnose(str(path), []).checks if one.verdict == "wrong"} == {"index"}
-    Secret(value=server.settings.api_key).save("pinecone-api-key", overwrite=True)  # type: ignore[unused-coroutine]
+    save_secret("pinecone-api-key", server.settings.api_key)
     told = diagnose(str(path), [])
     assert {one.name for one in told.checks if one.verdict == "wrong"} == set()
     assert server.settings.api_key not in json.dumps(told.to_dict())
-    Secret(value="pcsk_a-refused-key").save("pinecone-api-key", overwrite=True)  # type: ignore[unused-coroutine]
+    save_secret("pinecone-api-key", "pcsk_a-refused-key")
     monkeypatch.setenv("PINECONE_API_KEY", "")
     told = diagnose(str(path), [])
     assert {one.name for one in told.checks if one.verdict == "wrong"} == {"index"}

@@ -1,13 +1,13 @@
 """The nightly job: images on S3, state on S3, a Pinecone index; faults of S3 and of the index are survived or told."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectException
 
@@ -212,11 +212,13 @@ def test_a_rejected_row_is_sent_again_when_asked_to(
     assert reindex(nightly)["unchanged"] == 13
 
 
-def test_the_key_may_come_from_a_secret_block(nightly: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_may_come_from_a_secret_block(
+    nightly: dict[str, Any], monkeypatch: pytest.MonkeyPatch, save_secret: Callable[[str, str], None]
+) -> None:
     key = os.environ["PINECONE_API_KEY"]
     monkeypatch.delenv("PINECONE_API_KEY")
     with pytest.raises(ConfigError, match="PINECONE_API_KEY"):
         reindex(nightly)
-    Secret(value=key).save("pinecone-api-key", overwrite=True)
+    save_secret("pinecone-api-key", key)
     assert reindex(nightly)["upserted"] == 12
     monkeypatch.delenv("PINECONE_API_KEY")
