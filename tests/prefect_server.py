@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_fixed
 
 from tests.processes import wait_until
 from tests.run_pages import said
@@ -55,8 +56,19 @@ class PrefectServer:
             return False
 
     def asked(self, method: str, path: str, **body: Any) -> Any:
-        """The answer to a request."""
-        answer = httpx.request(method, f"{self.url}/{path}", json=body or None, trust_env=False, timeout=30)
+        """The answer to a request, which is repeated while the server says that its database is busy.
+
+        Prefect's own clients do the same: such a request did nothing.
+        """
+        busy = retry_if_result(lambda answer: answer.status_code == httpx.codes.SERVICE_UNAVAILABLE)
+        again = Retrying(
+            retry=busy,
+            wait=wait_fixed(0.5),
+            stop=stop_after_attempt(20),
+            retry_error_callback=lambda one: one.outcome.result(),
+        )
+        url = f"{self.url}/{path}"
+        answer = again(lambda: httpx.request(method, url, json=body or None, trust_env=False, timeout=30))
         return answer.raise_for_status().json() if answer.content else None
 
     def found(self, kind: str, **query: Any) -> list[dict[str, Any]]:
