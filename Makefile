@@ -37,10 +37,10 @@ demo: $(READY) sample ## environment, sample corpus, one run into the embedded i
 	@$(ISOLATED) $(BIN)/pinery search configs/sample.yaml --image data/query.jpg --top-k 5 --grid demo.png
 	@echo
 	@echo "Next:"
-	@echo "  $(BIN)/pinery serve configs/sample.yaml                                   the page: open http://127.0.0.1:8765"
 	@echo "  $(BIN)/pinery show configs/sample.yaml                                    a random sample as a picture"
 	@echo "  $(BIN)/pinery search configs/sample.yaml --image data/query.jpg --filter '{\"label\": {\"\$$ne\": \"sunset\"}}'"
 	@echo "  $(BIN)/pinery run configs/sample.yaml --set source.path=YOUR/FOLDER --set corpus=mine"
+	@echo "  $(BIN)/pinery serve configs/sample.yaml                                   the page: open http://127.0.0.1:8765"
 
 serve: $(READY) sample ## the sample corpus on the search page, at http://127.0.0.1:8765
 	@$(ISOLATED) $(BIN)/pinery run configs/sample.yaml
