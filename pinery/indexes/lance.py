@@ -52,6 +52,9 @@ TRAINED_ON = 32
 """The sampled vectors of each partition of the ANN index; Lance's own 256 would hold half of all in memory."""
 PROBES = 128
 """The least number of partitions that a search looks at."""
+TOO_ALIKE, FEWER = "non-empty clusters", 8
+"""The words of Lance where vectors form fewer clusters than there are to be partitions; then there are so many times
+fewer."""
 CANDIDATES = 400
 """The number of vectors that a search compares in full, beyond four for each match."""
 
@@ -190,7 +193,16 @@ class LanceIndex:
         rows = table.count_rows()
         if "vector" not in columns and rows >= EXACT_BELOW_ROWS:
             give_back_freed_memory()
-            table.create_index("vector", config=self._ann(math.isqrt(rows)))
+            self._partition(table, math.isqrt(rows))
+
+    def _partition(self, table: Any, partitions: int) -> None:
+        """Index the vectors in so many partitions, or in fewer where too many of them are alike for that."""
+        try:
+            table.create_index("vector", config=self._ann(partitions))
+        except (RuntimeError, ValueError) as error:
+            if TOO_ALIKE not in str(error) or partitions == 1:
+                raise
+            self._partition(table, max(1, partitions // FEWER))
 
     def _ann(self, partitions: int) -> Any:
         from lancedb.index import IvfRq, IvfSq

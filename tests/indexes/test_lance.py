@@ -248,6 +248,20 @@ def test_matches_come_best_first_with_the_metrics_own_scores(folder: Path, metri
     assert [match.id for match in index.query([1.0, 0.0, 0.0], 1)] == [expected[0][0]]
 
 
+def test_vectors_that_are_nearly_all_alike_are_indexed_too(folder: Path) -> None:
+    rows, dimension = 67_000, 8  # enough for Lance to look for clusters within clusters, and to find none
+    index = make(folder, dimension=dimension)
+    index.ensure(IDENTITY)
+    few = unit(5, dimension)
+    fill(index, few[np.arange(rows) % 5])
+    settle(index, 1)
+    assert ann_rows(index) == rows
+    for number, vector in enumerate(few):
+        found = index.query(vector, 10)
+        assert {int(match.id) % 5 for match in found} == {number}
+        assert found[0].score == pytest.approx(1, abs=1e-5)
+
+
 @pytest.mark.parametrize("metric", ["cosine", "dotproduct", "euclidean"])
 def test_above_the_exact_limit_an_ann_index_answers_as_well(
     folder: Path, metric: str, monkeypatch: pytest.MonkeyPatch
