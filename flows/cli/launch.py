@@ -5,6 +5,7 @@ import gc
 import importlib
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -82,7 +83,8 @@ def importing() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()  # nor among these objects later, at the end of the process for example
+        if "triton" not in sys.modules:  # which complains at the end of the process of what was not collected
+            gc.freeze()  # nor among these objects later, at the end of the process for example
         gc.enable()
 
 
