@@ -31,7 +31,7 @@ import pyarrow as pa
 import yaml
 from measuring.machine import keep, table
 from PIL import Image
-from search import DIMENSION, THREADS, WARM, at_a_rate, batches, fill, name_of, vectors
+from search import DIMENSION, THREADS, TOP_K, WARM, at_a_rate, batches, fill, name_of, vectors, warm_scan
 
 from pinery.checkpoint.listings import write_listing
 from pinery.config_file import load_config
@@ -40,7 +40,7 @@ from pinery.planning.nearest import Nearest
 from pinery.records import LISTING_SCHEMA
 
 ROOT = Path(__file__).parent.parent
-TOP_K, TILES, CONNECTIONS, PICTURES = 10, 60, 6, 8
+TILES, CONNECTIONS, PICTURES = 60, 6, 8
 """The matches of a search; the tiles of a screen, which a browser fetches by so many connections; the pictures that
 the items of the large corpus show again and again."""
 STARTS = 5
@@ -131,13 +131,7 @@ def exact(
     true = [{one.id for one in some if one.id != name_of(number)} for number, some in near]
     recall = statistics.mean(len(some & other) / TOP_K for some, other in zip(true, found, strict=True))
 
-    def scan(number: int) -> list[int]:
-        scores = matrix @ matrix[number]
-        best = np.argpartition(scores, -TOP_K)[-TOP_K:]
-        return list(best[np.argsort(-scores[best])])
-
-    for number in range(WARM):
-        scan(number)
+    scan = warm_scan(matrix)
     return {"recall": recall, "scan": at_a_rate(scan, queries, rate, 1)}  # the product uses all cores itself
 
 

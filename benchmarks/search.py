@@ -141,6 +141,14 @@ def measure(settings: dict[str, Any], rows: int, rate: float, seconds: float) ->
     exact = [{one.id for one in some} for some in nearest.found()]
     recall = statistics.mean(len(some & other) / TOP_K for some, other in zip(exact, found, strict=True))
 
+    scan = warm_scan(matrix)
+    theirs = at_a_rate(scan, queries, rate, 1)  # the product uses all cores itself
+    return {"ours": ours, "theirs": theirs, "recall": recall, "first": first, "cpu": cpu}
+
+
+def warm_scan(matrix: NDArray[np.float32]) -> Callable[[int], list[int]]:
+    """Return a function that finds the TOP_K rows nearest to a row of a matrix (rows, dimension), by looking at all."""
+
     def scan(number: int) -> list[int]:
         scores = matrix @ matrix[number]
         best = np.argpartition(scores, -TOP_K)[-TOP_K:]
@@ -148,8 +156,7 @@ def measure(settings: dict[str, Any], rows: int, rate: float, seconds: float) ->
 
     for number in range(WARM):
         scan(number)
-    theirs = at_a_rate(scan, queries, rate, 1)  # the product uses all cores itself
-    return {"ours": ours, "theirs": theirs, "recall": recall, "first": first, "cpu": cpu}
+    return scan
 
 
 def one_command(settings: dict[str, Any], folder: Path) -> list[float]:

@@ -20,6 +20,7 @@ from pinery.allocator import give_back_freed_memory
 from pinery.durable import sync_path, write_durably
 from pinery.errors import IndexMismatchError, TerminalError
 from pinery.indexes.encoded_size import protobuf_sizes
+from pinery.indexes.lance_ann import index_vectors
 from pinery.indexes.lance_disk import Disk
 from pinery.indexes.lance_filter import to_sql
 from pinery.indexes.lance_identity import read_identity, remove_identity, write_identity
@@ -46,15 +47,8 @@ READ_AHEAD_BYTES, SHUFFLE_BYTES = 32 << 20, 8 << 20
 os.environ.setdefault("LANCE_DEFAULT_IO_BUFFER_SIZE", str(READ_AHEAD_BYTES))
 os.environ.setdefault("LANCE_SHUFFLE_BATCH_BYTES", str(SHUFFLE_BYTES))
 
-CODE_BITS = 2
-"""The bits of each value in the ANN index (RaBitQ), whose candidates are then compared by their whole vectors."""
-TRAINED_ON = 32
-"""The sampled vectors of each partition of the ANN index; Lance's own 256 would hold half of all in memory."""
 PROBES = 128
 """The least number of partitions that a search looks at."""
-TOO_ALIKE, FEWER = "non-empty clusters", 8
-"""The words of Lance where vectors form fewer clusters than there are to be partitions; then there are so many times
-fewer."""
 CANDIDATES = 400
 """The number of vectors that a search compares in full, beyond four for each match."""
 
@@ -193,27 +187,7 @@ class LanceIndex:
         rows = table.count_rows()
         if "vector" not in columns and rows >= EXACT_BELOW_ROWS:
             give_back_freed_memory()
-            self._partition(table, math.isqrt(rows))
-
-    def _partition(self, table: Any, partitions: int) -> None:
-        """Index the vectors in so many partitions, or in fewer where too many of them are alike for that."""
-        try:
-            table.create_index("vector", config=self._ann(partitions))
-        except (RuntimeError, ValueError) as error:
-            if TOO_ALIKE not in str(error) or partitions == 1:
-                raise
-            self._partition(table, max(1, partitions // FEWER))
-
-    def _ann(self, partitions: int) -> Any:
-        from lancedb.index import IvfRq, IvfSq
-
-        common: dict[str, Any] = {
-            "distance_type": DISTANCES[self._metric],
-            "num_partitions": partitions,
-            "sample_rate": TRAINED_ON,
-        }
-        # RaBitQ takes the least memory to build, but only for dimensions that are a multiple of eight.
-        return IvfSq(**common) if self._dimension % 8 else IvfRq(**common, num_bits=CODE_BITS)
+            index_vectors(table, math.isqrt(rows), self._dimension, DISTANCES[self._metric])
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Stored]:
         """See Index."""

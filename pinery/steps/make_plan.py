@@ -24,7 +24,7 @@ from pinery.steps.sample import Sample, draw_sample
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """What the check at a run's end needs of a plan with nothing to do, as long as nothing is recorded after it."""
+    """The part of a plan with nothing to do that the check at the run's end needs, if nothing is recorded after it."""
 
     recorded: tuple[str, ...]
     """See `recorded_by`."""

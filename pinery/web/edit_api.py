@@ -12,8 +12,6 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect
 
 from pinery.errors import PineryError
 from pinery.sources.ids import MAX_ID_LENGTH
@@ -25,6 +23,7 @@ from pinery.web.parameters import ItemId, Shown
 from pinery.web.runs import Wish
 from pinery.web.shapes import FAILURES, Failure, Shape
 from pinery.web.site import ShownCorpus
+from pinery.web.uploads import read_body, read_form
 
 IMAGE_BODY: dict[str, Any] = {
     "requestBody": {
@@ -146,36 +145,14 @@ def run_by_form(request: Request, shown: Shown, allow_deletes: Annotated[bool, F
     return _back(request, shown, text, bad)
 
 
-class WholeParts(MultiPartParser):
-    """Reads the parts of a form, and demands its end: what is cut off must not pass as a form with fewer files."""
-
-    ended = False
-
-    def on_end(self) -> None:
-        """Note the end, which the parser finds in the data."""
-        self.ended = True
-
-    async def parse(self) -> FormData:
-        """Return the form. Raises MultiPartException."""
-        form = await super().parse()
-        if not self.ended:
-            await form.close()
-            raise MultiPartException("it is cut off")
-        return form
-
-
 async def whole_form(request: Request) -> FormData:
-    """Return the form of images in a body, whose files the caller closes. Raises EditRefused, 400."""
+    """Return the form of images in a body, whose files the caller closes.
+
+    Raises EditRefused, 400, where it is no such form, and what `read_form` raises.
+    """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise EditRefused(400, "images are sent as a form of type multipart/form-data, in its field `files`")
-    try:
-        return await WholeParts(request.headers, request.stream(), max_files=MOST_FILES, max_fields=20).parse()
-    except MultiPartException as error:
-        raise EditRefused(400, f"the form can't be read: {error.message.rstrip('.')}") from None
-    except (KeyError, UnicodeError, AssertionError):
-        raise EditRefused(400, "the form can't be read: its headers are damaged") from None
-    except ClientDisconnect:
-        raise EditRefused(400, "the form ended before it was whole") from None
+    return await read_form(request, request.stream(), max_files=MOST_FILES, max_fields=20)
 
 
 async def _add_all(shown: ShownCorpus, files: list[UploadFile]) -> tuple[str, bool]:
@@ -205,21 +182,11 @@ async def _wished(shown: ShownCorpus, wish: Wish) -> dict[str, Any]:
 
 
 async def _image(request: Request, most: int) -> bytes:
-    """Return the image in a body. Raises EditRefused, 413 for more than `most` bytes, 400 for none."""
-    too_large = EditRefused(413, f"the image has more than the {most:,} bytes that an image may have")
-    if int(request.headers.get("content-length") or 0) > most:
-        raise too_large
-    data = bytearray()
-    try:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > most:
-                raise too_large
-    except ClientDisconnect:
-        raise EditRefused(400, "the body ended before it was whole") from None
+    """Return the image in a body. Raises EditRefused, 400, for an empty one, and what `read_body` raises."""
+    data = await read_body(request, most)
     if not data:
         raise EditRefused(400, "the body is empty; send the image's bytes in it")
-    return bytes(data)
+    return data
 
 
 def _back(request: Request, shown: ShownCorpus, text: str, bad: bool) -> Response:

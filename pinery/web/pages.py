@@ -15,8 +15,9 @@ from starlette.concurrency import run_in_threadpool
 
 from pinery.errors import BadFilterError, PineryError, QueryError
 from pinery.web import answers, compared, facets, failures, items, search_box, sidebar, status_page, terms
+from pinery.web.answers import MOST_HITS
 from pinery.web.links import View
-from pinery.web.parameters import LAST_POSITION, MOST_HITS, Shown
+from pinery.web.parameters import LAST_POSITION, Shown
 from pinery.web.site import ShownCorpus, Site
 from pinery.web.templating import render
 from pinery.web.terms import Terms

@@ -11,12 +11,12 @@ from fastapi import Depends, Query, Request
 from pinery.errors import BadFilterError, QueryError
 from pinery.indexes.lance_filter import to_sql
 from pinery.sources.ids import MAX_ID_LENGTH
+from pinery.web.answers import MOST_HITS
 from pinery.web.items import LARGEST_PAGE
 from pinery.web.site import ShownCorpus
 
 LONGEST_FILTER, LONGEST_LIST, MOST_CONDITIONS = 8192, 500, 200
 """Characters of a filter, values of one list in it, and objects and lists in all."""
-MOST_HITS = 200
 LAST_POSITION = 2**31
 LONGEST_NAME = 512
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pinery.web import items
@@ -25,10 +25,11 @@ def of(shown: ShownCorpus) -> dict[str, Any]:
     return found | {
         key: value
         for name, some in bad.items()
-        for key, value in ((name, _shown(shown, some[:MOST_SHOWN])), (f"{name}_count", len(some)))
+        for key, value in ((name, pictured(shown, some[:MOST_SHOWN])), (f"{name}_count", len(some)))
     }
 
 
-def _shown(shown: ShownCorpus, bad: list[Mapping[str, str]]) -> list[dict[str, Any]]:
+def pictured(shown: ShownCorpus, bad: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return items of a status, each with its `thumb` and `image`."""
     listed = items.of(shown, [one["id"] for one in bad])
     return [dict(one) | items.pictures_of(shown, one["id"], listed.get(one["id"])) for one in bad]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pinery.corpus.corpus import Corpus
 from pinery.records import ModelCard
-from pinery.web import items
+from pinery.web import standing
 from pinery.web.site import ShownCorpus
 
 MOST_BAD = 60
@@ -17,18 +17,15 @@ MOST_BAD = 60
 def context(shown: ShownCorpus) -> dict[str, Any]:
     """Return what the status page shows, counted some seconds ago at most; it loads no model and reaches no index."""
     found = shown.status()
-    bad: list[dict[str, Any]] = [
-        {"what": what, **one}
+    bad = [
+        {"what": what, "metadata": {}, **one}
         for what, some in (("quarantined", found.quarantined), ("rejected", found.rejected))
         for one in some
     ]
-    listed = items.of(shown, [one["id"] for one in bad[:MOST_BAD]])
-    for one in bad[:MOST_BAD]:
-        one |= items.pictures_of(shown, one["id"], listed.get(one["id"])) | {"metadata": {}}
     dates = {one["index"]: one for one in (*found.kept, *found.candidates)}
     return {
         "known": found,
-        "bad": bad[:MOST_BAD],
+        "bad": standing.pictured(shown, bad[:MOST_BAD]),
         "bad_count": len(bad),
         "dates": dates,
         "card": _card(shown.corpus()),
