@@ -178,7 +178,9 @@ class Gallery {
     tile.dataset.index = index;
     tile.setAttribute("aria-posinset", index + 1);
     tile.setAttribute("aria-setsize", this.total);
-    tile.firstElementChild.tabIndex = index === this.active ? 0 : -1;
+    const link = tile.firstElementChild;
+    link.tabIndex = index === this.active ? 0 : -1;
+    if (tile.classList.contains("bare")) link.setAttribute("aria-label", `Image ${index + 1}, not loaded yet`);
   }
   size(tile) {
     tile.style.width = `${this.side}px`;
@@ -198,6 +200,7 @@ class Gallery {
     const link = tile.querySelector(".to");
     const image = tile.querySelector("img");
     link.dataset.id = item.id;
+    link.removeAttribute("aria-label");
     link.href = `${this.list.dataset.search}${this.list.dataset.search.includes("?") ? "&" : "?"}id=${encodeURIComponent(item.id)}`;
     image.alt = alternative(item);
     image.src = item.thumb;

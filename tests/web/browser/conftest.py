@@ -106,8 +106,13 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
 
 @pytest.fixture(scope="session")
 def site(made: Callable[[str], Path], serve: Callable[..., Served]) -> str:
-    """The address of a server of the corpora `photos` and `words`, which knows what the scores of `photos` mean."""
+    """The address of a server of the corpora `photos` and `words`, which has counted their facets.
+
+    It knows what the scores of `photos` mean.
+    """
     url = serve(str(made("photos")), str(made("words"))).url
+    for corpus in ("photos", "words"):
+        assert httpx.get(f"{url}/api/facets?corpus={corpus}&wait=60", timeout=90).json()["ready"]
     wait_until(lambda: "of pairs" in httpx.get(f"{url}/search?id=red-01.jpg", timeout=60).text)
     return url
 

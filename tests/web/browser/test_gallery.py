@@ -215,6 +215,7 @@ def test_what_is_scrolled_past_is_no_longer_asked_for(big: str, opened: Open) ->
     page.route("**/api/items?**start=5000**", lambda route: None)  # it is never answered
     jump(page, 500_010)
     expect(tile(page, 500_009)).to_have_class(re.compile("bare"))
+    expect(tile(page, 500_009).get_by_role("link")).to_have_accessible_name("Image 500010, not loaded yet")
     jump(page, 200_000)
     shows(page, 199_999)
     page.wait_for_function("() => true")
