@@ -1,14 +1,19 @@
 """Notices a Prefect API that dies before a run in this process does: the run goes on, and nobody waits for the API.
 
 Left alone, Prefect repeats what it can't deliver for minutes: the state of the flow run, and at the process' end each
-of its events.
+of its events. A run that is watched sends its own heartbeats; see flows.heartbeats.
 """
 
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import (
+    PREFECT_API_REQUEST_TIMEOUT,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 
 from flows.leaving import leave_at_once
 from flows.reachable import answers
@@ -20,6 +25,7 @@ REQUEST_SECONDS = 15.0
 class _Watch:
     def __init__(self, url: str) -> None:
         self.url, self.dead = url, False
+        self.heartbeat_seconds: int | None = PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value()
         self.settings = contextlib.ExitStack()
 
 
@@ -36,10 +42,17 @@ def watched(url: str | None) -> Iterator[None]:
     token = _watch.set(watch)
     try:
         with watch.settings:
-            watch.settings.enter_context(temporary_settings({PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS}))
+            changed = {PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+            watch.settings.enter_context(temporary_settings(changed))
             yield
     finally:
         _watch.reset(token)
+
+
+def heartbeat_seconds() -> int | None:
+    """Return the time between the heartbeats that the watched run sends itself; None if it sends none."""
+    watch = _watch.get()
+    return watch.heartbeat_seconds if watch is not None else None
 
 
 def look_at_api() -> None:

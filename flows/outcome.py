@@ -16,7 +16,8 @@ from prefect.logging import get_run_logger
 from prefect.states import Failed
 
 from flows import run_summary
-from flows.api_watch import look_at_api
+from flows.api_watch import heartbeat_seconds, look_at_api
+from flows.heartbeats import send_heartbeats
 from flows.leaving import release
 from flows.logs import LOGGED
 from flows.run_page import page, stages
@@ -42,9 +43,11 @@ class Outcome:
         self._reporter: Reporter | None = None
 
     def __enter__(self) -> "Outcome":
+        self._stop_heartbeats = send_heartbeats(heartbeat_seconds())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        self._stop_heartbeats()
         if error is not None and not isinstance(error, Exception):
             return False  # a signal, which Prefect and the command line report
         self._error = error

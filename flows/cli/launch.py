@@ -45,11 +45,15 @@ def launch(name: str, config: str, overrides: Sequence[str], flags: dict[str, An
         with importing():
             import httpx
 
+            from flows.cli.server_process import ServerProcess
+
+            # Prefect alone knows whether an API is configured elsewhere, and takes half a second to import.
+            begun = None if os.environ.get("PREFECT_API_URL") else stack.enter_context(ServerProcess())
             from flows.cli.server import prefect_api
 
             # Prefect's event queue logs beside all of Prefect's own settings.
             logging.getLogger("EventsWorker").setLevel(os.environ["PREFECT_LOGGING_LEVEL"])
-            url = stack.enter_context(prefect_api(meanwhile=prepare))
+            url = stack.enter_context(prefect_api(prepare, begun))
             prepare()
             from flows.outcome import name_config
             from flows.progress import on_terminal
