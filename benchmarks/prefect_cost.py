@@ -6,30 +6,25 @@ process of its own, the server another on the same machine, and the same loop ru
 
 import copy
 import json
-import os
-import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import psutil
 from measuring.child import child
 from measuring.machine import keep, table
+from measuring.prefect_server import server
 
 WORKERS = 2
 FIRST = 200
 """Tasks before memory is counted: until then threads, clients and buffers are made."""
 MILLISECONDS, MEBIBYTES = 15, 30
 """The bars: per task, and per thousand tasks."""
-HOST, PORT = "127.0.0.1", "4267"
 
 
 def run_tasks(tasks: int, with_prefect: bool) -> None:
@@ -84,33 +79,6 @@ class _Plain:
 
     def submit(self, *arguments: Any) -> Any:
         return self._pool.submit(self.fn, *arguments)
-
-
-@contextmanager
-def server() -> Iterator[None]:
-    """Run a Prefect server with its own database and its default settings, and have this process' children use it."""
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"http://{HOST}:{PORT}/api"
-        os.environ |= {"PREFECT_HOME": folder, "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_API_URL": url}
-        command = [str(Path(sys.executable).with_name("prefect")), "server", "start", "--host", HOST, "--port", PORT]
-        with (Path(folder) / "server.log").open("w") as log:
-            process = subprocess.Popen([*command, "--no-ui"], stdout=log, stderr=log)
-        try:
-            _await_health(url)
-            yield
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _await_health(url: str) -> None:
-    for _ in range(600):
-        try:
-            if httpx.get(f"{url}/health", trust_env=False).is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.2)
-    raise SystemExit("the Prefect server did not come up")
 
 
 def main() -> None:
