@@ -20,7 +20,7 @@ Secrets have no keys: they come from the environment.
 
 Editors that know YAML schemas complete and check the keys where a config's first line is
 `# yaml-language-server: $schema=../docs/config.schema.json`. `make docs` writes this page and that schema from
-`pinery/config.py`.
+the settings in the code.
 """
 
 Node = dict[str, Any]

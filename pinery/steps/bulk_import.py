@@ -150,8 +150,8 @@ def _enter(held: HeldTarget, records: ImportRecords, record: ImportRecord, *, co
         for batch in manifest_rows(con, records.manifest(record), listed).to_arrow_reader(MANIFEST_ROWS):
             with TableWriter(path, LEDGER_SCHEMA) as writer:
                 writer.append(batch)
-            held.check()
-            held.ledger.enter_file(path)
+            with held.writing():
+                held.ledger.enter_file(path)
             entered += batch.num_rows - batch.column("version").null_count
     return entered
 

@@ -62,5 +62,5 @@ def compact_ledger(held: HeldTarget) -> None:
         fold_ledger(con, [str(file) for file in ledger.files()])
         for batch in snapshot_rows(con).to_arrow_reader(16384):
             writer.append(batch)
-    held.check()
-    ledger.publish_snapshot(path)
+    with held.writing():
+        ledger.publish_snapshot(path)

@@ -91,8 +91,8 @@ def mark_differences(held: HeldTarget, compared: Compared, allow_deletes: bool) 
     if reasons:
         raise RefusedError(f"corpus {held.target.corpus}: {reasons[0]}. Nothing was changed")
     for batch in stream(compared.differences, ["id"], 16384):
-        held.check()
-        held.ledger.intend(batch["id"], held.scratch)
+        with held.writing():
+            held.ledger.intend(batch["id"], held.scratch)
 
 
 def publish_comparison(

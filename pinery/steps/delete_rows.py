@@ -34,12 +34,12 @@ def delete_rows(held: HeldTarget, listing: Path, plan: Plan, rejected: int, opti
             batch_size=held.index.max_request_rows, columns=["id"]
         ):
             claim_index(held)
-            held.check()
-            held.ledger.intend(batch["id"], held.scratch)
+            with held.writing():
+                held.ledger.intend(batch["id"], held.scratch)
             ids: Any = batch["id"].to_pylist()
             retry_through_outage(held, partial(held.index.delete, ids))
-            held.check()
-            held.ledger.enter(rows_of_ids(batch["id"], deleted=True), held.scratch)
+            with held.lease.writing():
+                held.ledger.enter(rows_of_ids(batch["id"], deleted=True), held.scratch)
             deleted += len(ids)
             held.run.advance("delete", len(ids))
     return deleted

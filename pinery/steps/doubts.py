@@ -25,8 +25,8 @@ def doubt_all(held: HeldTarget) -> None:
     with connect(held.scratch) as con:
         fold_ledger(con, [str(file) for file in held.ledger.files()])
         _write(con.sql("SELECT id FROM ledger").to_arrow_reader(BATCH), path)
-    held.check()
-    held.ledger.enter_file(path)
+    with held.writing():
+        held.ledger.enter_file(path)
 
 
 def doubt_last_window(held: HeldTarget) -> None:
@@ -37,9 +37,9 @@ def doubt_last_window(held: HeldTarget) -> None:
     ledger, store, folder = held.ledger, held.target.store, held.ledger.doubts
     for name in store.names(folder):
         path = shutil.copyfile(store.local(f"{folder}/{name}"), held.scratch / "again.parquet")
-        held.check()
-        ledger.enter_file(path)
-        store.delete(f"{folder}/{name}")
+        with held.writing():
+            ledger.enter_file(path)
+            store.delete(f"{folder}/{name}")
         held.run.note("rows that a lost holder of the lease may have written late are written once more")
     if held.lease.after is None:
         return
@@ -51,9 +51,9 @@ def doubt_last_window(held: HeldTarget) -> None:
         fold_ledger(con, [str(file) for file in ledger.files()])
         if not _write(last_window(con, [str(file) for file in entries]).to_arrow_reader(BATCH), path):
             return
-    held.check()
-    store.publish(f"{folder}/{held.lease.epoch:08d}.parquet", shutil.copyfile(path, held.scratch / "kept.parquet"))
-    ledger.enter_file(path)
+    with held.writing():
+        store.publish(f"{folder}/{held.lease.epoch:08d}.parquet", shutil.copyfile(path, held.scratch / "kept.parquet"))
+        ledger.enter_file(path)
 
 
 def _write(ids: pa.RecordBatchReader, path: Path) -> int:
