@@ -19,6 +19,8 @@ REMOVALS = 20
 
 def main() -> None:
     """Serve Prefect's API on 127.0.0.1 until standard input closes."""
+    # First, for the parent may find at once that it needs no server.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()  # looking through what imports make, all of which stays, takes a fifth of their time
     importlib.import_module("prefect.server.api.server")
     gc.freeze()
@@ -34,7 +36,6 @@ def main() -> None:
             timeout_graceful_shutdown=2,
         )
     )
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     server.run()
 
 

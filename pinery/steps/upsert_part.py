@@ -23,10 +23,10 @@ from pinery.steps.refusals import Refusals
 def upsert_part(held: HeldTarget, work: Work, refusals: Refusals) -> UpsertReport:
     """Upsert the vectors that `work.part` holds for the rows of `work`, with the metadata of the listing.
 
-    Rows without a vector there (quarantined, moved) are passed over. The ledger is behind the index by
-    at most three times the requests that may be in flight at once. A row counts as rejected once the index, after refusing it, has taken a
-    row that it holds. Raises what the upsert engine raises, and TransientError where the index takes no row at all;
-    rows acknowledged until then are in the ledger.
+    Rows without a vector there (quarantined, moved) are passed over. The ledger is behind the index by at most
+    three times the requests that may be in flight at once. A row counts as rejected once the index, after refusing
+    it, has taken a row that it holds. Raises what the upsert engine raises, and TransientError where the index
+    takes no row at all; rows acknowledged until then are in the ledger.
     """
     began = time.monotonic()
     checkpoint = held.target.checkpoint

@@ -13,6 +13,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.cli.server import prefect_api
+from flows.cli.server_process import ServerProcess
 from pinery.errors import TerminalError
 from tests.processes import wait_until
 
@@ -102,6 +103,20 @@ def test_a_server_that_answers_is_used_whatever_it_answers() -> None:
         with temporary_settings({PREFECT_API_URL: url}), prefect_api() as used:
             assert used == url
         server.shutdown()
+
+
+def test_a_server_that_was_begun_too_early_is_gone_before_the_configured_one_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = set(psutil.Process().children())
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server, ServerProcess() as begun:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/api"
+        with temporary_settings({PREFECT_API_URL: url}), prefect_api(begun=begun) as used:
+            assert (used, set(psutil.Process().children())) == (url, before)
+        server.shutdown()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
