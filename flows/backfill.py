@@ -22,10 +22,12 @@ from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run
 from pinery.corpus.run import HeldTarget, Run
 from pinery.corpus.target import Target
+from pinery.embedding.processes import FirstWorker
 from pinery.errors import ConfigError, NotPassedError
 from pinery.reports import estimate_lines
 from pinery.steps.candidate import candidate_of, newer_listing, note_candidate, say_new_index
 from pinery.steps.close_run import close_candidate
+from pinery.steps.embed_part import start_early
 from pinery.steps.list_items import Listing, copy_current_listing
 from pinery.steps.make_plan import PlanOptions
 from pinery.steps.promote import PASS, promote_candidate
@@ -67,6 +69,7 @@ def backfill(
         with (
             open_run(corpus, candidate_of(corpus), wait=wait, progress=current_progress(settings.corpus)) as run,
             reported(run, "backfill") as reporter,
+            start_early(run.main) as first,
         ):
             outcome.follow(reporter)
             held = run.main
@@ -74,7 +77,7 @@ def backfill(
             resume_import(held)
             say_new_index(held)
             note_candidate(held)
-            brought, listing = bring_to_newest(held, reporter, copy_current_listing(run))
+            brought, listing = bring_to_newest(held, reporter, copy_current_listing(run), first)
             gate = judge_candidate(live_target(run), held, listing.path)
             note_candidate(held, gate.verdict, listing.name or "")
             brought, listing = catch_up(held, reporter, brought, listing)  # the gate may take as long as a night
@@ -111,9 +114,11 @@ def live_target(run: Run) -> Target | None:
     return run.corpus.open_target(live) if live else None
 
 
-def bring_to_newest(held: HeldTarget, reporter: Reporter, listing: Listing) -> tuple[Brought, Listing]:
+def bring_to_newest(
+    held: HeldTarget, reporter: Reporter, listing: Listing, first: FirstWorker
+) -> tuple[Brought, Listing]:
     """Bring the candidate to a listing, and again as long as a night has published a newer one meanwhile."""
-    brought = bring(held, reporter, listing)
+    brought = bring(held, reporter, listing, first)
     return catch_up(held, reporter, brought, listing)
 
 
@@ -126,7 +131,7 @@ def catch_up(held: HeldTarget, reporter: Reporter, brought: Brought, listing: Li
     return brought, listing
 
 
-def bring(held: HeldTarget, reporter: Reporter, listing: Listing) -> Brought:
+def bring(held: HeldTarget, reporter: Reporter, listing: Listing, first: FirstWorker | None = None) -> Brought:
     """Plan, embed, upsert, delete and check the candidate against one listing."""
     options = PlanOptions(allow_deletes=True, allow_changes=True)  # nobody searches a candidate
     plan = make_plan(held, listing.path, options)
@@ -135,6 +140,6 @@ def bring(held: HeldTarget, reporter: Reporter, listing: Listing) -> Brought:
     for line in estimate_lines(estimate_plan(held, plan)):
         held.run.note(line)
     ensure_index(held)
-    done = embed_and_upsert(held, plan, listing, None, reporter.attempts)
+    done = embed_and_upsert(held, plan, listing, None, reporter.attempts, first)
     deleted = delete_rows(held, listing.path, plan, done.rejected, options)
     return Brought(held, done, deleted, spot_check(held, listing.path, None, plan))

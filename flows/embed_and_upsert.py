@@ -8,6 +8,7 @@ from typing import Any
 from prefect.futures import PrefectFuture
 
 from pinery.corpus.run import HeldTarget
+from pinery.embedding.processes import FirstWorker
 from pinery.records import PartReport, UpsertReport, Work
 from pinery.run_settings import MAX_WORKERS
 from pinery.steps.bulk_import import choose_load
@@ -26,8 +27,15 @@ THREADS = MAX_WORKERS + 1
 Future = PrefectFuture[Any]
 
 
-def embed_and_upsert(held: HeldTarget, plan: Plan, listing: Listing, limit: int | None, attempts: Attempts) -> Done:
-    """Do what the plan says except the deletes, by upserts or by a bulk import.
+def embed_and_upsert(
+    held: HeldTarget,
+    plan: Plan,
+    listing: Listing,
+    limit: int | None,
+    attempts: Attempts,
+    first: FirstWorker | None = None,
+) -> Done:
+    """Do what the plan says except the deletes, by upserts or by a bulk import; `first` is a worker that waits for it.
 
     Raises what the steps raise, NothingLiveError where nothing that was tried could be embedded, and TerminalError
     where the index refused every row and that can't be believed.
@@ -36,14 +44,14 @@ def embed_and_upsert(held: HeldTarget, plan: Plan, listing: Listing, limit: int 
     if held is not held.run.main and plan.embed and plan.embed[0].part in held.target.checkpoint.names():
         plan = still_to_upsert(held, plan, listing.path, limit)  # another target of this model had them embedded
     if choose_load(held, plan, limit) == "import":
-        embedded = _Pipeline(held, refusals, attempts).work(plan.embed, upsert=None)
+        embedded = _Pipeline(held, refusals, attempts, first).work(plan.embed, upsert=None)
         import_rows(held, listing.path)
         plan = still_to_upsert(held, plan, listing.path, limit)
         refusals.sound = plan.sound
         upserted = _Pipeline(held, refusals, attempts).work((), upsert=plan.upsert)
         done = Done(embedded.parts, upserted.upserts)
     else:
-        done = _Pipeline(held, refusals, attempts).work(plan.embed, upsert=plan.upsert)
+        done = _Pipeline(held, refusals, attempts, first).work(plan.embed, upsert=plan.upsert)
     refuse_nothing_but_failures(attempts, plan.counts.held)
     refusals.judge()
     return done
@@ -52,8 +60,10 @@ def embed_and_upsert(held: HeldTarget, plan: Plan, listing: Listing, limit: int 
 class _Pipeline:
     """Tasks on their way: as many parts being embedded as there are workers, and one being upserted."""
 
-    def __init__(self, held: HeldTarget, refusals: Refusals, attempts: Attempts) -> None:
-        self._held, self._refusals, self._attempts = held, refusals, attempts
+    def __init__(
+        self, held: HeldTarget, refusals: Refusals, attempts: Attempts, first: FirstWorker | None = None
+    ) -> None:
+        self._held, self._refusals, self._attempts, self._first = held, refusals, attempts, first
         self._parts: list[PartReport] = []
         self._upserts: list[UpsertReport] = []
         self._embedding: dict[Future, Work] = {}
@@ -65,7 +75,7 @@ class _Pipeline:
         run, items = self._held.run, sum(work.rows for work in embed)
         rows = 0 if upsert is None else items + sum(work.rows for work in upsert)
         with (
-            open_embedding(self._held, self._attempts, items) as embedding,
+            open_embedding(self._held, self._attempts, items, self._first) as embedding,
             run.stage("embed", items),
             run.stage("upsert", rows),
         ):

@@ -18,6 +18,7 @@ from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run
 from pinery.corpus.run import unless_kept
 from pinery.errors import ConfigError, RefusedError
+from pinery.steps.embed_part import start_early
 from pinery.steps.make_plan import PlanOptions, planned_totals
 from pinery.steps.report import Brought, reported
 from pinery.steps.saved_plan import Agreed
@@ -65,6 +66,7 @@ def reindex(
         with (
             open_run(corpus, kept=True, wait=wait, progress=current_progress(settings.corpus)) as run,
             reported(run) as reporter,
+            start_early(run.main, limit) as first,
         ):
             outcome.follow(reporter)
             agreed.look(run)
@@ -85,7 +87,7 @@ def reindex(
             for held, work in plans.items():
                 with unless_kept(held):
                     ensure_index(held)
-                    done = embed_and_upsert(held, work, listing, limit, reporter.attempts_of(held))
+                    done = embed_and_upsert(held, work, listing, limit, reporter.attempts_of(held), first)
                     deleted = delete_rows(held, listing.path, work, done.rejected, options)
                     counts = spot_check(held, listing.path, limit, work)
                     brought.append(Brought(held, done, deleted, counts))

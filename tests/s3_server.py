@@ -12,7 +12,7 @@ import socketserver
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -68,7 +68,7 @@ class S3Server:
         self._requests: Counter[tuple[str, str]] = Counter()
         self._ignored: set[str] = set()
         self._wrong_sums = False
-        self._slow: tuple[str, float] | None = None
+        self._slow: tuple[str, Callable[[], object]] | None = None
         self._client: S3Client | None = None
         self._http = make_server("127.0.0.1", port, self._answer, _ThreadedServer, _Handler)
         self.endpoint_url = f"http://127.0.0.1:{self._http.server_port}"
@@ -109,7 +109,11 @@ class S3Server:
 
     def delay(self, seconds: float, key: str) -> None:
         """Answer each GET of the objects whose key begins so that much later; 0 ends it."""
-        self._slow = (key, seconds) if seconds else None
+        self.hold(lambda: time.sleep(seconds), key)
+
+    def hold(self, wait: Callable[[], object], key: str) -> None:
+        """Call `wait` before each GET of the objects whose key begins so is answered; listings have the key ""."""
+        self._slow = (key, wait)
 
     def heal(self) -> None:
         """Forget all faults that were not met yet."""
@@ -154,7 +158,7 @@ class S3Server:
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             return _refuse(fault, start_response)
         if self._slow and method == "GET" and key.startswith(self._slow[0]):
-            time.sleep(self._slow[1])
+            self._slow[1]()
         if method in self._ignored:
             environ = {name: value for name, value in environ.items() if name not in _CONDITIONS}
         if self._wrong_sums and "HTTP_RANGE" in environ and "HTTP_X_AMZ_CHECKSUM_MODE" in environ:

@@ -11,8 +11,9 @@ from pinery.config import Config
 from pinery.cores import cores
 from pinery.embedding.columns import Known
 from pinery.embedding.job import Job, Order, Staging, Watch, Workers
+from pinery.embedding.machine import gpus
 from pinery.embedding.part import PartMaker
-from pinery.embedding.processes import Processes
+from pinery.embedding.processes import FirstWorker, Processes
 from pinery.errors import ConfigError
 from pinery.imaging.budget import PIXELS_AT_ONCE
 from pinery.records import ModelCard, PartReport
@@ -91,9 +92,11 @@ def choose_place(config: Config, items: int) -> Place:
 
     On Ray this connects to the cluster, where anything is to be embedded. Raises ConfigError where that can't work.
     """
+    if not items:
+        return Place((), "there is nothing to embed")
     if config.runner.kind == "ray":
         return _on_ray(config, items)
-    return place_for(config, items, gpus=_gpus(config) if items else 0, cores=cores())
+    return place_for(config, items, gpus=_gpus(config), cores=cores())
 
 
 def place_for(config: Config, items: int, *, gpus: int, cores: int) -> Place:
@@ -121,6 +124,24 @@ def place_for(config: Config, items: int, *, gpus: int, cores: int) -> Place:
 
 
 @contextlib.contextmanager
+def first_worker(config: Config, card: ModelCard, items: int, known: Callable[[], Known]) -> Iterator[FirstWorker]:
+    """Have the first worker process load its model, if so many items would be embedded by processes on this machine.
+
+    It is for `open_workers`, and ends at once where that didn't take it. `known` is as there.
+    """
+    place = Place((), "")
+    if items and config.runner.kind in ("auto", "processes"):
+        on_gpu = config.model.device in ("auto", "cuda")  # whose driver is asked, as torch takes seconds to import
+        place = place_for(config, items, gpus=len(gpus()) if on_gpu else 0, cores=cores())
+    jobs = _jobs(place, _job(config, card, known, items))
+    first = FirstWorker(jobs[0] if jobs else None)
+    try:
+        yield first
+    finally:
+        first.close()
+
+
+@contextlib.contextmanager
 def open_workers(
     place: Place,
     config: Config,
@@ -129,13 +150,16 @@ def open_workers(
     here: Callable[[Job], PartMaker],
     known: Callable[[], Known],
     staging: Callable[[], Staging],
+    first: FirstWorker | None = None,
 ) -> Iterator[Workers]:
     """Start the workers of a place for so many items, and end them at the end.
 
     `here` makes what makes parts in this process; `known` opens the known vectors in another one, and can be pickled;
-    `staging` opens the place where workers on other machines leave parts.
+    `staging` opens the place where workers on other machines leave parts; `first` is used if it suits, and ends here.
     """
-    job = Job(config, card, known, cores(), config.run.fetch_threads, PIXELS_AT_ONCE, items)
+    job = _job(config, card, known, items)
+    if first is not None and place.kind != "processes":
+        first.close()
     if not place.devices:
         yield Threads(here(job))
         return
@@ -145,7 +169,7 @@ def open_workers(
         with open_actors(place.share.of(job, place.devices), place.workers, here(job).known, staging()) as actors:
             yield actors
         return
-    processes = Processes([_share(job, device, place.devices) for device in place.devices])
+    processes = Processes(_jobs(place, job), first)
     try:
         yield processes
     finally:
@@ -167,11 +191,18 @@ class Threads:
 
 
 def _on_ray(config: Config, items: int) -> Place:
-    if not items:
-        return Place((), "there is nothing to embed")
     from pinery.embedding.ray_cluster import cluster_nodes, ray_place
 
     return ray_place(config, items, cluster_nodes(config.runner))
+
+
+def _job(config: Config, card: ModelCard, known: Callable[[], Known], items: int) -> Job:
+    """The job of a worker that has the whole machine."""
+    return Job(config, card, known, cores(), config.run.fetch_threads, PIXELS_AT_ONCE, items)
+
+
+def _jobs(place: Place, job: Job) -> list[Job]:
+    return [_share(job, device, place.devices) for device in place.devices]
 
 
 def _share(job: Job, device: str, devices: tuple[str, ...]) -> Job:

@@ -33,9 +33,11 @@ class Processes:
 
     staged = False
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        """Start the processes; `close` ends them."""
+    def __init__(self, jobs: Sequence[Job], first: FirstWorker | None = None) -> None:
+        """Start the processes, but for the first one if it is there already; `close` ends them."""
         self._all = [_Worker(job, self.fit) for job in jobs]
+        if first is not None and (ready := first.take(jobs[0], self.fit)) is not None:
+            self._all[0] = ready
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._serving: Counter[str] = Counter()
@@ -46,9 +48,9 @@ class Processes:
         """The number of workers of a device that end once they are idle."""
         for worker in self._all:
             worker.start()
-            first = not self._serving[worker.device]
+            alone = not self._serving[worker.device]
             self._serving[worker.device] += 1
-            if first or not worker.device.startswith("cuda"):
+            if alone or not worker.device.startswith("cuda"):
                 self._idle.put(worker)
             else:
                 self._waiting[worker.device].append(worker)
@@ -105,6 +107,31 @@ class Processes:
             self._idle.put(worker)
 
 
+class FirstWorker:
+    """A worker process that loads its model while nobody knows yet what there is to do; or none."""
+
+    def __init__(self, job: Job | None) -> None:
+        """Start the process, unless there is no job that it could be for; `close` ends it."""
+        self._worker = None if job is None else _Worker(job, lambda *_: None)
+        if self._worker is not None:
+            self._worker.start(ahead=True)
+
+    def take(self, job: Job, fit: Callable[[str, Room], str | None]) -> _Worker | None:
+        """Hand the process over with its job, if that is for the model and device that it was started for."""
+        worker = self._worker
+        if worker is None or not worker.takes(job, fit):
+            self.close()
+            return None
+        self._worker = None
+        return worker
+
+    def close(self) -> None:
+        """End the process at once, unless somebody took it."""
+        if self._worker is not None:
+            self._worker.kill()
+        self._worker = None
+
+
 class _Worker:
     """One process at a time; used by one thread at a time."""
 
@@ -114,18 +141,28 @@ class _Worker:
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
 
-    def start(self) -> None:
-        """Start the process, unless it runs."""
+    def start(self, *, ahead: bool = False) -> None:
+        """Start the process, unless it runs; `ahead` of its first order, it loads the model at once."""
         if self._process is not None and self._process.is_alive():
             return
         self.end()
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         name = f"pinery-{self.device}"
-        self._process = context.Process(target=serve, args=(theirs, self._job), name=name)
+        self._process = context.Process(target=serve, args=(theirs, self._job, ahead), name=name)
         with _deaf_to_interrupts():
             self._process.start()
         theirs.close()  # or the pipe would not end with the process
+
+    def takes(self, job: Job, fit: Callable[[str, Room], str | None]) -> bool:
+        """Give the process another job, if that is for the same model and device; return whether it is."""
+        if (job.config.model, job.card) != (self._job.config.model, self._job.card):
+            return False
+        self._job, self._fit = job, fit
+        with contextlib.suppress(OSError):  # where it has died, the next one starts with this job
+            if self._pipe is not None:
+                self._pipe.send(job)
+        return True
 
     def make(self, order: Order, watch: Watch) -> PartReport:
         self.start()
@@ -159,6 +196,12 @@ class _Worker:
         self._process = self._pipe = None
         return f"{code} ({signal.Signals(-code).name})" if code < 0 else str(code)
 
+    def kill(self) -> None:
+        """End the process at once."""
+        if self._process is not None:
+            self._process.kill()
+        self.end()
+
     def _follow(self, pipe: Connection, order: Order, watch: Watch) -> PartReport:
         while True:
             if watch.stopping:
@@ -191,9 +234,7 @@ class _Worker:
                 if isinstance(message := pipe.recv(), PartReport | Failure):
                     self._note_end(message)
                     return
-        if self._process is not None:
-            self._process.kill()
-        self.end()
+        self.kill()
 
     def _note_end(self, message: PartReport | Failure) -> None:
         if isinstance(message, Failure) and not message.usable:

@@ -1,7 +1,7 @@
 """A worker process: makes the files of parts as it is told through a pipe, and ends when that pipe closes.
 
-The pipe carries `Order`s, `STOP` and None (the end) in; `Progress`, `Room`, notes (text), and for each order a
-`PartReport` or a `Failure` out.
+The pipe carries `Order`s, `STOP`, None (the end) and, where the first one has changed, a `Job` in; `Progress`, `Room`,
+notes (text), and for each order a `PartReport` or a `Failure` out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from multiprocessing.connection import Connection
@@ -57,15 +58,23 @@ Told = Progress | Room | str
 """What a worker tells while it makes a part; a text is a note for the person who watches."""
 
 
-def serve(pipe: Connection, job: Job) -> None:
-    """Make one part after the other until told to end. Never outlives the process at the other end of the pipe."""
+def serve(pipe: Connection, job: Job, ahead: bool) -> None:
+    """Make one part after the other until told to end. Never outlives the process at the other end of the pipe.
+
+    With `ahead` the model is loaded before anything is ordered, and `job` may still change in all but model and device.
+    """
     keep_freed_memory()
-    orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+    orders: queue.SimpleQueue[Order | Job | None] = queue.SimpleQueue()
     stopping = threading.Event()
     threading.Thread(target=_listen, args=(pipe, orders, stopping), name="orders", daemon=True).start()
-    build = partial(load, job.config.model, job.card)
+    build: Callable[[], Model] = partial(load, job.config.model, job.card)
+    if ahead:
+        build = _loaded(build)
     make = Maker(job, job.known, build, partial(send, pipe), stopping.is_set)
     while (order := orders.get()) is not None:
+        if isinstance(order, Job):
+            make = Maker(order, order.known, build, partial(send, pipe), stopping.is_set)
+            continue
         answer = make(order)
         send(pipe, answer)
         if isinstance(answer, Failure) and not answer.usable:
@@ -138,7 +147,16 @@ class Maker:
         return PartMaker(job, open_source(job.config.source), self._known(), self._build)
 
 
-def _listen(pipe: Connection, orders: queue.SimpleQueue[Order | None], stopping: threading.Event) -> None:
+def _loaded(build: Callable[[], Model]) -> Callable[[], Model]:
+    """Load the model now. Where that fails the first part tries again, so that it can say why."""
+    import pinery.embedding.runner  # noqa: F401  which the first part would wait for, too
+
+    with ThreadPoolExecutor(1, "ahead") as own:  # ends, as do the threads of OpenMP that loading may have started
+        loading = own.submit(build)
+    return build if loading.exception() else loading.result
+
+
+def _listen(pipe: Connection, orders: queue.SimpleQueue[Order | Job | None], stopping: threading.Event) -> None:
     while True:
         try:
             message = pipe.recv()

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -20,7 +21,8 @@ from pinery.corpus.run import HeldTarget
 from pinery.embedding.gpu_busy import GpuBusy
 from pinery.embedding.job import Job, Order, Progress, Workers
 from pinery.embedding.part import MAX_EXAMPLES, PartMaker
-from pinery.embedding.places import choose_place, open_workers
+from pinery.embedding.places import choose_place, first_worker, open_workers
+from pinery.embedding.processes import FirstWorker
 from pinery.errors import (
     AccessDeniedError,
     BadImageError,
@@ -42,6 +44,8 @@ MIN_ATTEMPTS = 10
 TRIED = 16
 """Items, spread over the listing, that are tried where access to some is denied."""
 SHOWN_EXAMPLES = 3
+MANY = 1_000_000
+"""The items that a first run is taken to embed, until they are listed."""
 
 
 class Attempts:
@@ -107,9 +111,21 @@ class Embedding:
         return f"{target.paths.staging(target.card.key)}/{path.name}"
 
 
+def start_early(held: HeldTarget, limit: int | None = None) -> AbstractContextManager[FirstWorker]:
+    """Have a worker process get ready while the run lists and plans, if the checkpoint is empty: all is embedded then.
+
+    It ends at once with the `with`, unless `open_embedding` used it.
+    """
+    target = held.target
+    items = 0 if target.checkpoint.names() else limit or MANY
+    return first_worker(target.config, target.card, items, partial(open_known, target.config, target.card.key))
+
+
 @contextlib.contextmanager
-def open_embedding(held: HeldTarget, attempts: Attempts, items: int) -> Iterator[Embedding]:
-    """Open the workers and known bytes for so many items."""
+def open_embedding(
+    held: HeldTarget, attempts: Attempts, items: int, first: FirstWorker | None = None
+) -> Iterator[Embedding]:
+    """Open the workers, of which the first may be there already, and known bytes for so many items."""
     target, source = held.target, held.run.corpus.source
     place = choose_place(target.config, items)
     elsewhere = partial(open_known, target.config, target.card.key)
@@ -121,7 +137,7 @@ def open_embedding(held: HeldTarget, attempts: Attempts, items: int) -> Iterator
 
         with (
             GpuBusy(place.gpus) as busy,
-            open_workers(place, target.config, target.card, items, here, elsewhere, staging) as workers,
+            open_workers(place, target.config, target.card, items, here, elsewhere, staging, first) as workers,
         ):
             yield Embedding(held, known, workers, attempts)
             if items:

@@ -15,9 +15,10 @@ import psutil
 import pytest
 import yaml
 
-from tests.corpora import config
+from tests.corpora import config, jpeg
 from tests.drills.checks import embedded_twice, held, parts, run_here
 from tests.processes import PINERY, environment, halted, report, start, wait_until, write_config
+from tests.s3_server import S3Server
 
 TOTAL = 150
 
@@ -133,6 +134,36 @@ def test_ctrl_c_ends_run_and_workers_cleanly(workers_config: Path) -> None:
     assert psutil.wait_procs(family, timeout=20)[1] == []
     assert embedded_twice(workers_config) == []
     assert report("status", str(workers_config))["running"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
+def test_a_worker_that_got_ready_dies_with_a_run_that_is_stopped_while_it_lists(
+    number: signal.Signals, s3_server: S3Server, tmp_path: Path
+) -> None:
+    bucket, listing, over = s3_server.new_bucket(), threading.Event(), threading.Event()
+    s3_server.client().put_object(Bucket=bucket, Key="red.jpg", Body=jpeg("red", 0))
+    source = {"kind": "s3", "uri": f"s3://{bucket}", "endpoint_url": s3_server.endpoint_url, "region": "us-east-1"}
+    model = {"name": "descriptor", "device": "cpu", "precision": "fp32", "decode": "exact"}
+    runner = {"kind": "processes", "workers": 2}
+    settings = config(tmp_path, tmp_path / "state", source=source, model=model, runner=runner)
+
+    def hold() -> None:
+        listing.set()
+        over.wait()
+
+    s3_server.hold(hold, "")
+    process = start("run", str(write_config(tmp_path / "config.yaml", settings)))
+    with ended(process):
+        wait_until(listing.is_set, process)
+        [worker] = workers_of(process)
+        process.send_signal(number)
+        over.set()
+        stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == (130 if number == signal.SIGINT else -number), stderr
+    assert "Traceback" not in stderr + stdout
+    assert psutil.wait_procs([worker], timeout=20)[1] == []
+    assert parts(tmp_path / "state") == {}
 
 
 @pytest.mark.slow

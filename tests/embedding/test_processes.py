@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,7 +13,7 @@ import pytest
 
 from pinery.config_file import load_config
 from pinery.embedding.job import Job
-from pinery.embedding.processes import Processes
+from pinery.embedding.processes import FirstWorker, Processes
 from pinery.embedding.worker_process import Room
 from pinery.errors import StoppedError, TransientError
 from pinery.records import ModelCard
@@ -104,3 +105,32 @@ def test_the_room_on_a_gpu_follows_from_what_the_first_worker_holds() -> None:
     assert Room.beside(2 * gib, 78 * gib, short=False) == Room(35, short=False)
     assert Room.beside(50 * gib, 30 * gib, short=False) == Room(0, short=False)
     assert Room.beside(2 * gib, 78 * gib, short=True) == Room(0, short=True)
+
+
+def test_a_first_worker_takes_a_job_for_its_model_and_device_alone(images: Path, tmp_path: Path) -> None:
+    settings = load_config(config(images, tmp_path / "state"))
+    card = ModelCard("m", "none", "", "x", "none", "exact", "fp32", normalise=False, dimension=3)
+    job = Job(settings, card, dict, 1, 1, 1000, 10)
+    for other, suits in [(replace(job, threads=2), True), (replace(job, card=replace(card, dimension=4)), False)]:
+        first = FirstWorker(job)
+        [early] = workers()
+        processes = Processes([other, other], first)
+        assert (early in workers()) == suits
+        assert len(workers()) == 2
+        first.close()
+        assert len(workers()) == 2, "it is no longer its own"
+        processes.close()
+        assert workers() == []
+
+
+def test_a_first_worker_that_nobody_needs_ends_at_once(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinery.embedding.processes.STOP_SECONDS", 1e6)
+    settings = load_config(config(images, tmp_path / "state"))
+    card = ModelCard("m", "none", "", "x", "none", "exact", "fp32", normalise=False, dimension=3)
+    first = FirstWorker(Job(settings, card, dict, 1, 1, 1000, 10))
+    [early] = workers()
+    early.suspend()  # it would answer nothing
+    first.close()
+    assert workers() == []
