@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import (
@@ -26,6 +27,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as EndpointError
+from botocore.loaders import create_loader
 from urllib3.exceptions import HTTPError
 
 from pinery.errors import ConfigError
@@ -44,6 +46,8 @@ BODY_ERRORS = (HTTPClientError, HTTPError)
 ERRORS = (ClientError, BotoCoreError, Boto3Error, HTTPError)
 """All errors that the SDK raises."""
 
+_API = create_loader()
+"""The SDK's descriptions of its services, which are read once: that takes most of the time that a new client takes."""
 _NO_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -174,7 +178,9 @@ def connect(
         response_checksum_validation=checksums,
     )
     try:
-        session = boto3.session.Session(profile_name=access.profile, region_name=access.region)
+        core = botocore.session.get_session()
+        core.register_component("data_loader", _API)
+        session = boto3.session.Session(profile_name=access.profile, region_name=access.region, botocore_session=core)
         return session.client("s3", endpoint_url=access.endpoint_url, config=config)
     except ProfileNotFound as error:
         setting = f"`{group}.profile`" if access.profile else "the variable AWS_PROFILE"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError, PartialCredentialsError
+from botocore.loaders import JSONFileLoader
 
 from pinery.errors import ConfigError
 from pinery.s3 import Fault, connect, meaning
 from pinery.settings import S3Access
+from tests.s3_server import set_fake_credentials
 
 
 def answered(status: int, code: str, operation: str = "GetObject") -> Exception:
@@ -42,6 +46,23 @@ def answered(status: int, code: str, operation: str = "GetObject") -> Exception:
 )
 def test_an_error_has_one_meaning(error: Exception, fault: Fault) -> None:
     assert meaning(error).fault is fault
+
+
+def test_the_descriptions_of_the_api_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are megabytes of JSON, and a run makes several clients."""
+    set_fake_credentials(monkeypatch)
+    first = connect(S3Access(region="us-east-1"), "state s3://b", "state_s3")
+    read = list[str]()
+    load = JSONFileLoader.load_file
+
+    def noted(self: JSONFileLoader, path: str) -> Any:
+        read.append(path)
+        return load(self, path)
+
+    monkeypatch.setattr(JSONFileLoader, "load_file", noted)
+    second = connect(S3Access(region="eu-west-1"), "state s3://b", "state_s3")
+    assert read == []
+    assert (first.meta.region_name, second.meta.region_name) == ("us-east-1", "eu-west-1")
 
 
 def test_settings_of_the_environment_that_can_not_work_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
