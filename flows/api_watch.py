@@ -12,11 +12,11 @@ from prefect.settings import (
     PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-    temporary_settings,
 )
 
 from flows.leaving import leave_at_once
 from flows.reachable import answers
+from tasks.changed_settings import changed_settings
 
 REQUEST_SECONDS = 15.0
 """The longest wait for one answer: an API that hangs delays the end of a run once by so much."""
@@ -43,7 +43,7 @@ def watched(url: str | None) -> Iterator[None]:
     try:
         with watch.settings:
             changed = {PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-            watch.settings.enter_context(temporary_settings(changed))
+            watch.settings.enter_context(changed_settings(changed))
             yield
     finally:
         _watch.reset(token)
@@ -61,4 +61,4 @@ def look_at_api() -> None:
     if watch is not None and not watch.dead and not answers(watch.url):
         watch.dead = True
         leave_at_once(f"the Prefect API at {watch.url} does not answer any more")
-        watch.settings.enter_context(temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}))
+        watch.settings.enter_context(changed_settings({PREFECT_CLIENT_MAX_RETRIES: 0}))

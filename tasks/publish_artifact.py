@@ -7,19 +7,19 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
-from prefect.context import FlowRunContext, SettingsContext, get_settings_context
+from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, Settings
 
+from tasks.changed_settings import changed_settings
+
 Result = TypeVar("Result")
 
 PATIENCE_SECONDS = 3.0
-
-_made: list[tuple[Settings, Settings]] = []
-"""The settings that `_tried_once` changed last, and what they became: changing them takes Prefect 50 to 100 ms."""
 
 
 def artifact_key(corpus: str, kind: str) -> str:
@@ -56,22 +56,27 @@ def update_progress(key: str, artifact: UUID, percent: float) -> bool:
 
 def _asked(key: str, request: Callable[[SyncPrefectClient], Result]) -> Result | None:
     try:
-        with (
-            _tried_once(),
-            get_client(httpx_settings={"timeout": PATIENCE_SECONDS}, sync_client=True) as client,
-        ):
-            return request(client)
+        with changed_settings({PREFECT_CLIENT_MAX_RETRIES: 0}) as settings:
+            return request(_client(settings))
     except Exception as error:  # noqa: BLE001  # whatever it is: a run needs no artifact, and its report is in the state
         with contextlib.suppress(MissingContextError):
             get_run_logger().warning("the artifact %s could not be made: %s: %s", key, type(error).__name__, error)
         return None
 
 
-def _tried_once() -> SettingsContext:
-    """Return the current settings, but for Prefect's client, which sends each request once."""
-    current = get_settings_context()
-    before, after = _made[0] if _made else (None, current.settings)
-    if before is not current.settings:
-        after = current.settings.copy_with_update(updates={PREFECT_CLIENT_MAX_RETRIES: 0})
-        _made[:] = [(current.settings, after)]
-    return SettingsContext(profile=current.profile, settings=after)
+_clients: list[tuple[Settings, SyncPrefectClient]] = []
+"""The newest client, if any, and the settings that it was made with."""
+
+
+def _client(settings: Settings) -> SyncPrefectClient:
+    """The client that all artifacts of a process have in common, since its certificates take long to load.
+
+    It keeps no connection, which the server may close at any time.
+    """
+    for known, client in _clients:
+        if known is settings:
+            return client
+    limits = httpx.Limits(max_keepalive_connections=0)
+    made = get_client(httpx_settings={"timeout": PATIENCE_SECONDS, "limits": limits}, sync_client=True)
+    _clients[:] = [(settings, made.__enter__())]
+    return made

@@ -101,6 +101,7 @@ def _environment(database: Path) -> dict[str, str]:
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
         "PREFECT_UI_ENABLED": "0",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",  # of automations, which it has none of
         "PREFECT__SERVER_EPHEMERAL": "1",
         f"{recorder}_BATCH_SIZE": "200",
         f"{recorder}_READ_BATCH_SIZE": "200",
