@@ -1,5 +1,6 @@
 """Fixtures of most tests: a Prefect API for flow tests, small corpora on disk, and a cache folder for each test."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests.migrated import keep_migrated, migrated_once
 
 pytest_plugins = [
     "tests.drills.costs",
@@ -25,6 +28,7 @@ hypothesis.settings.load_profile("pinery")
 for _name, _value in {"BATCH_SIZE": "200", "READ_BATCH_SIZE": "200", "FLUSH_INTERVAL": "1"}.items():
     os.environ.setdefault(f"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_{_name}", _value)
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED", "false")  # automations have servers of their own
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
 # Read by the threads of PyTorch: those that wait would spin, and take the cores from the processes at work beside them.
@@ -35,9 +39,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for the empty database that a temporary Prefect server keeps: to migrate it takes twenty seconds."""
-    return tmp_path_factory.mktemp("migrated")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of the session have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def migrated(shared: Path) -> Path:
+    """A folder for the empty database of a Prefect server: to migrate it takes many seconds. See `migrated_once`."""
+    folder = shared / "migrated"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -46,25 +59,26 @@ def own_cache(
 ) -> Iterator[None]:
     """Copies of remote files go where no other test finds them; one test's empty database is there for the next."""
     folder = tmp_path_factory.mktemp("cache")
-    for database in migrated.iterdir():
+    for database in migrated.glob("*.db"):
         shutil.copy(database, folder)
     monkeypatch.setenv("PINERY_CACHE", str(folder))
     yield
     for database in folder.glob("prefect-*.db"):
-        if not (migrated / database.name).exists():
-            shutil.copy(database, migrated)
+        keep_migrated(database, migrated)
 
 
 @pytest.fixture(scope="session")
-def prefect_db() -> Iterator[None]:
+def prefect_db(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One temporary Prefect server for all flow tests of the session."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    with (
-        prefect_test_harness(server_startup_timeout=120),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-    ):
+    folder = tmp_path_factory.mktemp("harness")
+    with contextlib.ExitStack() as running:
+        with pytest.MonkeyPatch.context() as patch, migrated_once(migrated, folder / "prefect-test.db"):
+            patch.setattr("prefect.testing.utilities.mkdtemp", lambda: str(folder))
+            running.enter_context(prefect_test_harness(server_startup_timeout=120))
+        running.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
         yield
 
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_fixed
 
+from tests.migrated import migrated_once
 from tests.processes import wait_until
 from tests.run_pages import said
 
@@ -35,13 +36,14 @@ class PrefectServer:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/api"
+        self.database = folder / "prefect.db"
         self.log = folder / "server.log"
         self.worker_log = folder / "worker.log"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
             "PREFECT_HOME": str(folder / "prefect"),
             "PREFECT_API_URL": self.url,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+            "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{self.database}",
         }
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -147,18 +149,21 @@ class PrefectServer:
 
 
 @pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+def prefect(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[PrefectServer]:
     """A running Prefect server with a work pool."""
     made = PrefectServer(tmp_path_factory.mktemp("server"))
-    process = made.start()
-    try:
-        wait_until(made.healthy)
+    with contextlib.ExitStack() as at_end:
+        with migrated_once(migrated, made.database):
+            at_end.callback(_end, made.start())
+            wait_until(made.healthy)
         made.run(PREFECT, "work-pool", "create", "process", "--type", "process")
         yield made
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -18,10 +18,12 @@ from pinery.search.query import Query, search
 from pinery.steps.promote import promote, rollback
 from pinery.steps.status import status
 from tests.corpora import config, paint
-from tests.filled import opened
+from tests.filled import bring, opened
 from tests.pinecone_server.server import PineconeServer
 from tests.small_models import squeezenet_weights
 
+LANCE = pytest.mark.parametrize("settings", ["lance"], indirect=True)
+"""For what doesn't depend on the kind of index."""
 SCALED = {"name": "descriptor", "decode": "scaled"}
 """A model that is another one by its card, and about as good."""
 
@@ -32,7 +34,7 @@ def settings(
 ) -> dict[str, Any]:
     """A corpus of twelve images with a live index."""
     made = config(images, tmp_path / "state", index={"kind": request.param})
-    reindex(made)
+    bring(made)
     return made
 
 
@@ -120,6 +122,7 @@ def test_without_promote_the_live_target_stays_and_the_candidate_can_be_searched
     assert reindex(settings | {"model": SCALED})["embedded"] == 0, "and the new model's config is right by now"
 
 
+@LANCE
 def test_a_model_that_is_worse_is_not_promoted(settings: dict[str, Any], images: Path, tmp_path: Path) -> None:
     worse = always_the_same(tmp_path)
     for number in range(20, 44):
@@ -187,6 +190,7 @@ def test_a_rollback_to_an_index_that_is_behind_is_refused(settings: dict[str, An
     assert rollback(opened(settings)).generation == 3
 
 
+@LANCE
 def test_a_kept_target_that_can_not_be_brought_true_is_left_out_with_a_warning(
     settings: dict[str, Any], images: Path, tmp_path: Path
 ) -> None:
@@ -206,6 +210,7 @@ def test_a_kept_target_that_can_not_be_brought_true_is_left_out_with_a_warning(
     assert reindex(settings)["targets"][1]["held"] == 13
 
 
+@LANCE
 def test_a_kept_target_is_retired_when_its_time_is_over(settings: dict[str, Any]) -> None:
     backfill(settings, SCALED, promote=True)
     corpus = opened(settings)
@@ -220,6 +225,7 @@ def test_a_kept_target_is_retired_when_its_time_is_over(settings: dict[str, Any]
         rollback(opened(settings))
 
 
+@LANCE
 def test_a_promotion_that_lost_the_race_is_refused_with_what_is_live(
     settings: dict[str, Any], meanwhile: Callable[[str, Callable[[], object]], None]
 ) -> None:

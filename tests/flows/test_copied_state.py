@@ -15,7 +15,7 @@ from pinery.errors import DifferentError, RefusedError
 from pinery.steps.preview import preview
 from pinery.steps.remove import remove
 from tests.corpora import config, paint
-from tests.filled import opened, rows_of
+from tests.filled import bring, opened, rows_of
 from tests.pinecone_server.server import PineconeServer
 
 
@@ -23,7 +23,7 @@ from tests.pinecone_server.server import PineconeServer
 def original(images: Path, tmp_path: Path, server: PineconeServer) -> dict[str, Any]:
     """A corpus of twelve images, in the index."""
     made = config(images, tmp_path / "state", index={"kind": "pinecone"})
-    reindex(made)
+    bring(made)
     return made
 
 

@@ -14,7 +14,7 @@ from pinery.checkpoint.alias import write_alias
 from pinery.errors import ConfigError, RefusedError
 from pinery.steps.preview import preview
 from tests.corpora import config, paint
-from tests.filled import Heard, counts, keep_true, opened, rows_of
+from tests.filled import Heard, bring, counts, keep_true, opened, rows_of
 
 Move = Callable[[dict[str, Any], Path], dict[str, Any] | None]
 
@@ -23,7 +23,7 @@ Move = Callable[[dict[str, Any], Path], dict[str, Any] | None]
 def settings(images: Path, tmp_path: Path) -> dict[str, Any]:
     """A corpus with a live index, and one new image."""
     made = config(images, tmp_path / "state")
-    reindex(made)
+    bring(made)
     paint(images / "red-9.jpg", "red", 9)
     return made
 

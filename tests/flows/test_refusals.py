@@ -9,7 +9,7 @@ from flows.reindex import reindex
 from pinery.errors import TerminalError, TransientError
 from pinery.steps.status import status
 from tests.corpora import config, paint
-from tests.filled import opened, rows_of
+from tests.filled import bring, opened, rows_of
 from tests.pinecone_server.server import PineconeServer
 
 NO_WRITES = {"code": 9, "message": "Index is not in a state to take writes"}
@@ -19,7 +19,7 @@ NO_WRITES = {"code": 9, "message": "Index is not in a state to take writes"}
 def settings(images: Path, tmp_path: Path, pinecone_environment: PineconeServer) -> dict[str, Any]:
     """A corpus whose twelve rows are in a Pinecone index."""
     settings = config(images, tmp_path / "state", index={"kind": "pinecone"})
-    reindex(settings)
+    bring(settings)
     return settings
 
 

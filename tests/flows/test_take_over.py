@@ -9,6 +9,7 @@ import pytest
 from flows.reindex import reindex
 from pinery.checkpoint.holder import parse_holder
 from tests.corpora import config, paint
+from tests.filled import bring
 from tests.pinecone_server.server import PineconeServer
 
 
@@ -24,9 +25,9 @@ def settings(
         run={"part_rows": 5, "lease_ttl": 1},
         upsert={"request_timeout": 1},
     )
-    reindex(made)
+    bring(made)
     paint(images / "red-0.jpg", "blue", 99)
-    assert reindex(made)["upserted"] == 1
+    assert bring(made).upserted == 1
     return made
 
 

@@ -13,7 +13,7 @@ from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run
 from pinery.errors import LeaseHeldError, RefusedError
 from tests.corpora import config, paint
-from tests.filled import opened
+from tests.filled import bring, opened
 
 
 def keep(settings: dict[str, Any], entry: IndexEntry) -> None:
@@ -33,7 +33,7 @@ def held(corpus: Corpus, entry: IndexEntry) -> dict[str, tuple[float, ...]]:
 def settings(images: Path, tmp_path: Path) -> dict[str, Any]:
     """A corpus with a live index, and another of the same model that is kept true beside it."""
     made = config(images, tmp_path / "state")
-    reindex(made)
+    bring(made)
     keep(made, replace(opened(made).target.entry, name="other"))
     return made
 

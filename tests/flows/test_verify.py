@@ -14,7 +14,7 @@ from pinery.corpus import outage
 from pinery.errors import ConfigError, DifferentError, RefusedError, TransientError
 from pinery.indexes.protocol import Index
 from tests.corpora import config, paint
-from tests.filled import opened, rows_of
+from tests.filled import bring, opened, rows_of
 from tests.indexes.rows import batch, settle
 from tests.pinecone_server.server import PineconeServer
 
@@ -27,7 +27,7 @@ def settings(
 ) -> dict[str, Any]:
     """A corpus of twelve images, in the index."""
     made = config(images, tmp_path / "state", index={"kind": request.param})
-    reindex(made)
+    bring(made)
     return made
 
 

@@ -7,27 +7,26 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flows.reindex import reindex
 from pinery.corpus.open_run import open_run
 from pinery.errors import ConfigError
 from pinery.search.embeddings import COLUMNS, Embeddings
 from pinery.steps.list_items import Listing, publish_listing
 from tests.corpora import config, paint
-from tests.filled import opened
+from tests.filled import bring, opened
 from tests.vectors import OLD, filled_with, labelled_items, settings_of, write_part, written_listing
 from tests.vectors import vectors as vectors_of
 
 
-def test_embeddings_are_the_live_rows(images: Path, tmp_path: Path, prefect_db: None) -> None:
+def test_embeddings_are_the_live_rows(images: Path, tmp_path: Path) -> None:
     settings = config(images, tmp_path / "state")
     corpus = opened(settings)
     with pytest.raises(ConfigError, match="no listing"):
         Embeddings(corpus).to_pandas()
     (images / "blue-3.jpg").write_bytes(b"broken")
-    reindex(settings)
+    bring(settings)
     paint(images / "red-0.jpg", "red", 100)
     (images / "green-0.jpg").unlink()
-    reindex(settings)
+    bring(settings)
     frame = Embeddings(corpus).to_pandas()
     assert sorted(frame.index) == sorted({path.name for path in images.iterdir()} - {"blue-3.jpg"})
     stored = corpus.target.index.fetch(["red-0.jpg"])["red-0.jpg"]

@@ -41,10 +41,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def made(shared: Path) -> Callable[[str], Path]:
     """Makes a corpus by its name in `corpora`, once for all workers; returns its config."""
-    base = tmp_path_factory.getbasetemp()
-    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "browser-corpora"
+    root = shared / "browser-corpora"
     root.mkdir(exist_ok=True)
 
     def make(name: str) -> Path:
@@ -91,12 +90,15 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Served]]:
+def serve(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Callable[..., Served]]:
     """Starts servers, which end with the session."""
     started: list[Served] = []
 
     def start(*arguments: str) -> Served:
-        started.append(Served(tmp_path_factory.mktemp("served"), *arguments))
+        cache = tmp_path_factory.mktemp("served")
+        for database in migrated.glob("*.db"):
+            shutil.copy(database, cache)
+        started.append(Served(cache, *arguments))
         return started[-1]
 
     yield start
