@@ -122,7 +122,6 @@ def test_without_promote_the_live_target_stays_and_the_candidate_can_be_searched
     assert reindex(settings | {"model": SCALED})["embedded"] == 0, "and the new model's config is right by now"
 
 
-@LANCE
 def test_a_model_that_is_worse_is_not_promoted(settings: dict[str, Any], images: Path, tmp_path: Path) -> None:
     worse = always_the_same(tmp_path)
     for number in range(20, 44):
@@ -190,7 +189,6 @@ def test_a_rollback_to_an_index_that_is_behind_is_refused(settings: dict[str, An
     assert rollback(opened(settings)).generation == 3
 
 
-@LANCE
 def test_a_kept_target_that_can_not_be_brought_true_is_left_out_with_a_warning(
     settings: dict[str, Any], images: Path, tmp_path: Path
 ) -> None:
