@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from botocore.exceptions import (
     LoginError,
     NoAuthTokenError,
     NoCredentialsError,
+    PaginationError,
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
@@ -28,12 +30,14 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as EndpointError
 from botocore.loaders import create_loader
+from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from pinery.errors import ConfigError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
     from pinery.settings import S3Access
 
@@ -48,6 +52,16 @@ ERRORS = (ClientError, BotoCoreError, Boto3Error, HTTPError)
 
 _API = create_loader()
 """The SDK's descriptions of its services, which are read once: that takes most of the time that a new client takes."""
+_OF_A_LISTING = ("IsTruncated", "KeyCount", "MaxKeys", "Name", "Contents")
+"""What the page of a listing has one or more of; another answer with a good status may be that of a proxy."""
+
+
+class IncompleteAnswerError(BotoCoreError):
+    """An answer with a good status that lacks what S3 always sends: it may not be from S3 at all."""
+
+    fmt = "{what}"
+
+
 _NO_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -58,6 +72,7 @@ _NO_CREDENTIALS = (
     LoginError,
 )
 _DISCONNECTED = (HTTPClientError, EndpointError, IncompleteReadError, FlexibleChecksumError, HTTPError)
+_FOREIGN = (IncompleteAnswerError, PaginationError, ResponseParserError)
 
 
 class Fault(Enum):
@@ -83,6 +98,8 @@ class Fault(Enum):
     PASSING = auto()
     """The server is busy or failed: the same request may succeed later."""
     DISCONNECTED = auto()
+    FOREIGN = auto()
+    """The answer is none that S3 gives: a proxy's, perhaps."""
     OTHER = auto()
 
 
@@ -135,7 +152,8 @@ def meaning(error: Exception) -> Meaning:
         if fault is Fault.MISSING and error.operation_name.startswith("List"):
             fault = Fault.NO_BUCKET  # a listing names no object that could be missing
         return Meaning(fault, status, code)
-    return Meaning(_fault_without_answer(error), 0, type(error).__name__)
+    name = str(error) if isinstance(error, IncompleteAnswerError) else type(error).__name__
+    return Meaning(_fault_without_answer(error), 0, name)
 
 
 def fault_of(status: int, code: str = "") -> Fault:
@@ -149,6 +167,8 @@ def _fault_without_answer(error: Exception) -> Fault:
         return Fault.NO_CREDENTIALS
     if isinstance(error, ParamValidationError):
         return Fault.BAD_NAME
+    if isinstance(error, _FOREIGN):
+        return Fault.FOREIGN
     return Fault.DISCONNECTED if isinstance(error, _DISCONNECTED) else Fault.OTHER
 
 
@@ -191,6 +211,27 @@ def connect(
     except ValueError:
         setting = f"`{group}.endpoint_url`" if access.endpoint_url else "the variable AWS_ENDPOINT_URL"
         raise ConfigError(f"{where}: {setting} must be http(s)://host[:port]") from None
+
+
+def pages(client: S3Client, **place: Any) -> Iterator[ListObjectsV2OutputTypeDef]:
+    """Yield the pages of a listing; `place` says of what, as the SDK's `list_objects_v2` takes it.
+
+    Raises what the SDK raises, and IncompleteAnswerError where an answer is no page, or where it says that there is
+    more and not how to ask for it: a listing that ends too early would read as everything else deleted.
+    """
+    for page in client.get_paginator("list_objects_v2").paginate(**place):
+        if not any(name in page for name in _OF_A_LISTING):
+            raise IncompleteAnswerError(what="an answer to ListObjectsV2 is no listing")
+        yield page
+        if page.get("IsTruncated") and not page.get("NextContinuationToken"):
+            raise IncompleteAnswerError(what="a page of ListObjectsV2 says that there is more, and not where")
+
+
+def required(answer: Mapping[str, Any], name: str) -> Any:
+    """Return what is called `name` in an answer. Raises IncompleteAnswerError where it isn't there."""
+    if name not in answer:
+        raise IncompleteAnswerError(what=f"an answer has no {name}")
+    return answer[name]
 
 
 def shown_endpoint(url: str | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import re
 import socketserver
 import threading
 import time
@@ -67,8 +68,9 @@ class S3Server:
         self._faults: list[_Fault] = []
         self._requests: Counter[tuple[str, str]] = Counter()
         self._ignored: set[str] = set()
-        self._wrong_sums = False
+        self._wrong_sums = self._whole = False
         self._slow: tuple[str, Callable[[], object]] | None = None
+        self._change: tuple[str, str, Callable[[bytes], bytes]] | None = None
         self._client: S3Client | None = None
         self._http = make_server("127.0.0.1", port, self._answer, _ThreadedServer, _Handler)
         self.endpoint_url = f"http://127.0.0.1:{self._http.server_port}"
@@ -103,9 +105,21 @@ class S3Server:
         """Answer requests of these methods as if they had no If-Match and no If-None-Match, as some servers do."""
         self._ignored = set(methods)
 
+    def ignore_ranges(self) -> None:
+        """Answer each request for a range with the whole object, as some servers do."""
+        self._whole = True
+
     def send_whole_checksums(self) -> None:
         """Answer a range with a checksum of other bytes where checksums are asked for, as some servers do."""
         self._wrong_sums = True
+
+    def change_answers(self, change: Callable[[bytes], bytes], method: str = "GET", key: str = "") -> None:
+        """Send what `change` makes of each body, where the method and the whole object key match, until `heal`.
+
+        The status stays 200, and nothing else that tells of an object is sent: so proxies answer for a server, and
+        servers that know a part of the API. Listings have the key "".
+        """
+        self._change = (method, key, change)
 
     def delay(self, seconds: float, key: str) -> None:
         """Answer each GET of the objects whose key begins so that much later; 0 ends it."""
@@ -119,6 +133,7 @@ class S3Server:
         """Forget all faults that were not met yet."""
         with self._state:
             self._faults.clear()
+            self._change = None
 
     def count(self, method: str = "*", key: str = "") -> int:
         """Return how many requests had this method and began with this object key, since the last `reset_counts`."""
@@ -161,8 +176,16 @@ class S3Server:
             self._slow[1]()
         if method in self._ignored:
             environ = {name: value for name, value in environ.items() if name not in _CONDITIONS}
+        if self._whole:
+            environ = {name: value for name, value in environ.items() if name != "HTTP_RANGE"}
         if self._wrong_sums and "HTTP_RANGE" in environ and "HTTP_X_AMZ_CHECKSUM_MODE" in environ:
             start_response = _with_another_sum(start_response)
+        if self._change and self._change[:2] == (method, key):
+            query = re.sub("&?continuation-token=[^&]*", "", environ["QUERY_STRING"])  # changed pages have any token
+            environ |= {"QUERY_STRING": query, "RAW_URI": f"{environ['RAW_URI'].partition('?')[0]}?{query}"}
+            changed = self._change[2](self._run(environ, lambda *_: lambda _: None))
+            start_response("200 OK", [("Content-Type", "application/xml"), ("Content-Length", str(len(changed)))])
+            return [changed]
         body = self._run(environ, start_response)
         return [body[: len(body) // 2]] if fault else [body]
 

@@ -13,7 +13,7 @@ from pinery.checkpoint.state_file import state_id
 from pinery.config import CACHE_BYTES
 from pinery.errors import ConflictError, DamagedError, TransientError
 from pinery.parquet.checksums import check_file
-from pinery.s3 import RETRIES
+from pinery.s3 import RETRIES, pages, required
 from pinery.settings import S3Access
 
 READ_AHEAD = 1 << 20
@@ -118,12 +118,9 @@ class S3Store:
         prefix = self._api.key(folder) + "/"
         files, folders = dict[str, tuple[str, int]](), set[str]()
         with self._api.errors(folder):
-            pages = self._api.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._api.bucket, Prefix=prefix, Delimiter="/"
-            )
-            for page in pages:
-                entries = page.get("Contents", [])
-                files |= {entry["Key"].removeprefix(prefix): (entry["ETag"], entry["Size"]) for entry in entries}
+            for page in pages(self._api.client, Bucket=self._api.bucket, Prefix=prefix, Delimiter="/"):
+                for entry in page.get("Contents", []):
+                    files[entry["Key"].removeprefix(prefix)] = (required(entry, "ETag"), required(entry, "Size"))
                 folders |= {one["Prefix"].removeprefix(prefix).rstrip("/") for one in page.get("CommonPrefixes", [])}
         files.pop("", None)
         return files, sorted(folders - {""})
@@ -194,7 +191,7 @@ class S3Store:
                     Metadata={CONTENT_KEY: digest},
                     **cast(Any, condition),
                 )
-                outcome["value"] = answer["ETag"]
+                outcome["value"] = required(answer, "ETag")
         except (ConflictError, TransientError) as error:
             found = self._tag_if_mine(name, digest)
             if found is None:
@@ -212,7 +209,7 @@ class S3Store:
         with contextlib.suppress(TransientError), self._api.errors(name, missing=True):
             head = self._api.client.head_object(Bucket=self._api.bucket, Key=self._api.key(name))
             if head["Metadata"].get(CONTENT_KEY) == digest:
-                return head["ETag"]
+                return cast(str, required(head, "ETag"))
         return None
 
     def _prove_conditional(self, name: str, data: bytes, digest: str) -> None:

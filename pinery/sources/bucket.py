@@ -77,6 +77,9 @@ class Bucket:
                 return kind(f"{self._where}: {answer}; the credentials need s3:ListBucket and s3:GetObject there")
             case Fault.DISCONNECTED:
                 return TransientError(f"{self._where}: the connection failed ({name})" + (f" ({uri})" if uri else ""))
+            case Fault.FOREIGN:
+                about = f" ({uri})" if uri else ""
+                return TransientError(f"{self._where}: what answered may not be S3, or not all of it: {name}{about}")
             case Fault.PASSING | Fault.UNSUPPORTED:
                 return TransientError(f"{self._where}: {answer}")
         return TerminalError(f"{self._where}: {answer if status else name}")

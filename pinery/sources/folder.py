@@ -23,7 +23,7 @@ from pinery.sources.protocol import Fetched, NoPast, Past, check_size, read_each
 from pinery.sources.seen import Seen, content_hash
 from pinery.sources.selection import UNREADABLE, LeftOut, Selection
 from pinery.sources.versions import MARK, Versions, mark_of
-from pinery.sources.walk import Walk, is_inside
+from pinery.sources.walk import Walk, identity, is_inside
 
 OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """How files are opened: without blocking, because a pipe may stand there now."""
@@ -72,7 +72,7 @@ class Folder:
             ) from None
         except OSError as error:
             _fail(error, self._root)
-        self._identity = _identity(self._root)
+        self._identity = identity(self._root)
 
     def list_batches(self) -> Iterator[pa.RecordBatch]:
         """Yield every image, sorted by name within each folder; see Source. Raises as `check`, and TransientError."""
@@ -84,7 +84,7 @@ class Folder:
         closed: deque[str] = deque()
         walk = Walk(self._root, self._select, self.left_out, closed.append)
         with Seen(self._past.cache()) as seen:
-            versions = Versions(self._how, seen, self._past, self._describe.id, closed.append)
+            versions = Versions(self._how, seen, self._past, self._describe.id, closed.append, walk.check_root)
             try:
                 for file in versions.give(walk.files()):
                     while closed:
@@ -152,7 +152,7 @@ class Folder:
 
     def _check_root(self) -> None:
         # Where a share was unmounted, nothing is there, or another folder; that says nothing of its files.
-        if self._identity is None or _identity(self._root) != self._identity:
+        if self._identity is None or identity(self._root) != self._identity:
             if self._identity is None and os.path.isdir(self._root):
                 return
             raise TransientError(f"folder {self._root} went away; mount it and run again")
@@ -201,14 +201,6 @@ def file_uri(path: str) -> str:
 
 def _path(uri: str) -> str:
     return os.fsdecode(unquote_to_bytes(uri.removeprefix("file://")))
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino
 
 
 def _fail(error: OSError, path: str) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pinery.errors import MovedError
-from pinery.s3 import RETRIES
+from pinery.s3 import RETRIES, pages, required
 from pinery.source_kinds import S3Source
 from pinery.sources.bucket import Bucket
 from pinery.sources.found import Found
@@ -62,23 +62,30 @@ class S3Prefix:
         return self._lister.batches(self._found())
 
     def _found(self) -> Iterator[Found]:
-        pages = self._bucket.client.get_paginator("list_objects_v2").paginate(
+        with self._bucket.errors():
+            for found in self._objects():
+                key = found["Key"][len(self._prefix) :]
+                if not key or key.endswith("/"):
+                    continue
+                if kind := self._leaves_out(key):
+                    self.left_out.count(kind)
+                    continue
+                uri, version = f"s3://{self._bucket.name}/{found['Key']}", required(found, "ETag").strip('"')
+                unread = _archived(found) or self._select.undecoded(key)
+                yield Found(key, uri, version, required(found, "Size"), unread=unread)
+
+    def _objects(self) -> Iterator[ObjectTypeDef]:
+        """Yield each object once: pages of some servers overlap where keys are written meanwhile."""
+        before = set[str]()
+        for page in pages(
+            self._bucket.client,
             Bucket=self._bucket.name,
             Prefix=self._prefix,
             OptionalObjectAttributes=["RestoreStatus"],  # of archived objects; other servers don't know it
-        )
-        with self._bucket.errors():
-            for page in pages:
-                for found in page.get("Contents", ()):
-                    key = found["Key"][len(self._prefix) :]
-                    if not key or key.endswith("/"):
-                        continue
-                    if kind := self._leaves_out(key):
-                        self.left_out.count(kind)
-                        continue
-                    uri, version = f"s3://{self._bucket.name}/{found['Key']}", found["ETag"].strip('"')
-                    unread = _archived(found) or self._select.undecoded(key)
-                    yield Found(key, uri, version, found["Size"], unread=unread)
+        ):
+            found = {required(one, "Key"): one for one in page.get("Contents", ())}
+            yield from (one for key, one in found.items() if key not in before)
+            before = set(found)
 
     def _leaves_out(self, key: str) -> str | None:
         folders = key.split("/")[:-1]
@@ -99,9 +106,9 @@ class S3Prefix:
             found = self._bucket.client.get_object(Bucket=self._bucket.name, Key=key, IfMatch=f'"{version}"')
             with found["Body"] as body:
                 # Some servers ignore the condition.
-                if found["ETag"].strip('"') != version:
+                if required(found, "ETag").strip('"') != version:
                     raise MovedError(f"{uri} changed since it was listed")
-                check_size(found["ContentLength"], max_bytes)
+                check_size(required(found, "ContentLength"), max_bytes)
                 return body.read()
 
 

@@ -9,7 +9,6 @@ import os
 import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -25,6 +24,7 @@ from pinery.sources.lister import Lister
 from pinery.sources.metadata import Describer
 from pinery.sources.protocol import Fetched, NoPast, Past, check_size, read_each
 from pinery.sources.seen import content_hash
+from pinery.sources.walk import identity
 
 _LABEL_ATTRIBUTES = ("targets", "labels", "_labels")
 BROKEN = "broken:"
@@ -91,8 +91,6 @@ class TorchvisionDatasets:
         try:
             data = self._rows(parts.netloc).png(int(row), version)
         except FileNotFoundError:
-            if not Path(self._settings.root).is_dir():
-                raise TransientError(f"folder {self._settings.root} went away while its datasets were read") from None
             raise MovedError(f"{uri} is no longer there") from None
         check_size(len(data), max_bytes)
         return data
@@ -102,15 +100,29 @@ class TorchvisionDatasets:
             if name not in self._loaded:
                 settings = self._settings
                 dataset = load(self._classes[name], settings.root, settings.split, settings.download)
-                self._loaded[name] = _Rows(name, dataset, settings.split, checksum(dataset))
+                root = _Root(settings.root)
+                self._loaded[name] = _Rows(name, dataset, settings.split, checksum(dataset), root)
             return self._loaded[name]
+
+
+class _Root:
+    """The folder that datasets were loaded from."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._identity = path, identity(path)
+
+    def check(self) -> None:
+        """Raise TransientError where another folder or none is there: that says nothing of the files in it."""
+        if identity(self._path) != self._identity:
+            raise TransientError(f"folder {self._path} went away while its datasets were read; mount it and run again")
 
 
 class _Rows:
     """One loaded dataset as rows."""
 
-    def __init__(self, name: str, dataset: Any, split: str, archive: str | None) -> None:
+    def __init__(self, name: str, dataset: Any, split: str, archive: str | None, root: _Root) -> None:
         self._name = name
+        self._root = root
         self._dataset = dataset
         self._split = split
         self._archive = archive
@@ -193,6 +205,8 @@ class _Rows:
         except _UNREADABLE as error:
             if isinstance(error, OSError) and error.errno not in _ERRNOS_OF_A_FILE:
                 raise TransientError(f"row {row} of {self._name} can't be read now: {error}") from error
+            if isinstance(error, FileNotFoundError):
+                self._root.check()
             where = self._file(row) or f"row {row} of {self._name}"
             raise BadImageError(f"{where} can't be read by torchvision: {error or type(error).__name__}") from error
         if not isinstance(image, Image.Image):

@@ -72,9 +72,15 @@ class Versions:
         past: Past,
         id_of: Callable[[str], str],
         unreadable: Callable[[str], None],
+        vanished: Callable[[], None],
     ) -> None:
-        """Read nothing yet; `unreadable` is called with the path of each file that may not be read."""
-        self._how, self._seen, self._past, self._id_of, self._unreadable = how, seen, past, id_of, unreadable
+        """Read nothing yet.
+
+        `unreadable` is called with the path of each file that may not be read, and `vanished` for each that is gone
+        since it was found: it raises where that says nothing of the file.
+        """
+        self._how, self._seen, self._past, self._id_of = how, seen, past, id_of
+        self._unreadable, self._vanished = unreadable, vanished
         self._marked = past.marked() if how == "stat" else {}
         self._listed_at = past.listed_at() if how == "stat" else 0
         self._inodes: dict[int, bool] = {}
@@ -111,7 +117,8 @@ class Versions:
             return
         try:
             version = f"sha256:{_hash(file.path)}"
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
+            self._vanished()
             return
         except PermissionError:
             self._unreadable(file.path)
@@ -147,7 +154,8 @@ class Versions:
                 continue
             try:
                 yield self._settle(one, of_file[one.file.key])
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
+                self._vanished()
                 continue
             except PermissionError:
                 yield one.file  # nothing can be compared, so nothing is said to have changed

@@ -26,7 +26,8 @@ class Walk:
 
         Raises OSError, and TransientError where the root went away.
         """
-        yield from self._folder(self._root, (_identity(self._root_stat),), through_link=False)
+        yield from self._folder(self._root, (_of(self._root_stat),), through_link=False)
+        self.check_root()
 
     def _folder(self, folder: str, above: tuple[tuple[int, int], ...], through_link: bool) -> Iterator[File]:
         for entry in _one_by_one(self._entries(folder)):
@@ -36,6 +37,7 @@ class Walk:
                     continue
                 stat = entry.stat()
             except FileNotFoundError:
+                self.check_root()
                 continue  # a link to nothing, or gone since
             except PermissionError:
                 if entry.is_symlink():
@@ -51,10 +53,10 @@ class Walk:
                 continue
             if modes.S_ISDIR(stat.st_mode):
                 # Below a link to a folder no further one is followed: links among folders would multiply.
-                if entry.is_symlink() and (through_link or _identity(stat) in above):
+                if entry.is_symlink() and (through_link or _of(stat) in above):
                     continue
                 inside_link = through_link or entry.is_symlink()
-                yield from self._folder(entry.path, (*above, _identity(stat)), inside_link)
+                yield from self._folder(entry.path, (*above, _of(stat)), inside_link)
             elif modes.S_ISREG(stat.st_mode):
                 yield File(key, entry.path, stat)
 
@@ -76,7 +78,7 @@ class Walk:
             with os.scandir(folder) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
         except (FileNotFoundError, NotADirectoryError):
-            self._check_root()
+            self.check_root()
         except PermissionError:
             self._unreadable(folder)
         except OSError as error:
@@ -85,14 +87,13 @@ class Walk:
             self._left_out.count(TOO_LONG)
         return []
 
-    def _check_root(self) -> None:
-        # A folder gone from the tree is fine; a tree that was unmounted midway would read as everything deleted.
-        try:
-            if _identity(os.stat(self._root)) == _identity(self._root_stat):
-                return
-        except OSError:
-            pass
-        raise TransientError(f"folder {self._root} went away while it was listed; mount it and run again")
+    def check_root(self) -> None:
+        """Raise TransientError where the root is not the folder any more that the walk began with.
+
+        A file or folder gone from the tree is fine; a tree that was unmounted midway would read as everything deleted.
+        """
+        if identity(self._root) != _of(self._root_stat):
+            raise TransientError(f"folder {self._root} went away while it was listed; mount it and run again")
 
 
 def _one_by_one(entries: list[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
@@ -107,5 +108,16 @@ def is_inside(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 
-def _identity(stat: os.stat_result) -> tuple[int, int]:
+def identity(path: str) -> tuple[int, int] | None:
+    """Return what tells the file or folder at `path` from any other that may come to lie there; None if there is none.
+
+    Where a share was unmounted, nothing is there, or another folder.
+    """
+    try:
+        return _of(os.stat(path))
+    except OSError:
+        return None
+
+
+def _of(stat: os.stat_result) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino

@@ -10,7 +10,7 @@ import duckdb
 from pinery.checkpoint.parts import part_name
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.run import HeldTarget
-from pinery.errors import ConfigError, RefusedError
+from pinery.errors import ConfigError, RefusedError, TransientError
 from pinery.planning.estimate import Amount
 from pinery.planning.guards import judge_plan
 from pinery.planning.partition import part_rows, ranges
@@ -130,8 +130,13 @@ def judge(con: duckdb.DuckDBPyConnection, options: PlanOptions, corpus: Corpus) 
 
 
 def check_listing(con: duckdb.DuckDBPyConnection, limit: int | None) -> None:
-    """Raise ConfigError where two items have one id, or `limit` is above a group's size."""
+    """Raise ConfigError where two items have one id, or `limit` is above a group's size.
+
+    Raises TransientError where the source listed one item twice.
+    """
     double = duplicate_ids(con)
+    if double and double[1] == double[2]:
+        raise TransientError(f"the source listed {double[1]} more than once; run again once it is at rest")
     if double:
         raise ConfigError(f"two items have the id {double[0]!r}: {double[1]} and {double[2]}; rename one of them")
     if limit is not None:

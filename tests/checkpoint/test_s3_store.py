@@ -69,3 +69,39 @@ def test_a_file_too_large_for_one_put_is_published_as_a_whole_and_once(
     with pytest.raises(ConflictError):
         s3_store.publish("folder/big", make(s3_store, data[::-1]))
     assert s3_store.local("folder/big").read_bytes() == data
+
+
+def test_a_proxys_answer_is_no_answer_of_the_store(s3_server: S3Server, s3_store: S3Store) -> None:
+    """Nothing is taken for missing, for written or for read because something answered 200."""
+    s3_store.publish("folder/part", make(s3_store, b"vectors"))
+    page = lambda _: b"<html><body>Sign in to go on</body></html>"  # noqa: E731
+    s3_server.change_answers(page)
+    with pytest.raises(TransientError):
+        s3_store.names("folder")
+    s3_server.change_answers(page, key="some/state/folder/part")
+    with pytest.raises(TransientError):
+        s3_store.read("folder/part")
+    s3_server.change_answers(page, method="PUT", key="some/state/other")
+    s3_server.fail(503, times=30, method="HEAD", key="some/state/other")
+    with pytest.raises(TransientError):
+        s3_store.replace("other", b"data", None)
+
+
+def test_a_listing_that_says_that_there_is_more_and_not_where_is_an_error(
+    s3_server: S3Server, s3_store: S3Store
+) -> None:
+    s3_store.publish("folder/part", make(s3_store, b"vectors"))
+    s3_server.change_answers(lambda body: body.replace(b"<IsTruncated>false<", b"<IsTruncated>true<"))
+    with pytest.raises(TransientError, match="says that there is more"):
+        s3_store.names("folder")
+
+
+def test_a_server_that_sends_all_of_a_file_for_a_range_is_understood(s3_server: S3Server, s3_store: S3Store) -> None:
+    content = bytes(range(256)) * 8000
+    s3_store.publish("part", make(s3_store, content))
+    s3_server.ignore_ranges()
+    with s3_store.open("part") as file:
+        file.seek(1_500_000)
+        assert file.read(100) == content[1_500_000:1_500_100]
+        file.seek(10)
+        assert file.read() == content[10:]

@@ -231,6 +231,34 @@ def test_a_file_that_is_gone_with_its_whole_folder_has_not_moved(tmp_path: Path,
         source.fetch(item.uri, item.version, LIMIT)
 
 
+@pytest.mark.parametrize("version", ["stat", "content"])
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("left", ["nothing", "another folder"])
+def test_a_root_that_goes_away_amid_a_listing_lists_nothing_short(
+    tmp_path: Path, version: str, flat: bool, left: str
+) -> None:
+    root = tmp_path / "root"
+    for number in range(1200):
+        write(root / f"{number:04}.jpg" if flat else root / f"{number // 100:02}" / f"{number:04}.jpg")
+    batches = folder(root, version=version).list_batches()
+    next(batches)
+    root.rename(tmp_path / "away")
+    if left == "another folder":
+        root.mkdir()
+    with pytest.raises(TransientError, match="went away"):
+        list(batches)
+
+
+def test_files_that_vanish_amid_a_listing_are_left_out(tmp_path: Path) -> None:
+    for number in range(1200):
+        write(tmp_path / f"{number:04}.jpg")
+    batches = folder(tmp_path).list_batches()
+    listed = next(batches).num_rows
+    for number in range(1000, 1200):
+        (tmp_path / f"{number:04}.jpg").unlink()
+    assert listed + sum(batch.num_rows for batch in batches) == 1000
+
+
 @contextmanager
 def plain_user() -> Iterator[None]:
     """Without root's right to read everything."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +149,63 @@ def test_a_listing_that_breaks_off_is_an_error(listed: tuple[S3Prefix, Item, str
     s3_server.fail(503, method="GET")
     with pytest.raises(TransientError, match="503 SlowDown"):
         listed_items(listed[0])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"<html><body>Sign in to go on</body></html>", b"Sign in", b"", b"<Error><Code>InternalError</Code></Error>"],
+    ids=["html", "text", "nothing", "error"],
+)
+def test_a_good_status_alone_makes_no_listing(s3_server: S3Server, answer: bytes) -> None:
+    bucket = s3_server.new_bucket()
+    put(s3_server, bucket, "1.jpg")
+    s3_server.change_answers(lambda _: answer, key="")
+    with pytest.raises(TransientError):
+        listed_items(prefix(s3_server, f"s3://{bucket}"))
+
+
+def test_a_page_that_does_not_say_how_to_go_on_is_an_error(s3_server: S3Server) -> None:
+    bucket = s3_server.new_bucket()
+    put(s3_server, bucket, "1.jpg")
+    more = b"<IsTruncated>true</IsTruncated>"
+    s3_server.change_answers(lambda body: re.sub(b"<IsTruncated>[a-z]+</IsTruncated>", more, body))
+    with pytest.raises(TransientError, match=r"may not be S3, .* there is more, and not where"):
+        listed_items(prefix(s3_server, f"s3://{bucket}"))
+    again = more + b"<NextContinuationToken>1</NextContinuationToken>"
+    s3_server.change_answers(lambda body: re.sub(b"<IsTruncated>[a-z]+</IsTruncated>", again, body))
+    with pytest.raises(TransientError):
+        listed_items(prefix(s3_server, f"s3://{bucket}"))
+
+
+def test_what_a_server_lists_twice_is_one_item(s3_server: S3Server) -> None:
+    """On one page, or on two that overlap."""
+    bucket = s3_server.new_bucket()
+    for number in range(3):
+        put(s3_server, bucket, f"{number}.jpg")
+    pages: list[bytes] = []
+
+    def overlapping(body: bytes) -> bytes:
+        [*_, last] = entries = re.findall(b"<Contents>.*?</Contents>", body, re.DOTALL)
+        pages.append(body)
+        if len(pages) == 1:
+            body = body.replace(last, entries[0])
+            return re.sub(
+                b"<IsTruncated>.*?<", b"<NextContinuationToken>2</NextContinuationToken><IsTruncated>true<", body
+            )
+        return re.sub(b"<IsTruncated>.*?<", b"<IsTruncated>false<", body)
+
+    s3_server.change_answers(overlapping)
+    assert [item.id for item in listed_items(prefix(s3_server, f"s3://{bucket}"))] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert len(pages) == 2
+
+
+def test_bytes_without_the_tag_of_an_object_are_no_image(
+    listed: tuple[S3Prefix, Item, str], s3_server: S3Server
+) -> None:
+    source, item, _ = listed
+    s3_server.change_answers(lambda _: b"<html>Sign in</html>", key="photos/1.jpg")
+    with pytest.raises(TransientError):
+        source.fetch(item.uri, item.version, LIMIT)
 
 
 def test_what_changed_or_vanished_has_moved(listed: tuple[S3Prefix, Item, str], s3_server: S3Server) -> None:

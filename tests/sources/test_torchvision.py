@@ -23,7 +23,7 @@ from pinery.records import Item
 from pinery.source_kinds import TorchvisionSource
 from pinery.sources import open_source
 from pinery.sources.torchvision import TorchvisionDatasets
-from tests.corpora import listed_items
+from tests.corpora import listed_items, paint
 
 LIMIT = 100_000
 ROWS = 4  # of each batch file
@@ -289,6 +289,23 @@ def test_a_file_that_is_gone_has_moved_unless_its_whole_root_is_gone(
     root.rename(tmp_path / "away")
     with pytest.raises(TransientError, match="went away"):
         made.fetch(item.uri, item.version, LIMIT)
+
+
+@pytest.mark.parametrize("left", ["nothing", "another folder"])
+def test_a_root_that_goes_away_amid_a_listing_makes_no_file_broken(tmp_path: Path, left: str) -> None:
+    root = tmp_path / "root"
+    for number in range(300):
+        paint(root / "red" / f"{number:03}.jpg", "red", number)
+    made = open_source(TorchvisionSource(kind="torchvision", datasets=["ImageFolder"], root=str(root)))
+    batches = made.list_batches()
+    first = next(batches)
+    root.rename(tmp_path / "away")
+    if left == "another folder":
+        root.mkdir()
+    with pytest.raises(TransientError, match="went away"):
+        list(batches)
+    with pytest.raises(TransientError, match="went away"):
+        made.fetch(first["uri"][0].as_py(), first["version"][0].as_py(), LIMIT)
 
 
 def test_labels_are_listed_without_opening_images(source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
