@@ -116,6 +116,15 @@ class Config(Settings):
         return self
 
     @model_validator(mode="after")
+    def _pinecone_takes_the_namespace(self) -> Config:
+        if isinstance(self.index, PineconeSettings) and not (self.namespace.isascii() and self.namespace.strip()):
+            raise ValueError(
+                f"namespace: Pinecone takes ASCII characters, and not only spaces, and this is {self.namespace!r};"
+                " choose another name"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _ray_nodes_can_work(self) -> Config:
         if self.runner.kind == "ray":
             if not self.is_s3_state and not Path(self.state).is_absolute():

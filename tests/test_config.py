@@ -165,6 +165,14 @@ def test_a_slip_is_one_error_that_names_what_was_meant(override: str, expected: 
     assert "has 1 error:" in str(caught.value)
 
 
+@pytest.mark.parametrize("namespace", ["ñandú", "日本", "  "])
+def test_a_namespace_that_pinecone_refuses_is_refused_before_anything_is_embedded(namespace: str) -> None:
+    made = MINIMAL | {"namespace": namespace}
+    assert load_config(made | {"index": {"kind": "lance"}}).namespace == namespace
+    with pytest.raises(ConfigError, match="namespace: Pinecone takes ASCII characters"):
+        load_config(made | {"index": {"kind": "pinecone"}})
+
+
 # The reference and the schema for editors.
 
 
