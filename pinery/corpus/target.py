@@ -78,7 +78,7 @@ class Target:
             return None
         with parsing(f"{self.store.root}/{self.recorded_at.identity}", "identity"):
             data = json.loads(found[0])
-            return Recorded(**data | {"marks": tuple(data.get("marks", ()))})
+            return Recorded(**data | {"first_epoch": int(data["first_epoch"]), "marks": tuple(data.get("marks", ()))})
 
     def record(self, recorded: Recorded) -> None:
         """Write the record of the index; only the holder of the target's lease may do that."""

@@ -43,7 +43,16 @@ def test_a_record_of_a_version_without_marks_is_read(filled: dict[str, Any]) -> 
     assert target.recorded() == Recorded("i", 3, ())
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"incarnation": "i", "first_epoch": 1, "more": 2}', "[]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        '{"incarnation": "i", "first_epoch": 1, "more": 2}',
+        "[]",
+        '{"incarnation": "i", "first_epoch": null}',
+    ],
+)
 def test_a_record_that_is_not_what_was_written_is_damaged(filled: dict[str, Any], text: str) -> None:
     target = opened(filled).target
     identity(target).write_text(text)
