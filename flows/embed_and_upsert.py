@@ -41,8 +41,9 @@ def embed_and_upsert(
     where the index refused every row and that can't be believed.
     """
     refusals = Refusals(held, plan.sound)
-    if held is not held.run.main and plan.embed and plan.embed[0].part in held.target.checkpoint.names():
-        plan = still_to_upsert(held, plan, listing.path, limit)  # another target of this model had them embedded
+    if held is not held.run.main and not {work.part for work in plan.embed}.isdisjoint(held.target.checkpoint.names()):
+        # Another target of this model had them embedded; a part all of whose items moved has no file.
+        plan = still_to_upsert(held, plan, listing.path, limit)
     if choose_load(held, plan, limit) == "import":
         embedded = _Pipeline(held, refusals, attempts, first).work(plan.embed, upsert=None)
         import_rows(held, listing.path)

@@ -1,5 +1,6 @@
 """Two targets of one corpus: open at once, planned from one listing, and each brought true under its lease."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from pinery.checkpoint.lease import Lease, read_holder
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.open_run import open_run
 from pinery.errors import LeaseHeldError, RefusedError
+from pinery.sources.folder import Folder
+from pinery.sources.protocol import Fetched
 from tests.corpora import config, paint
 from tests.filled import bring, opened
+from tests.flows.conftest import AfterPlanning
 
 
 def keep(settings: dict[str, Any], entry: IndexEntry) -> None:
@@ -53,6 +57,27 @@ def test_a_run_brings_both_true_and_embeds_each_image_once(settings: dict[str, A
     assert alias.live is not None
     assert held(corpus, alias.live) == held(corpus, alias.kept[0])
     assert sorted(held(corpus, alias.live)) == sorted(path.name for path in images.iterdir())
+
+
+def test_what_one_target_embedded_is_not_read_again_for_another_though_a_part_of_it_moved(
+    settings: dict[str, Any], images: Path, after_planning: AfterPlanning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reindex(settings)
+    new = [images / f"zebra-{number}.jpg" for number in range(10)]
+    for number, path in enumerate(new):
+        paint(path, "green", 100 + number)
+    after_planning(lambda: [path.unlink() for path in new[:5]])  # the first part of two
+    read: list[str] = []
+    fetch = Folder.read
+
+    def counted(source: Folder, items: Sequence[tuple[str, str]], max_bytes: int) -> list[Fetched]:
+        read.extend(uri for uri, _ in items)
+        return fetch(source, items, max_bytes)
+
+    monkeypatch.setattr(Folder, "read", counted)
+    report = reindex(settings)
+    assert [(row["upserted"], row["error"]) for row in report["targets"]] == [(5, None), (5, None)]
+    assert len(read) == len(set(read)) == 10
 
 
 def test_a_limit_restricts_the_work_on_both(images: Path, tmp_path: Path) -> None:
