@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pinery.errors import ConfigError, RefusedError
+from pinery.errors import ConfigError, RefusedError, TransientError
 from pinery.parquet.files import read_rows
 from pinery.records import metadata_hash
 from pinery.steps.make_plan import PlanOptions, checkpointed_only, make_plan, still_to_upsert
@@ -70,6 +70,13 @@ def test_two_items_with_one_id_are_told(filled: dict[str, Any]) -> None:
         double = [*items, replace(items[0], uri="file:///elsewhere/red.jpg")]
         with pytest.raises(ConfigError, match=f"two items have the id '{items[0].id}': .*elsewhere.*; rename one"):
             make_plan(held, listing_of(held, double), PlanOptions())
+
+
+def test_an_item_that_the_source_listed_twice_is_the_sources_fault(filled: dict[str, Any]) -> None:
+    with holding(filled) as held:
+        items = listed_items(held)
+        with pytest.raises(TransientError, match=f"listed {items[0].uri} more than once"):
+            make_plan(held, listing_of(held, [*items, replace(items[0], version="2")]), PlanOptions())
 
 
 def test_what_is_left_to_upsert_is_asked_of_checkpoint_and_ledger_anew(filled: dict[str, Any]) -> None:
