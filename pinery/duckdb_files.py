@@ -1,4 +1,4 @@
-"""The one place where DuckDB is given a path, in a form that it can't take for anything but a path.
+"""The one place where DuckDB is opened and given a path, in a form that it can't take for anything but a path.
 
 DuckDB takes `[`, `?` and `*` in a path for a pattern, a folder `key=value` for a column, a backslash for a slash, and
 what follows a question mark for a query. No setting turns all of that off, and its escapes don't cover all of it. So it
@@ -17,9 +17,10 @@ from pathlib import Path
 
 import duckdb
 
-from pinery.errors import ConfigError
+from pinery.errors import ConfigError, StoppedError
 
 PLAIN = re.compile(r"[\w./ -]+")
+INTERRUPTED = "Query interrupted"
 
 _lock = threading.Lock()
 _links: dict[Path, Path] = {}
@@ -73,6 +74,19 @@ def spill_to(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 @contextlib.contextmanager
+def database(file: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield an empty database, in memory or in `file`. Raises StoppedError where a signal came amid a query."""
+    try:
+        with contextlib.closing(duckdb.connect(file or ":memory:")) as con:
+            yield con
+    except (RuntimeError, duckdb.InterruptException) as error:
+        # DuckDB raises this in the place of what the signal's handler raised.
+        if not isinstance(error, duckdb.InterruptException) and str(error) != INTERRUPTED:
+            raise
+        raise StoppedError("stopped by a signal") from error
+
+
+@contextlib.contextmanager
 def scratch_database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield an empty database, whose tables and spilled joins lie in `folder` until it is deleted in the end."""
     # DuckDB resolves the links in a database's path, and would misread it again. So with a path that isn't plain, the
@@ -80,7 +94,7 @@ def scratch_database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     file = folder.resolve() / "plan.duckdb"
     in_file = PLAIN.fullmatch(str(file)) is not None
     file.unlink(missing_ok=True)
-    with contextlib.closing(duckdb.connect(file if in_file else ":memory:")) as con:
+    with database(file if in_file else None) as con:
         spill_to(con, folder / "spill")
         yield con
     file.unlink(missing_ok=True)

@@ -1,6 +1,9 @@
 """DuckDB reads and writes exactly the files that it is given, whatever their paths look like."""
 
+import os
 import re
+import signal
+import threading
 from pathlib import Path
 
 import duckdb
@@ -8,7 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pinery.duckdb_files import plain, scan, scratch_database, write
+from pinery.duckdb_files import database, plain, scan, scratch_database, write
+from pinery.errors import StoppedError
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,8 +66,21 @@ def test_a_file_with_an_odd_name_is_read_as_itself(tmp_path: Path) -> None:
         assert scan(con, path).fetchall() == [(7,)]
 
 
-def test_no_other_file_tells_duckdb_a_path() -> None:
-    door = re.compile(r"\bread_parquet\(|\.write_parquet\(|\bCOPY \(|temp_directory|duckdb\.connect\([^)]|\bATTACH\b")
+def test_a_signal_amid_a_query_stops_the_run_and_is_no_fault_of_it() -> None:
+    endless = "SELECT max(sha256(range::VARCHAR)) FROM range(2000000000)"
+
+    def ask() -> None:
+        with database() as con:
+            con.execute("SET threads = 1")  # a second one would first end its share of the work
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+            con.execute(endless).fetchall()
+
+    with pytest.raises(StoppedError, match="stopped by a signal"):
+        ask()
+
+
+def test_no_other_file_opens_duckdb_or_tells_it_a_path() -> None:
+    door = re.compile(r"\bread_parquet\(|\.write_parquet\(|\bCOPY \(|temp_directory|duckdb\.connect\(|\bATTACH\b")
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for tree in ("pinery", "flows", "tasks")

@@ -10,12 +10,11 @@ from pinery.allocator import give_back_freed_memory
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.parts import Checkpoint
 from pinery.duckdb_files import scan, scratch_database
-from pinery.errors import StoppedError, TerminalError
+from pinery.errors import TerminalError
 from pinery.parquet.checksums import check_file
 from pinery.planning.plan import define_plan, fold_ledger
 
 MEMORY = "768MB"
-INTERRUPTED = "Query interrupted"
 UNREADABLE = (duckdb.InvalidInputException, duckdb.IOException, duckdb.Error)
 """The errors of DuckDB that a file it can't read raises; DuckDB 2 raises the last for a file without a footer."""
 
@@ -24,8 +23,7 @@ UNREADABLE = (duckdb.InvalidInputException, duckdb.IOException, duckdb.Error)
 def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection whose tables live in `scratch`, and whose joins spill there.
 
-    Raises StoppedError where a signal came amid a query, TerminalError where the memory doesn't suffice or a file can't
-    be read.
+    Raises as `database`, and TerminalError where the memory doesn't suffice or a file can't be read.
     """
     give_back_freed_memory()  # DuckDB takes its own from the system, beside what listing or embedding has left
     with scratch_database(scratch) as con:
@@ -36,11 +34,6 @@ def connect(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             raise TerminalError(
                 f"planning needs more than the {MEMORY} that it may use: {str(error).partition(chr(10))[0]}"
             ) from error
-        except (RuntimeError, duckdb.InterruptException) as error:
-            # DuckDB raises this in the place of what the signal's handler raised.
-            if not isinstance(error, duckdb.InterruptException) and str(error) != INTERRUPTED:
-                raise
-            raise StoppedError("the run was stopped by a signal") from error
         except duckdb.Error as error:
             if type(error) not in UNREADABLE:
                 raise

@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from pinery.corpus.corpus import Corpus
 from pinery.corpus.stored import current_listing
-from pinery.duckdb_files import scan
+from pinery.duckdb_files import database, scan
 from pinery.search.grid import check_grid, draw_grid
 from pinery.search.listed import ListedItem
 from pinery.search.tile import tile
@@ -22,7 +20,7 @@ def show(corpus: Corpus, grid: str | None, count: int, seed: int) -> dict[str, A
     """
     picture = Path(f"show-{corpus.config.corpus}.png" if grid is None else grid)
     check_grid(picture)
-    with duckdb.connect() as con:
+    with database() as con:
         scan(con, current_listing(corpus)).create_view("listing")
         rows = con.execute(
             "SELECT id, uri, version, metadata FROM listing ORDER BY hash(id || ?::VARCHAR) LIMIT ?", [seed, count]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pinery.checkpoint.parts import Checkpoint
 from pinery.corpus.stored import planned_as_recorded, undisturbed
 from pinery.corpus.target import Target
-from pinery.duckdb_files import scan, write
+from pinery.duckdb_files import database, scan, write
 from pinery.parquet.files import read_rows
 from pinery.steps.live_rows import row_keys
 
@@ -52,7 +52,7 @@ class LiveVectors:
         `passed` is called with 0 before each part that has some of them, and may raise. Raises DamagedError.
         """
         wanted = pa.table({"id": pa.array(ids, pa.string())})
-        with duckdb.connect() as con:
+        with database() as con:
             con.register("wanted", wanted)
             scan(con, self.path).create_view("live")
             found = con.sql("SELECT part, id, version FROM live SEMI JOIN wanted USING (id)").to_arrow_table()

@@ -20,7 +20,7 @@ from cachetools import LRUCache, cachedmethod
 from numpy.typing import NDArray
 
 from pinery.corpus.corpus import Corpus
-from pinery.duckdb_files import scan, spill_to
+from pinery.duckdb_files import database, scan, spill_to
 from pinery.errors import BadFilterError, DamagedError, TerminalError, TransientError
 from pinery.indexes.lance_filter import to_sql
 from pinery.parquet.files import open_parquet
@@ -218,7 +218,7 @@ class Listed:
         if not _scanning.acquire(timeout=SCAN_PATIENCE):
             raise TransientError("too many visitors filter at the moment; try again in some seconds", retry_after=5)
         try:
-            with self._there(), duckdb.connect() as con:
+            with self._there(), database() as con:
                 con.execute(f"SET memory_limit = '{SCAN_MEMORY}'")
                 spill_to(con, Path(tempfile.gettempdir()) / f"pinery-{uuid.uuid4().hex}")
                 for macro in (_lowered(), *MACROS):

@@ -1,8 +1,5 @@
 """The tables that planning works on: over files that were checked, in a bounded memory, gone at the end."""
 
-import os
-import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ from pinery.corpus import tables
 from pinery.corpus.stored import current_listing
 from pinery.corpus.tables import connect, define_tables, planned
 from pinery.duckdb_files import scan
-from pinery.errors import DamagedError, StoppedError, TerminalError
+from pinery.errors import DamagedError, TerminalError
 from tests.filled import opened
 
 
@@ -38,18 +35,6 @@ def test_what_is_not_there_is_an_empty_table(made: dict[str, Any], tmp_path: Pat
     with planned(tmp_path, current_listing(opened(made)), None, None, limit=5) as con:
         assert counts(con) == {"listing": 12, "checkpoint": 0, "ledger": 0, "rejected": 0}
         assert con.execute("SELECT count(*) FROM to_embed").fetchall() == [(5,)]
-
-
-def test_a_signal_amid_a_query_stops_the_run_and_is_no_fault_of_it(tmp_path: Path) -> None:
-    endless = "SELECT max(sha256(range::VARCHAR)) FROM range(2000000000)"
-
-    def ask() -> None:
-        with connect(tmp_path) as con:
-            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-            con.execute(endless).fetchall()
-
-    with pytest.raises(StoppedError, match="stopped by a signal"):
-        ask()
 
 
 def test_nothing_is_left_of_a_connection(tmp_path: Path) -> None:
