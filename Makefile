@@ -49,7 +49,7 @@ serve: $(READY) sample ## the sample corpus on the search page, at http://127.0.
 sample: $(READY) ## paint the sample corpus, if it is not there
 	@test -d data/sample -a -f data/query.jpg || $(BIN)/python data/generate.py
 
-test: $(READY) ## the test suite, without the slow drills
+test: $(READY) ## the test suite, without what takes long (make slow)
 	$(ISOLATED) $(BIN)/python $(PYTEST) -m "not slow"
 
 drills: $(READY) ## all drills, and their table: processes killed, faults and outages, full disks, bad images

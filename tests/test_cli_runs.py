@@ -10,6 +10,7 @@ from tests.filled import opened
 from tests.processes import messages, pinery, write_config
 
 
+@pytest.mark.slow
 def test_a_run_without_any_prefect_server(images: Path, tmp_path: Path) -> None:
     (images / "red-0.jpg").write_bytes(b"broken")
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
@@ -74,6 +75,7 @@ def test_remove_asks_for_a_yes(images: Path, tmp_path: Path, prefect_db: None) -
     assert opened(str(path)).target.index.count() == 0
 
 
+@pytest.mark.slow
 def test_a_users_mistake_is_one_line_on_stderr(images: Path, tmp_path: Path, prefect_db: None) -> None:
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
     ended = pinery("run", str(path), "--set", f"source.path={tmp_path / 'none'}")
@@ -98,6 +100,7 @@ def test_a_refusal_is_one_line_on_stderr(images: Path, tmp_path: Path, prefect_d
     assert "delete_guard" in line
 
 
+@pytest.mark.slow
 def test_a_dead_prefect_api_is_named_without_its_credentials(images: Path, tmp_path: Path) -> None:
     path = write_config(tmp_path / "config.yaml", config(images, tmp_path / "state"))
     ended = pinery("run", str(path), PREFECT_API_URL="http://me:hidden@127.0.0.1:9/api")

@@ -70,6 +70,7 @@ def test_init_ends_with_a_usage_error_and_one_line_where_there_is_nothing_to_do(
     assert (missing.returncode, json.loads(missing.stdout)["exit_code"]) == (2, 2)
 
 
+@pytest.mark.slow
 def test_the_doctor_ends_with_one_where_something_is_wrong(photos: Path, tmp_path: Path) -> None:
     path = str(write_config(tmp_path / "c.yaml", config(tmp_path / "none", tmp_path / "state")))
     done = pinery("doctor", path, PREFECT_API_URL="")
@@ -149,6 +150,7 @@ def test_runs_that_are_not_there_can_not_be_compared(
     assert (done.returncode, words in done.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_prune_refuses_while_a_run_holds_a_lease_and_then_removes_what_it_named(images: Path, tmp_path: Path) -> None:
     settings, old = with_retired_model(config(images, tmp_path / "state"))
     path = str(write_config(tmp_path / "config.yaml", settings))

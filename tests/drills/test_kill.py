@@ -47,6 +47,7 @@ def check_recovery(config_file: Path, undisturbed: dict[str, Stored]) -> Losses:
     return cost
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(
     config_file: Path, undisturbed: dict[str, Stored], drill_record: Record
 ) -> None:
@@ -65,10 +66,8 @@ def test_killed_at_every_stage_with_worker_processes(
     drill_record(KILLED, 1, check_recovery(config_file, undisturbed))
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "name"),
-    [(signal.SIGINT, 130, "SIGINT"), pytest.param(signal.SIGTERM, 143, "SIGTERM", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code", "name"), [(signal.SIGINT, 130, "SIGINT"), (signal.SIGTERM, 143, "SIGTERM")])
 def test_a_signal_ends_a_run_cleanly_and_the_last_line_says_how_to_go_on(
     number: signal.Signals,
     code: int,

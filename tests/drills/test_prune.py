@@ -101,6 +101,7 @@ def prune_and_kill(
     return killed, check_recovery(path, settings, expected, between)
 
 
+@pytest.mark.slow
 def test_a_prune_killed_amid_its_work_is_gone_on_with(
     worn: dict[str, Any], tmp_path: Path, drill_record: Record
 ) -> None:

@@ -58,6 +58,7 @@ def in_background(action: Any) -> tuple[threading.Thread, list[BaseException]]:
     return thread, failures
 
 
+@pytest.mark.slow
 def test_two_nodes_make_what_one_machine_makes(images: Path, tmp_path: Path, ray: dict[str, Any]) -> None:
     here, there = config(images, tmp_path / "here"), config(images, tmp_path / "there", runner=ray)
     bring(here)
@@ -92,6 +93,7 @@ def test_parts_reach_a_state_on_s3_without_passing_through_the_run(
         assert s3_server.client().list_objects_v2(Bucket=bucket, Prefix=place)["KeyCount"] == 0
 
 
+@pytest.mark.slow
 def test_an_actor_killed_amid_a_part_is_named_and_replaced(
     images: Path, tmp_path: Path, nodes: RayNodes, ray: dict[str, Any]
 ) -> None:

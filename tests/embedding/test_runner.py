@@ -478,6 +478,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / bud
 """
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_however_many_large_images_come_at_once():
     command = [sys.executable, "-c", MANY_LARGE, "5600", "16"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -28,7 +28,7 @@ SCALED = {"name": "descriptor", "decode": "scaled"}
 """A model that is another one by its card, and about as good."""
 
 
-@pytest.fixture(params=["lance", "pinecone"])
+@pytest.fixture(params=[pytest.param("lance", marks=pytest.mark.slow), "pinecone"])
 def settings(
     request: pytest.FixtureRequest, images: Path, tmp_path: Path, pinecone_environment: PineconeServer
 ) -> dict[str, Any]:

@@ -94,6 +94,7 @@ def killed_while_importing(settings: dict[str, Any], server: PineconeServer, fol
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_later_run_waits_for_the_import_of_an_earlier_one(
     settings: dict[str, Any], server: PineconeServer, tmp_path: Path, images: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_an_import_whose_start_was_never_heard_of_is_found_by_its_uri(
     assert report["verified"]
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_id_was_written_down_starts_no_second_import(
     settings: dict[str, Any], server: PineconeServer, tmp_path: Path
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_failed_import_says_why_and_the_next_run_upserts(
     assert len(rows_of(settings)) == 13
 
 
+@pytest.mark.slow
 def test_an_import_into_an_index_that_is_gone_is_forgotten(
     settings: dict[str, Any], server: PineconeServer, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_nightly_run_does_only_what_changed(nightly: dict[str, Any], s3_server
     assert "green/3.jpg" not in rows_of(nightly)
 
 
+@pytest.mark.slow
 def test_a_state_deleted_and_begun_anew_is_not_taken_for_the_old_one(
     nightly: dict[str, Any], s3_server: S3Server
 ) -> None:
@@ -129,6 +130,7 @@ def test_an_object_that_changes_after_the_listing_is_moved_not_quarantined(
     assert reindex(nightly)["embedded"] == 2, "the next run sees them as they are"
 
 
+@pytest.mark.slow
 def test_access_denied_in_the_middle_fails_the_run_and_keeps_what_is_published(
     nightly: dict[str, Any], s3_server: S3Server
 ) -> None:
@@ -150,6 +152,7 @@ def test_an_outage_of_the_index_is_waited_out(nightly: dict[str, Any], pinecone_
     assert reindex(nightly)["upserted"] == 12
 
 
+@pytest.mark.slow
 def test_an_outage_beyond_patience_fails_resumably(
     nightly: dict[str, Any], pinecone_environment: PineconeServer
 ) -> None:
@@ -198,6 +201,7 @@ def test_a_row_that_the_index_refuses_is_rejected_by_name_and_not_sent_again(
     assert pinecone_environment.log.count("upsert") == 0
 
 
+@pytest.mark.slow
 def test_a_rejected_row_is_sent_again_when_asked_to(
     nightly: dict[str, Any], pinecone_environment: PineconeServer, s3_server: S3Server
 ) -> None:

@@ -13,7 +13,7 @@ from tests.filled import bring
 from tests.pinecone_server.server import PineconeServer
 
 
-@pytest.fixture(params=["lance", "pinecone"])
+@pytest.fixture(params=[pytest.param("lance", marks=pytest.mark.slow), "pinecone"])
 def settings(
     request: pytest.FixtureRequest, images: Path, tmp_path: Path, pinecone_environment: PineconeServer
 ) -> dict[str, Any]:

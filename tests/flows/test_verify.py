@@ -21,7 +21,7 @@ from tests.pinecone_server.server import PineconeServer
 KINDS = ("missing", "extra", "stale", "wrong", "wrong_metadata")
 
 
-@pytest.fixture(params=["lance", "pinecone"])
+@pytest.fixture(params=[pytest.param("lance", marks=pytest.mark.slow), "pinecone"])
 def settings(
     request: pytest.FixtureRequest, images: Path, tmp_path: Path, pinecone_environment: PineconeServer
 ) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from tests.processes import wait_until
 from tests.small_models import save_clip, squeezenet_weights
 
 
-@pytest.fixture(params=["lance", "pinecone"])
+@pytest.fixture(params=[pytest.param("lance", marks=pytest.mark.slow), "pinecone"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """A corpus of twelve images, with each kind of index."""
     if request.param == "lance":
@@ -286,7 +286,7 @@ def two_targets(settings: dict[str, Any], weights: dict[str, Any]) -> dict[str, 
     return found
 
 
-@pytest.mark.parametrize("kind", ["lance", "pinecone"])
+@pytest.mark.parametrize("kind", [pytest.param("lance", marks=pytest.mark.slow), "pinecone"])
 def test_threads_get_whole_answers_of_one_model_while_a_candidate_is_promoted_and_taken_back(
     images: Path, tmp_path: Path, prompt_server: PineconeServer, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:

@@ -26,7 +26,7 @@ def retire(settings: dict[str, Any], entry: IndexEntry) -> None:
     write_alias(corpus.store, corpus.paths.alias, replace(alias, retired=[replace(entry, until=now())]), tag)
 
 
-@pytest.fixture(params=["lance", "pinecone"])
+@pytest.fixture(params=[pytest.param("lance", marks=pytest.mark.slow), "pinecone"])
 def left(
     request: pytest.FixtureRequest, images: Path, tmp_path: Path, pinecone_environment: PineconeServer
 ) -> tuple[dict[str, Any], IndexEntry]:

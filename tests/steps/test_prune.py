@@ -28,7 +28,13 @@ from tests.steps.pruned import (
 )
 
 
-@pytest.fixture(params=["lance", "pinecone", "pinecone-s3"])
+@pytest.fixture(
+    params=[
+        pytest.param("lance", marks=pytest.mark.slow),
+        "pinecone",
+        pytest.param("pinecone-s3", marks=pytest.mark.slow),
+    ]
+)
 def settings(
     request: pytest.FixtureRequest,
     images: Path,

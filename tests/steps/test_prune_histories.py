@@ -68,6 +68,7 @@ def worn(images: Path, tmp_path: Path) -> dict[str, Any]:
     return new
 
 
+@pytest.mark.slow
 def test_a_prune_that_dies_at_any_write_is_gone_on_with(worn: dict[str, Any], tmp_path: Path) -> None:
     expected = rows_of(worn)
     deaths = 0
@@ -92,6 +93,7 @@ def test_a_prune_that_dies_at_any_write_is_gone_on_with(worn: dict[str, Any], tm
     assert deaths > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_after_any_history_a_run_embeds_only_what_changed(seed: int, images: Path, tmp_path: Path) -> None:
     chooser = Random(seed)

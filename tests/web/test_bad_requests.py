@@ -271,6 +271,7 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told_not_to(bounded: Server)
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.slow
 def test_many_greedy_clients_get_answers_or_are_told_to_wait(bounded: Server) -> None:
     statuses, lock = list[int](), threading.Lock()
 
@@ -292,6 +293,7 @@ def test_many_greedy_clients_get_answers_or_are_told_to_wait(bounded: Server) ->
     assert statuses.count(200) > 100
 
 
+@pytest.mark.slow
 def test_bombs_at_once_take_one_image_of_memory(bounded: Server, tmp_path: Path) -> None:
     from tests.web.bad_requests import png
 

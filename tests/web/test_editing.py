@@ -58,6 +58,7 @@ def shown_as(made: Path, **settings: Any) -> Any:
     return site.shown(None)
 
 
+@pytest.mark.slow
 def test_an_added_image_is_found_and_a_deleted_one_is_gone(made: Path) -> None:
     folder = made.parent / "images"
     with serving(made, "--editable", "--set", "run.part_rows=3") as running, running.client() as client:
@@ -132,6 +133,7 @@ def test_forms_without_scripts_do_the_same(made: Path) -> None:
         assert run_ended(client)["exit_code"] == 0
 
 
+@pytest.mark.slow
 def test_another_run_that_writes_is_a_conflict_that_says_who(made: Path) -> None:
     settings = load_config(str(made)).model_dump(mode="json")
     with serving(made, "--editable") as running, running.client() as client:

@@ -24,6 +24,12 @@ expect.set_options(timeout=15_000)
 Open = Callable[..., Page]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("slow")
+
+
 def chromium() -> str:
     """The browser's program; a test without one fails, since nothing else shows that the page works."""
     found = os.environ.get("PINERY_CHROMIUM") or shutil.which("chromium")

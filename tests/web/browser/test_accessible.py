@@ -37,9 +37,7 @@ def violations(page: Page, rules: list[str] | None = None) -> list[dict[str, Any
     return [{"id": one["id"], "at": [node["html"][:160] for node in one["nodes"]][:5]} for one in bad]
 
 
-@pytest.mark.parametrize(
-    "size", [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("size", [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone")])
 def test_no_view_bars_anybody_in_light_and_dark(site: str, opened: Open, size: tuple[int, int]) -> None:
     found = {}
     page = opened("about:blank", size, missing=True, bypass_csp=True)

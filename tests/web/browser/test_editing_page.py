@@ -25,7 +25,6 @@ def edited(tmp_path: Path, migrated: Path, serve: Callable[..., Served]) -> tupl
     return server.url, tmp_path / "corpus" / "images"
 
 
-@pytest.mark.slow
 def test_images_are_dropped_indexed_found_and_deleted_again(edited: tuple[str, Path], opened: Open) -> None:
     url, images = edited
     page = opened(url)
@@ -50,7 +49,6 @@ def test_images_are_dropped_indexed_found_and_deleted_again(edited: tuple[str, P
     expect(page.locator(".total")).to_contain_text("of 12")
 
 
-@pytest.mark.slow
 def test_without_scripts_forms_add_delete_and_index(edited: tuple[str, Path], opened: Open, tmp_path: Path) -> None:
     url, images = edited
     page = opened(url, scripts=False)

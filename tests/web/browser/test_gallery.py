@@ -121,7 +121,6 @@ def test_places_in_the_page_and_in_the_grid_are_mapped_to_one_another(big: str, 
     assert worst < 0.01
 
 
-@pytest.mark.slow
 def test_on_a_large_screen_there_are_no_more_than_600_tiles_either(big: str, opened: Open) -> None:
     page = opened(big, (3840, 2160))
     shows(page, 0)
@@ -180,7 +179,6 @@ SCROLL = """() => new Promise((done) => {
 """Scrolls for ten seconds, with a leap now and then; answers with the frames and the most tiles."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 def test_no_task_of_ten_seconds_of_scrolling_takes_more_than_200_ms(
     big: str, browser: Browser, opened: Open, size: tuple[int, int], tmp_path: Path
