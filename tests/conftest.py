@@ -39,16 +39,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all workers of the session have in common."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")
-def migrated(shared: Path) -> Path:
+def migrated(common: Path) -> Path:
     """A folder for the empty database of a Prefect server: to migrate it takes many seconds. See `migrated_once`."""
-    folder = shared / "migrated"
+    folder = common / "migrated"
     folder.mkdir(exist_ok=True)
     return folder
 

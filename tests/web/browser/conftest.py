@@ -47,9 +47,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def made(shared: Path) -> Callable[[str], Path]:
+def made(common: Path) -> Callable[[str], Path]:
     """Makes a corpus by its name in `corpora`, once for all workers; returns its config."""
-    root = shared / "browser-corpora"
+    root = common / "browser-corpora"
     root.mkdir(exist_ok=True)
 
     def make(name: str) -> Path:
