@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinery.planning.plan import count_plan, define_plan
@@ -38,6 +38,7 @@ def made(listing: SealedListing, **changes: object) -> Seal:
     return replace(whole, **changes)  # type: ignore[arg-type]  # fields of a seal
 
 
+@settings(max_examples=50)
 @given(ROWS, ROWS, ROWS)
 def test_every_item_that_moved_is_found_and_nothing_else(before: Rows, after: Rows, ledger: Rows) -> None:
     old, new = sealed(before, ledger), sealed(after, ledger)
@@ -56,6 +57,7 @@ def test_every_item_that_moved_is_found_and_nothing_else(before: Rows, after: Ro
         assert len(named) == min(len(nameable), 6)
 
 
+@settings(max_examples=40)
 @given(ROWS)
 def test_a_seal_is_the_same_however_the_items_are_ordered_but_for_a_limit(rows: Rows) -> None:
     turned = dict(reversed(rows.items()))
