@@ -89,6 +89,7 @@ bench: $(READY) ## the figures of docs/figures.md
 	$(BIN)/python benchmarks/s3_fetch.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/prefect_cost.py
+	$(BIN)/python benchmarks/nights.py
 
 deploy: $(READY) ## register the deployments of prefect.yaml, and the automations, with the Prefect server at PREFECT_API_URL
 	@$(BIN)/prefect config view --hide-sources | grep -q "^PREFECT_API_URL='..*'" || { echo "PREFECT_API_URL is not set: start a server and export PREFECT_API_URL=http://127.0.0.1:4200/api" >&2; exit 2; }
