@@ -3,6 +3,7 @@
 Prefect's own thread sleeps for a second at a time, and the flow run doesn't end before it has woken.
 """
 
+import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
@@ -40,6 +41,7 @@ def send_heartbeats(seconds: int | None) -> Callable[[], None]:
 
 def _repeat(beat: Callable[[], object], seconds: int, ended: threading.Event) -> None:
     while True:
-        beat()
+        with contextlib.suppress(Exception):  # a run doesn't need its heartbeats, and Prefect forgives them as well
+            beat()
         if ended.wait(seconds):
             return
