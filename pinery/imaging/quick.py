@@ -57,15 +57,17 @@ def decode_quickly(data: bytes, crop: CentreCrop | None, least_side: int | None,
         decoded = turbo_pixels(data, (header.width, header.height))
     except BadImageError:  # `decode` finds the damage, too
         return None
-    return None if decoded is None else _cropped(torch.from_numpy(decoded).permute(2, 0, 1), crop)
+    return None if decoded is None else _cropped(torch.from_numpy(decoded), crop)
 
 
 def _cropped(pixels: Tensor, how: CentreCrop) -> Tensor:
-    """The pixels (3, height, width), uint8, resized and cropped to (3, crop, crop)."""
-    shape = pixels.shape[1:]
+    """The pixels (height, width, 3), uint8, resized and cropped to (3, crop, crop), their channels last in memory."""
+    shape = pixels.shape[:2]
     short = min(shape)
     target = [how.size if length == short else int(how.size * length / short) for length in shape]
+    # Only a batch made before its axes are permuted is seen to have its channels last; others are turned, and back.
+    images = pixels[None].permute(0, 3, 1, 2)
     if target != list(shape):
-        pixels = F.interpolate(pixels[None], target, mode=how.mode, antialias=True)[0]
+        images = F.interpolate(images, target, mode=how.mode, antialias=True)
     top, left = (round((length - how.crop) / 2) for length in target)
-    return pixels[:, top : top + how.crop, left : left + how.crop]
+    return images[0, :, top : top + how.crop, left : left + how.crop]

@@ -51,6 +51,16 @@ def test_pixels_differ_by_steps_that_no_vector_feels(
     assert torch.cosine_similarity(one, other, dim=0) > 0.9999
 
 
+@pytest.mark.parametrize("size", [(300, 260), (256, 256)], ids=["resized", "of that size"])
+def test_images_have_their_channels_last_as_those_of_pillow_do(size: tuple[int, int]) -> None:
+    # Where both ways laid them out differently, each image of the one would be turned on its way into a batch.
+    data, pixels = jpeg(photograph(*size)), PIXELS["squeezenet1_1"]
+    found = decode_quickly(data, PLAIN, LEAST, LIMIT)
+    assert found is not None
+    for image in (found, pixels(decode(data))):
+        assert (image.stride(0), image.stride(2)) == (1, 3)
+
+
 PHOTOGRAPH = photograph(300, 260)
 LONG_WAY = {
     "nothing": b"",
