@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from pinery.config import Config
-from pinery.cores import cores
+from pinery.cores import cores, workers_of_gpu
 from pinery.embedding.columns import Known
 from pinery.embedding.job import Job, Order, Staging, Watch, Workers
 from pinery.embedding.machine import gpus
@@ -18,10 +18,6 @@ from pinery.errors import ConfigError
 from pinery.imaging.budget import PIXELS_AT_ONCE
 from pinery.records import ModelCard, PartReport
 
-CORES_EACH = 2
-"""The cores that a worker of a GPU has: it decodes on so many threads, which hardly wait for Python's lock."""
-MOST_EACH = 8
-"""Workers of one GPU at most: each holds a context of some 0.5 GB and the model."""
 SMALL_RUN = 4096
 """Images from which on worker processes pay for their start."""
 LEAST_PART_ROWS = 1024
@@ -111,7 +107,7 @@ def place_for(config: Config, items: int, *, gpus: int, cores: int) -> Place:
         workers, why = runner.workers, f"runner.workers is {runner.workers}"
     elif spread or device.startswith("cuda:"):
         shared = max(1, spread)
-        workers = shared * max(1, min(MOST_EACH, cores // shared // CORES_EACH))
+        workers = shared * workers_of_gpu(cores // shared)
         why = f"{_counted(shared, 'GPU')} and {_counted(cores, 'core')}"
     else:
         workers, why = 1, "there is no GPU"

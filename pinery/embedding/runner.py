@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 
+from pinery.cores import cores
 from pinery.embedding.clock import Clock
 from pinery.embedding.columns import Batch, Known
 from pinery.embedding.embedder import Embedder
@@ -62,10 +63,10 @@ class Runner:
             share: the number of processes that share the device; none of them takes batches that fill it alone.
         """
         self._fetch_threads, self._decode_threads, self._dimension = fetch_threads, decode_threads, dimension
-        self._cores = torch.get_num_threads()
+        self._cores = min(torch.get_num_threads(), cores())
         self._own_decoders = device != "cpu"
-        cores = min(decode_threads, self._cores, MOST_STREAMS)
-        self._streams = STREAMS_OF_ACCELERATORS if self._own_decoders else cores
+        streams = min(decode_threads, self._cores, MOST_STREAMS)
+        self._streams = STREAMS_OF_ACCELERATORS if self._own_decoders else streams
         self._embedder = Embedder(
             build,
             dimension,

@@ -49,7 +49,7 @@ class OnDevice:
     device_rate: float
     """The images per second that the device decodes, including those that it leaves to the CPU."""
     cpu_rate: float
-    """The images per second that the CPU decodes."""
+    """The images per second that the CPU decodes in all workers."""
     model_rate: float
     """The images per second that the model computes."""
 
@@ -86,10 +86,14 @@ def choose_decoder(model: Embedding, samples: Sequence[bytes], max_pixels: int) 
     return ("scaled" if cosines and worst >= LEAST_COSINE else "exact"), worst
 
 
-def compare_on_device(model: Embedding, samples: Sequence[bytes], max_pixels: int, threads: int) -> OnDevice | None:
+def compare_on_device(
+    model: Embedding, samples: Sequence[bytes], max_pixels: int, threads: int, workers: int
+) -> OnDevice | None:
     """Compare decoding on the model's device with decoding on the CPU; return None where the device decodes no sample.
 
-    `threads` is how many threads would decode on the CPU; the other arguments are those of `choose_decoder`.
+    On the CPU `workers` processes would decode, on so many `threads` each. One of them is measured and counted so many
+    times, because more threads of one process would wait for Python's lock, and processes don't. The other arguments
+    are those of `choose_decoder`.
     """
 
     def prepare(data: bytes) -> torch.Tensor | None:
@@ -106,32 +110,32 @@ def compare_on_device(model: Embedding, samples: Sequence[bytes], max_pixels: in
     if not usable:
         return None
     encoded = list(itertools.islice(itertools.cycle(usable), model.batch_size))
+    there = model.prepare_on_device(encoded, max_pixels)
+    left = [data for data, image in zip(encoded, there, strict=True) if image is None]
     own = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
 
-            def on_device() -> list[torch.Tensor]:
-                there = model.prepare_on_device(encoded, max_pixels)
-                left = [data for data, image in zip(encoded, there, strict=True) if image is None]
-                return [image for image in (*there, *pool.map(prepare, left)) if image is not None]
+            def seconds_on_cpu(data: Sequence[bytes]) -> float:
+                return _seconds(lambda: list(pool.map(prepare, data))) / workers if data else 0.0
 
-            cpu_rate = _per_second(lambda: list(pool.map(prepare, encoded)), len(encoded))
-            device_rate = _per_second(on_device, len(encoded))
-            ready = on_device()
+            on_cpu, rest = seconds_on_cpu(encoded), seconds_on_cpu(left)
+            by_cpu = list(pool.map(prepare, left))
     finally:
         torch.set_num_threads(own)  # new threads inherit what was set last
-    stacked = torch.stack([image.to(model.device) for image in ready])
-    model_rate = _per_second(lambda: model.embed(stacked), len(stacked))
-    return OnDevice(min(cosines), device_rate, cpu_rate, model_rate)
+    on_device = _seconds(lambda: model.prepare_on_device(encoded, max_pixels)) + rest
+    stacked = torch.stack([image.to(model.device) for image in (*there, *by_cpu) if image is not None])
+    computing = _seconds(lambda: model.embed(stacked))
+    return OnDevice(min(cosines), len(encoded) / on_device, len(encoded) / on_cpu, len(stacked) / computing)
 
 
-def _per_second(work: Callable[[], object], images: int) -> float:
+def _seconds(work: Callable[[], object]) -> float:
     best = float("inf")
     for _ in range(1 + TURNS):  # the first turn also allocates memory
         began = time.perf_counter()
         work()
         best = min(best, time.perf_counter() - began)
-    return images / best
+    return best
 
 
 def _cosine(model: Embedding, data: bytes, max_pixels: int) -> float | None:

@@ -4,12 +4,19 @@ from typing import Literal, cast
 
 import torch
 
+from pinery.cores import cores
 from pinery.errors import ConfigError
 from pinery.target_settings import ModelSettings
 
 Precision = Literal["fp32", "bf16", "fp16"]
 BATCH_SIZE = {"cpu": 32, "mps": 64, "cuda": 256}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def keep_to_cores() -> None:
+    """Have torch compute on no more threads than this process has cores; by itself it knows no container's quota."""
+    if torch.get_num_threads() > cores():
+        torch.set_num_threads(cores())
 
 
 def resolve_device(name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from PIL import Image
 
-from pinery.cores import cores
+from pinery.cores import cores, workers_of_gpu
 from pinery.errors import BadImageError
 from pinery.imaging.choice import LEAST_COSINE, choose_decoder, compare_on_device
 from pinery.imaging.decode import decode
@@ -30,19 +30,23 @@ def settle(model: Model, settings: ModelSettings, samples: Callable[[], Sequence
     if settings.decode == "auto" and images():
         decoder, cosine = choose_decoder(model, images(), max_pixels)
         figures = {"decode_cosine": round(cosine, 6)} if decoder != "exact" or cosine < 1 else {}
-        on_device = compare_on_device(model, images(), max_pixels, _decode_threads(settings))
+        on_device = compare_on_device(model, images(), max_pixels, *_decoding(settings))
         if cosine >= LEAST_COSINE and on_device and on_device.good:
             decoder = "cuda"
         figures |= on_device.figures if on_device else {}
         if figures:
             model.card = replace(model.card, decoder=decoder, probe={**model.card.probe, **figures})
+    if model.device.startswith("cuda"):
+        torch.cuda.empty_cache()  # what the probes used would be kept from the workers on this device
     return model
 
 
-def _decode_threads(settings: ModelSettings) -> int:
-    """Return how many threads decode in a process that has one of this machine's devices."""
+def _decoding(settings: ModelSettings) -> tuple[int, int]:
+    """Return on how many threads a worker decodes for one of this machine's GPUs, and how many workers do so."""
     devices = torch.cuda.device_count() if settings.device in ("auto", "cuda") else 1
-    return max(1, cores() // max(1, devices))
+    own = max(1, cores() // max(1, devices))
+    workers = workers_of_gpu(own)
+    return own // workers, workers
 
 
 def _pictures(samples: Sequence[bytes], max_pixels: int) -> Iterator[Image.Image]:

@@ -5,6 +5,7 @@ import importlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from types import ModuleType
 from typing import cast
 
 from pinery.errors import ConfigError, TerminalError
@@ -106,6 +107,12 @@ def refuse_unknown(settings: ModelSettings) -> None:
         importlib.import_module("pinery.models.torchvision").refuse_unknown(reference)
 
 
+def module_of(reference: Reference) -> ModuleType:
+    """Return the module that builds a model, which takes seconds to import."""
+    family = next(row for row in FAMILIES if row.name == reference.family)
+    return importlib.import_module(family.module)
+
+
 def load(
     settings: ModelSettings,
     card: ModelCard | None = None,
@@ -123,11 +130,11 @@ def load(
     weights' address refuses the credentials; and TransientError where it doesn't answer properly.
     """
     reference = parse(settings.name)
-    family = next(row for row in FAMILIES if row.name == reference.family)
     if card is not None:
         stored = {"precision": card.precision, "decode": card.decoder}
         settings = settings.model_copy(update={key: stored[key] for key in stored if getattr(settings, key) == "auto"})
-    model = cast(Model, importlib.import_module(family.module).load(reference, settings, card))
+    importlib.import_module("pinery.models.device").keep_to_cores()
+    model = cast(Model, module_of(reference).load(reference, settings, card))
     if card is None and samples is not None and "auto" in (settings.precision, settings.decode):
         probe = importlib.import_module("pinery.models.probe")
         return cast(Model, probe.settle(model, settings, samples, max_pixels))

@@ -189,7 +189,7 @@ def test_any_other_leaves_it_to_the_cpu(model: Pixels) -> None:
 def test_the_worst_image_decides_on_a_device_too() -> None:
     model = OnDevice(off=40)
     model.images = {data: Pixels.preprocess(model, decode(data, LIMIT)) for data in MIXED[:2]}
-    found = compare_on_device(model, MIXED, LIMIT, 1)
+    found = compare_on_device(model, MIXED, LIMIT, 1, 1)
     assert found is not None
     assert found.cosine < LEAST_COSINE
 
@@ -199,11 +199,18 @@ def test_an_image_that_only_the_device_reads_is_no_reason_to_fail() -> None:
     damaged = b"\xff\xd8 which Pillow refuses"
     model.images = {damaged: Pixels.preprocess(model, photograph(100, 90))}
     cores = torch.get_num_threads()
-    found = compare_on_device(model, [damaged, whole], LIMIT, 2)
+    found = compare_on_device(model, [damaged, whole], LIMIT, 2, 1)
     assert found is not None
     assert found.cosine == pytest.approx(1, abs=1e-6)
-    assert compare_on_device(model, [damaged], LIMIT, 2) is None
+    assert compare_on_device(model, [damaged], LIMIT, 2, 1) is None
     assert torch.get_num_threads() == cores
+
+
+def test_all_workers_decode_on_the_cpu() -> None:
+    found = [compare_on_device(OnDevice(), MIXED, LIMIT, 1, workers) for workers in (1, 1000)]
+    one, many = (each.cpu_rate for each in found if each is not None)
+    assert one <= 100, "it takes 10 ms for an image"
+    assert 100 < many <= 100_000
 
 
 def test_an_explicit_decoder_is_not_probed() -> None:
