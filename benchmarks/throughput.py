@@ -28,6 +28,7 @@ from notebook_loop import BATCH as NOTEBOOK_BATCH
 from pinery.run_settings import RunSettings
 
 NETWORK = "squeezenet1_1"
+DECODERS = ("auto", "scaled", "cuda")
 GPU_MODELS = ("squeezenet1_1", "resnet50", "clip", "clip-l")
 WAYS = {"uncompiled": "off", "compiled": "on"}
 
@@ -118,6 +119,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--clip-retrieval-python", type=Path, help="an interpreter with clip-retrieval")
     parser.add_argument("--gpu", action="store_true", help="measure a CUDA device instead; 2 without one")
     parser.add_argument("--models", nargs="+", default=GPU_MODELS, choices=GPU_MODELS, help="on a GPU; default: all")
+    parser.add_argument("--decode", nargs="+", default=["auto"], choices=DECODERS, help="on a GPU; default: auto")
+    parser.add_argument("--minutes", type=float, default=5, help="on a GPU, for the whole page; default: 5")
     given = parser.parse_args()
     given.rows = given.part_rows or RunSettings().part_rows
     if given.images <= given.rows:

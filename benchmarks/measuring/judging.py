@@ -26,8 +26,8 @@ machine."""
 NO_GPU = """## GPU: not measured, no GPU was at hand
 
 `python benchmarks/throughput.py --gpu` measures squeezenet1_1, resnet50, CLIP ViT-B/32 and ViT-L/14 on a CUDA device,
-each decoded on the CPU and on the device: the model alone, decoding alone, from files to Parquet, how busy the
-device was, and the notebook loop, Ray Data and clip-retrieval beside them. It needs no Prefect, DuckDB or LanceDB.
+decoded as `auto` chooses: the model alone, decoding alone, from files to Parquet, how busy the device was, and beside
+them a DataLoader with a process for each core, and Ray Data. It needs no Prefect, DuckDB or LanceDB.
 Without a device it says so and ends with 2."""
 
 

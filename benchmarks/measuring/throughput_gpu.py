@@ -1,9 +1,9 @@
 """The throughput of four models on a CUDA device: alone, decoding alone, from JPEG files to Parquet, and peers.
 
-python benchmarks/throughput.py --gpu [--models NAME ...] [--images N] [--ray-python PYTHON]
+python benchmarks/throughput.py --gpu [--models NAME ...] [--decode DECODER ...] [--minutes N] [--ray-python PYTHON]
 
-Prints each row as it is measured, and is done within five minutes with the defaults. Needs neither Prefect nor DuckDB,
-LanceDB or boto3. Ends with 2 where there is no CUDA device that computes in bf16.
+Prints each row as it is measured, and begins none that may not end within the minutes. Needs neither Prefect nor
+DuckDB, LanceDB or boto3. Ends with 2 where there is no CUDA device that computes in bf16.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,16 @@ import torch
 from ceilings import rates
 
 from measuring.child import child
+from measuring.decoders import Decoders, decoding_on_device
 from measuring.judging import CEILINGS
 from measuring.machine import keep, table
 from measuring.pictures import jpeg, photograph, save_clip, save_torchvision, write_jpegs
 from pinery.cores import cores
 from pinery.embedding.gpu_busy import GpuBusy
 from pinery.errors import ConfigError
-from pinery.imaging.prepare import prepare_on_cpu, prepare_on_device
-from pinery.models.registry import load
-from pinery.target_settings import ModelSettings
 
 BATCH = 256
 CLIPS = {"clip": "ViT-B/32", "clip-l": "ViT-L/14"}
-DECODERS = ("scaled", "cuda")
 SHARE_OF_CLIP = 4
 """A CLIP gets so many times fewer images, because its network is slower."""
 PICTURES = 8_192
@@ -45,11 +41,10 @@ PHOTOGRAPHS, WIDTH, HEIGHT, QUALITY = 2_048, 1600, 1200, 75
 PAINTED = 16
 DECODED = 4_096
 SAMPLE_MILLISECONDS = 100
-MAX_PIXELS = 64_000_000
 OF_CEILING, OF_PEER = 0.80, 2.0
 PACKAGES = ["torch", "torchvision", "pillow", "pyarrow"]
 HEAD = [
-    "images, model, decoder",
+    "images, model, `decode`: decoder",
     "precision",
     "workers",
     "alone",
@@ -67,45 +62,26 @@ def settings(name: str, folder: Path) -> dict[str, Any]:
     return {"name": f"clip:{save_clip(CLIPS[name], folder)}"} if name in CLIPS else save_torchvision(name, folder)
 
 
-def decoding(model: dict[str, Any], files: list[bytes], seconds: float) -> float:
-    """Return the images per second that decoding and preprocessing make: on all cores, or on the device."""
-    loaded = load(ModelSettings(**model))
-    decoder = loaded.card.decoder
-
-    def on_cpu(data: bytes) -> None:
-        prepare_on_cpu(data, decoder, loaded, MAX_PIXELS)
-
-    with ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-
-        def turn() -> int:
-            for at in range(0, len(files), BATCH):
-                batch = files[at : at + BATCH]
-                there = prepare_on_device(batch, decoder, loaded, MAX_PIXELS)
-                left = [data for data, image in zip(batch, there, strict=True) if image is None]
-                list(pool.map(on_cpu, left, chunksize=8))
-            return len(files)
-
-        turn()  # it allocates
-        done, began = 0, time.perf_counter()
-        while time.perf_counter() - began < seconds:
-            done += turn()
-        return done / (time.perf_counter() - began)
-
-
-def row(kind: str, name: str, decoder: str, images: Path, folder: Path, given: argparse.Namespace) -> list[str]:
-    """Measure one model with one decoder on one kind of images; return its row."""
-    files = [path.read_bytes() for path in itertools.islice(sorted(images.iterdir()), DECODED)]
-    model = {**given.settings[name], "decode": decoder, "device": given.device}
+def row(kind: str, name: str, decode: str, images: Path, folder: Path, given: argparse.Namespace) -> list[str]:
+    """Measure one model with one setting `decode` on one kind of images; return its row."""
+    files = list(itertools.islice(sorted(images.iterdir()), DECODED))
+    model = {**given.settings[name], "decode": decode, "device": given.device}
     with GpuBusy([0], SAMPLE_MILLISECONDS) as device:
-        run = child(Path(sys.executable), "embed_folder.py", images, folder / decoder, json.dumps(model))
+        run = child(Path(sys.executable), "embed_folder.py", images, folder / decode, json.dumps(model))
     alone = given.alone(name, CEILINGS[run["precision"], "uncompiled"])
-    decoded, peer = decoding(model, files, given.seconds), given.loader(images, name)
+    model["decode"] = run["decoder"]
+    if run["decoder"] == "cuda":
+        decoded = decoding_on_device(model, files, given.seconds)
+    else:
+        decoded = given.decoders.rate(model, files, given.seconds)
+    peer, why = given.loader(images, name)
     torch.cuda.empty_cache()  # the next one is another process
     busy = device.share(run["steady_from"], run["steady_to"])
-    shown = f"{kind}, {CLIPS.get(name, name)}, `{decoder}`"
+    shown = f"{kind}, {CLIPS.get(name, name)}, `{decode}`: {run['decoder']}"
     rates_shown = [f"{rate:,.0f}" for rate in (alone, decoded, run["steady"])]
-    least, times = run["steady"] / min(alone, decoded), run["steady"] / peer
-    shares = [f"{least:.2f}", "unknown" if busy is None else f"{busy:.0%}", f"{peer:,.0f}", f"{times:.1f}"]
+    least = run["steady"] / min(alone, decoded)
+    beside = [f"{peer:,.0f}", f"{run['steady'] / peer:.1f}"] if peer else [why, ""]
+    shares = [f"{least:.2f}", "unknown" if busy is None else f"{busy:.0%}", *beside]
     return [shown, run["precision"], f"{run['workers']}", *rates_shown, *shares]
 
 
@@ -143,21 +119,26 @@ def measure(given: argparse.Namespace) -> list[list[str]]:
         given.alone = functools.cache(lambda model, label: rates(model, BATCH, given.seconds, only=label)[label])
 
         @functools.cache
-        def loader(images: Path, model: str) -> float:
+        def loader(images: Path, model: str) -> tuple[float, str]:
             out = place / f"loader-{model}-{images.name}"
             arguments = (images, out, json.dumps(given.settings[model]), "--workers", cores(), "--device", given.device)
-            found = child(Path(sys.executable), "loader_loop.py", *arguments)
-            return float(found["steady"])
+            try:
+                return float(child(Path(sys.executable), "loader_loop.py", *arguments)["steady"]), ""
+            except SystemExit as failed:  # it needs shared memory, of which a container may have little
+                return 0.0, f"failed: {str(failed).strip().splitlines()[-1]}"
 
         given.loader = loader
+        longest = 0.0
         for kind, images, models in folders(place, given):
-            for model, decoder in itertools.product(models, DECODERS):
+            for model, decode in itertools.product(models, given.decode):
+                began = time.time()
                 try:
-                    rows.append(row(kind, model, decoder, images, place / model / images.name, given))
+                    if began + longest > given.began + 60 * given.minutes:
+                        raise SystemExit(f"not measured: it might not end within {given.minutes:g} minutes")
+                    rows.append(row(kind, model, decode, images, place / model / images.name, given))
                 except (ConfigError, SystemExit) as failed:
-                    rows.append(
-                        [f"{kind}, {model}, `{decoder}`", *[""] * (len(HEAD) - 2), str(failed).splitlines()[-1]]
-                    )
+                    rows.append([f"{kind}, {model}, `{decode}`", *[""] * (len(HEAD) - 2), str(failed).splitlines()[-1]])
+                longest = max(longest, time.time() - began)
                 print(" | ".join(rows[-1]), f"[{time.time() - given.began:.0f} s]", flush=True)
             for model in (one for one in models if given.ray_python and one not in CLIPS):
                 rate = _ray(images, model, place, given)
@@ -182,11 +163,12 @@ def page(rows: list[list[str]], given: argparse.Namespace) -> str:
         f" on: {given.images:,} JPEGs of 224 x 224 pixels (CLIP: {given.images // SHARE_OF_CLIP:,}), and"
         f" {PHOTOGRAPHS:,} photographs of {WIDTH} x {HEIGHT}; from files to the Parquet files of parts, by"
         " `benchmarks/embed_folder.py`, which chooses workers and batches as a run does. The model alone has random"
-        f" pixels on the device in batches of {BATCH}; decoding alone has its files in memory, on all cores (`scaled`)"
-        " or on the device (`cuda`). The loader is `benchmarks/loader_loop.py`, a DataLoader with a process for each"
-        " core, in bf16. Weights are random. Busy is nvidia-smi's figure in Pinery's steady state. One round. Pinery is"
-        f" to reach {OF_CEILING:.2f} of the lesser of model and decoding, and {OF_PEER:.0f} times the loader where the"
-        f" model isn't the limit.\n\n{table(HEAD, rows)}"
+        f" pixels on the device in batches of {BATCH}; decoding alone is by the decoder that Pinery chose, its files in"
+        " memory: on the device (`cuda`), or on all cores in a process for every two of them. The loader is"
+        " `benchmarks/loader_loop.py`, a DataLoader with a process for each core, in bf16. Weights are random. Busy is"
+        f" nvidia-smi's figure in Pinery's steady state. One round. Pinery is to reach {OF_CEILING:.2f} of the lesser"
+        f" of model and decoding, and {OF_PEER:.0f} times the loader where the model isn't the limit."
+        f"\n\n{table(HEAD, rows)}"
     )
 
 
@@ -202,5 +184,6 @@ def main(given: argparse.Namespace) -> None:
         )
         raise SystemExit(2)
     given.began, given.device = time.time(), "cuda"
-    rows = measure(given)
+    with Decoders() as given.decoders:
+        rows = measure(given)
     keep("throughput_gpu", "Throughput on a GPU", PACKAGES, page(rows, given), "throughput")

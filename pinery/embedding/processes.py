@@ -140,12 +140,14 @@ class _Worker:
         self.device = job.config.model.device
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
+        self._ordered = False
 
     def start(self, *, ahead: bool = False) -> None:
         """Start the process, unless it runs; `ahead` of its first order, it loads the model at once."""
         if self._process is not None and self._process.is_alive():
             return
         self.end()
+        self._ordered = False
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         name = f"pinery-{self.device}"
@@ -167,6 +169,7 @@ class _Worker:
     def make(self, order: Order, watch: Watch) -> PartReport:
         self.start()
         assert self._pipe is not None
+        self._ordered = True
         try:
             self._pipe.send(order)
             return self._follow(self._pipe, order, watch)
@@ -177,8 +180,10 @@ class _Worker:
             ) from None
 
     def dismiss(self) -> None:
-        """Tell the process to end once it is idle."""
-        if self._pipe is not None:
+        """Tell the process to end once it is idle; kill it if it was never given an order, as it has nothing to end."""
+        if self._process is not None and not self._ordered:
+            self._process.kill()
+        elif self._pipe is not None:
             with contextlib.suppress(OSError):
                 self._pipe.send(None)
 

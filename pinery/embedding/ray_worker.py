@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from pinery.allocator import keep_freed_memory
 from pinery.embedding.columns import Known, Vector
 from pinery.embedding.job import Job, Order, Staging
-from pinery.embedding.worker_process import Failure, Maker, Told
+from pinery.embedding.worker_process import Failure, GpuMemory, Maker, Told
 from pinery.errors import PineryError, TransientError
 from pinery.models.protocol import Model
 from pinery.records import PartReport, Work
@@ -54,7 +54,7 @@ class RayWorker:
         self._news: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Mapping[str, Vector]] = queue.SimpleQueue()
         self._folder = _Folder()
-        self._maker = Maker(job, self._known, build, self._tell, lambda: False)
+        self._maker = Maker(job, self._known, build, self._tell, lambda: False, GpuMemory(job.config.model.device))
 
     def check(self) -> str | Failure:
         """Return the node's name; a failure where the source or the state can't be reached from it."""
