@@ -56,7 +56,7 @@ class Nothing:
     card, device, batch_size = CARD, "meta", BATCH
     resize_side, centre_crop = 256, CentreCrop(256, 224, "bilinear")
 
-    def expect(self, images: int) -> None:
+    def expect(self, images: int, threads: int) -> None:
         """Prepare nothing."""
 
     def preprocess(self, image: Any) -> torch.Tensor:

@@ -147,7 +147,7 @@ class Embedder:
         with self._loading:
             if self._model is None:
                 model = self._build()
-                model.expect(self._expected)
+                model.expect(self._expected, self._decode_threads)
                 if self._batch is None:
                     own = model.batch_size
                     largest = max(own, own * LARGEST_SIZE // self._share)

@@ -20,7 +20,8 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """The transpositions that turn an image upright, by the value of that tag."""
-FRAMES, TABLES, SCAN = (0xC0, 0xC1, 0xC2), (0xDB, 0xC4, 0xDD, *range(0xE0, 0xF0), 0xFE), 0xDA
+PROGRESSIVE = 0xC2
+FRAMES, TABLES, SCAN = (0xC0, 0xC1, PROGRESSIVE), (0xDB, 0xC4, 0xDD, *range(0xE0, 0xF0), 0xFE), 0xDA
 """JPEG's markers (ITU T.81, table B.1) for the usual frames, for tables and metadata around them, and for a scan."""
 EXIF, XMP, ADOBE = b"Exif", b"http://ns.adobe.com/xap/1.0/\0", b"Adobe"
 """The beginnings of segments that may turn the image or say that its colours are unusual."""
@@ -45,6 +46,8 @@ class PlainJpeg:
     width: int
     components: tuple[int, ...]
     """The identifiers of its components: one for a grey image, three for a coloured one."""
+    progressive: bool = False
+    """True where all of its coefficients are in memory while it is decoded, however far it is scaled down."""
 
 
 def plain_jpeg(data: bytes) -> PlainJpeg | None:
@@ -58,7 +61,7 @@ def plain_jpeg(data: bytes) -> PlainJpeg | None:
         if marker == SCAN:
             return frame
         if marker in FRAMES and frame is None:
-            frame = _frame(segment)
+            frame = _frame(segment, progressive=marker == PROGRESSIVE)
             if frame is None:
                 return None
         elif marker not in TABLES or length < 2 or segment.startswith(ADOBE) or _turned(segment):
@@ -83,14 +86,14 @@ def unread_jpeg(data: bytes) -> str | None:
     return None
 
 
-def _frame(segment: bytes) -> PlainJpeg | None:
+def _frame(segment: bytes, *, progressive: bool) -> PlainJpeg | None:
     if len(segment) < 6:
         return None
     bits, height, width, colours = segment[0], *np.frombuffer(segment, ">u2", 2, 1), segment[5]
     components = tuple(segment[6::3])
     if bits != 8 or colours not in (1, 3) or not height or not width or len(components) != colours:
         return None
-    return PlainJpeg(int(height), int(width), components)
+    return PlainJpeg(int(height), int(width), components, progressive)
 
 
 def _turned(segment: bytes) -> bool:

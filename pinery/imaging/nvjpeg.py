@@ -33,17 +33,18 @@ FAILURES = 16
 class DeviceJpegs:
     """Decodes JPEGs for one model; threads that share it take turns."""
 
-    def __init__(self, device: str, finish: Finish, resize_side: int) -> None:
+    def __init__(self, device: str, finish: Finish, resize_side: int, threads: int | None = None) -> None:
         """Use no device yet.
 
         Args:
             device: `cuda` or `cuda:<number>`; with `cpu`, libjpeg-turbo does the same.
             finish: preprocesses what was decoded.
             resize_side: the length in pixels that `finish` resizes an image's short side to, at most.
+            threads: the number of threads that check the data meanwhile; by default one for each core.
         """
         self._device, self._finish, self._side = torch.device(device), finish, resize_side
         self._turn = threading.Lock()
-        self._judges = ThreadPoolExecutor(cores(), "jpeg-judge")
+        self._judges = ThreadPoolExecutor(threads or cores(), "jpeg-judge")
         self._works: bool | None = None
         self._stream: torch.cuda.Stream | None = None
         self._pixels_at_once, self._failures = PIXELS_AT_ONCE, 0

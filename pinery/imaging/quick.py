@@ -14,10 +14,12 @@ from torch import Tensor
 
 from pinery.errors import BadImageError
 from pinery.imaging.budget import UNCOUNTED_PIXELS
-from pinery.imaging.jpeg import plain_jpeg
+from pinery.imaging.jpeg import PlainJpeg, plain_jpeg
 from pinery.imaging.turbo import turbo_pixels
 
 MODES = ("bilinear", "bicubic")
+SCALES = (8, 4, 2)
+"""By these libjpeg scales an image down while it decodes it, as Pillow has it do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,18 @@ class CentreCrop:
     """The side in pixels of the square that is cut out of the middle."""
     mode: str
     """The interpolation, such as `bilinear`."""
+    square: bool = False
+    """True where the long side is resized to the same length, whatever its ratio to the short one."""
+    floor: bool = False
+    """True where half a pixel too many is cut off at the bottom and on the right, as transformers does it; torchvision
+    rounds to the even number of pixels."""
 
 
 def decode_quickly(data: bytes, crop: CentreCrop | None, least_side: int | None, max_pixels: int) -> Tensor | None:
     """The pixels of a JPEG, resized and cropped: shape (3, crop, crop), uint8; None for one that can't go this way.
 
     These are images that aren't plain JPEGs, that are damaged, turned by their EXIF, too small or too large, and those
-    that Pillow scales down while it decodes them.
+    that can't be scaled down to whole pixels.
 
     Args:
         data: an encoded image.
@@ -49,25 +56,35 @@ def decode_quickly(data: bytes, crop: CentreCrop | None, least_side: int | None,
     header = plain_jpeg(data)
     if header is None or crop.crop > crop.size or crop.mode not in MODES:
         return None
-    short, long = sorted((header.height, header.width))
-    resized = crop.size * crop.size * long // short
-    if short >= 2 * least_side or short * long > UNCOUNTED_PIXELS or resized > UNCOUNTED_PIXELS:
+    size = _scaled(header, least_side, max_pixels)
+    if size is None or crop.size * crop.size * max(size) // min(size) > UNCOUNTED_PIXELS:
         return None
     try:
-        decoded = turbo_pixels(data, (header.width, header.height))
+        decoded = turbo_pixels(data, size)
     except BadImageError:  # `decode` finds the damage, too
         return None
-    return None if decoded is None else _cropped(torch.from_numpy(decoded), crop)
+    return None if decoded is None else cropped(torch.from_numpy(decoded), crop)
 
 
-def _cropped(pixels: Tensor, how: CentreCrop) -> Tensor:
+def _scaled(header: PlainJpeg, least_side: int, max_pixels: int) -> tuple[int, int] | None:
+    """The width and height to which `decode` scales a JPEG; None if that needs a budget, or gives no whole pixels."""
+    width, height = header.width, header.height
+    whole = width * height
+    scale = next((scale for scale in SCALES if min(width, height) >= scale * least_side), 1)
+    if whole > (UNCOUNTED_PIXELS if header.progressive else max_pixels) or width % scale or height % scale:
+        return None
+    return None if whole > scale * scale * UNCOUNTED_PIXELS else (width // scale, height // scale)
+
+
+def cropped(pixels: Tensor, how: CentreCrop) -> Tensor:
     """The pixels (height, width, 3), uint8, resized and cropped to (3, crop, crop), their channels last in memory."""
     shape = pixels.shape[:2]
     short = min(shape)
-    target = [how.size if length == short else int(how.size * length / short) for length in shape]
+    target = [how.size if length == short or how.square else int(how.size * length / short) for length in shape]
     # Only a batch made before its axes are permuted is seen to have its channels last; others are turned, and back.
     images = pixels[None].permute(0, 3, 1, 2)
     if target != list(shape):
         images = F.interpolate(images, target, mode=how.mode, antialias=True)
-    top, left = (round((length - how.crop) / 2) for length in target)
+    margins = ((length - how.crop) / 2 for length in target)
+    top, left = (int(margin) if how.floor else round(margin) for margin in margins)
     return images[0, :, top : top + how.crop, left : left + how.crop]

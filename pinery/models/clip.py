@@ -10,14 +10,13 @@ from pinery.models.network import Tokenise, TorchModel
 from pinery.models.pretrained import (
     Pretrained,
     card_of,
-    first_line,
     load_network,
-    load_processor,
     locate,
     pooled,
-    resize_side,
+    processed,
     width,
 )
+from pinery.models.processors import first_line, load_processor
 from pinery.models.reference import Reference
 from pinery.records import ModelCard
 from pinery.target_settings import ModelSettings
@@ -40,12 +39,11 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
             f"{found.folder} holds a model of type {kind!r}, which embeds no texts beside images; use `hf:` for a model"
             " of images alone"
         )
-    processor, preprocess, finish = load_processor(found)
+    processor = load_processor(found.folder)
     encoder = DualEncoder(network)
-    dimension = card.dimension if card else width(encoder, preprocess)
+    dimension = card.dimension if card else width(encoder, processor)
     found_card = card_of(found, settings, "image projection", processor, dimension)
-    side, tokenise = resize_side(processor), _tokenise(found, network)
-    return TorchModel(encoder, preprocess, found_card, settings, resize_side=side, finish=finish, tokenise=tokenise)
+    return processed(encoder, processor, found_card, settings, tokenise=_tokenise(found, network))
 
 
 class DualEncoder(nn.Module):

@@ -83,7 +83,7 @@ class Descriptor:
         self.batch_size = batch_size
         self.card = replace(self.card, decoder=decoder)
 
-    def expect(self, images: int) -> None:
+    def expect(self, images: int, threads: int) -> None:
         """Do nothing: it computes in the same way for any number of images."""
 
     def preprocess(self, image: Image.Image) -> Tensor:

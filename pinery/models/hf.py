@@ -6,18 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from pinery.errors import ConfigError
-from pinery.models.network import Preprocess, TorchModel
+from pinery.models.network import TorchModel
 from pinery.models.pretrained import (
     PLAIN,
     Pretrained,
     card_of,
     load_network,
-    load_processor,
     locate,
     pooled,
-    resize_side,
+    processed,
     width,
 )
+from pinery.models.processors import Processor, load_processor
 from pinery.models.reference import Reference
 from pinery.records import ModelCard
 from pinery.target_settings import ModelSettings
@@ -39,12 +39,12 @@ def load(reference: Reference, settings: ModelSettings, card: ModelCard | None =
     _refuse_other_kinds(found, network)
     if not whole:
         network.pooler = None
-    processor, preprocess, finish = load_processor(found)
-    layer = card.layer.partition(",")[0] if card else _layer(found, network, whole, preprocess)
+    processor = load_processor(found.folder)
+    layer = card.layer.partition(",")[0] if card else _layer(found, network, whole, processor)
     tower = ImageTower(network, layer)
-    dimension = card.dimension if card else width(tower, preprocess)
+    dimension = card.dimension if card else width(tower, processor)
     found_card = card_of(found, settings, layer, processor, dimension)
-    return TorchModel(tower, preprocess, found_card, settings, resize_side=resize_side(processor), finish=finish)
+    return processed(tower, processor, found_card, settings)
 
 
 class ImageTower(nn.Module):
@@ -71,9 +71,9 @@ def _refuse_other_kinds(found: Pretrained, network: Any) -> None:
         raise ConfigError(f"{found.folder} holds a model of type {kind!r}, which takes no images")
 
 
-def _layer(found: Pretrained, network: Any, whole: bool, preprocess: Preprocess) -> str:
+def _layer(found: Pretrained, network: Any, whole: bool, processor: Processor) -> str:
     with torch.inference_mode():
-        output = network.eval()(pixel_values=preprocess(PLAIN)[None])
+        output = network.eval()(pixel_values=processor.values(PLAIN))
     if whole and getattr(output, "pooler_output", None) is not None:
         return POOLED
     if any(name.endswith("cls_token") for name, _ in network.named_parameters()):

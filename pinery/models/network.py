@@ -73,11 +73,14 @@ class TorchModel:
         self._network: nn.Module = cast(Any, network).to(memory_format=torch.channels_last)
         self._run: Callable[[Tensor], Tensor] = self._network
 
-    def expect(self, images: int) -> None:
+    def expect(self, images: int, threads: int) -> None:
         """Compile the network where that pays for at most this many images, or where the setting `compile` says so.
 
-        A network that is never told to expect images, as in a search, is run uncompiled.
+        A network that is never told to expect images, as in a search, is run uncompiled. Of JPEGs that the device
+        decodes, so many `threads` check the data.
         """
+        if self._jpegs is not None:
+            self._jpegs = DeviceJpegs(self.device, cast(Finish, self._finish), self.resize_side, threads)
         compiling = self._settings.compile
         if self._run is self._network and worth_compiling(self._network, compiling, self.device, images):
             self._run = Compiled(self._network, self.card.name, self.batch_size, tried=compiling == "auto")

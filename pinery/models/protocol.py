@@ -39,8 +39,11 @@ class Model(Protocol):
     def centre_crop(self) -> CentreCrop | None:
         """The resizing and cropping of `preprocess`, where that is all it does to the pixels; else None."""
 
-    def expect(self, images: int) -> None:
-        """Prepare for at most this many images, which may take nothing; it is called before the first `embed`."""
+    def expect(self, images: int, threads: int) -> None:
+        """Prepare for at most this many images, and for work on so many threads of the CPU, which may take nothing.
+
+        It is called before the first `embed`.
+        """
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """Return an upright RGB image as the model takes it, on the CPU; every image gives the same shape and dtype.

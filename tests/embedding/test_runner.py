@@ -36,8 +36,8 @@ class MeanColour:
         self.batch_size, self.memory = batch_size, memory
         self.batches, self.told = [], []
 
-    def expect(self, images):
-        self.told.append(images)
+    def expect(self, images, threads):
+        self.told.append((images, threads))
 
     def preprocess(self, image):
         return torch.from_numpy(np.array(image.resize((2, 2)))).float()
@@ -542,7 +542,7 @@ def test_no_more_images_are_decoded_at_once_than_there_are_turns():
 
 def test_the_model_is_told_once_how_much_is_ahead():
     model = MeanColour()
-    one = runner(model, expected=1234)
+    one = runner(model, expected=1234, decode_threads=3)
     for _ in range(2):
         flat(embed(one, 5))
-    assert model.told == [1234]
+    assert model.told == [(1234, 3)]

@@ -26,7 +26,7 @@ def exif(**tags: int | str) -> Image.Exif:
 @pytest.mark.parametrize("progressive", [False, True])
 def test_size_and_colours_stand_in_the_header(mode: str, components: tuple[int, ...], progressive: bool) -> None:
     data = jpeg(PHOTOGRAPH.convert(mode), progressive=progressive, comment=b"a comment", icc_profile=bytes(70_000))
-    assert plain_jpeg(data) == PlainJpeg(260, 300, components)
+    assert plain_jpeg(data) == PlainJpeg(260, 300, components, progressive)
 
 
 def test_components_that_are_not_those_of_jfif_are_told() -> None:

@@ -9,6 +9,7 @@ import torch
 import torchvision
 from hypothesis import given
 from PIL import Image
+from torchvision.transforms.functional import center_crop, resize
 
 from pinery.imaging.decode import decode
 from pinery.imaging.quick import CentreCrop, decode_quickly
@@ -51,6 +52,21 @@ def test_pixels_differ_by_steps_that_no_vector_feels(
     assert torch.cosine_similarity(one, other, dim=0) > 0.9999
 
 
+@given(
+    st.tuples(st.integers(15, 130), st.integers(15, 130)).map(lambda eighths: (8 * eighths[0], 8 * eighths[1])),
+    st.sampled_from([(0, False), (2, False), (2, True)]),
+)
+def test_a_jpeg_is_scaled_down_as_pillow_does_it(size: tuple[int, int], kind: tuple[int, bool]) -> None:
+    subsampling, progressive = kind
+    data = jpeg(photograph(*size), quality=85, progressive=progressive, subsampling=subsampling)
+    found = decode_quickly(data, CentreCrop(60, 48, "bilinear"), 120, LIMIT)
+    exact = np.asarray(center_crop(resize(decode(data, LIMIT, 120), [60]), [48])).transpose(2, 0, 1)
+    assert found is not None
+    difference = np.abs(found.numpy().astype(int) - exact)
+    assert difference.max() <= 2
+    assert difference.mean() < 0.5
+
+
 @pytest.mark.parametrize("size", [(300, 260), (256, 256)], ids=["resized", "of that size"])
 def test_images_have_their_channels_last_as_those_of_pillow_do(size: tuple[int, int]) -> None:
     # Where both ways laid them out differently, each image of the one would be turned on its way into a batch.
@@ -69,7 +85,8 @@ LONG_WAY = {
     "cut short": jpeg(PHOTOGRAPH)[:4000],
     "turned": jpeg(PHOTOGRAPH, exif=exif(6)),
     "CMYK": jpeg(PHOTOGRAPH.convert("CMYK")),
-    "to be scaled down": jpeg(photograph(1100, 1030)),
+    "to be scaled down to half pixels": jpeg(photograph(1101, 1030)),
+    "progressive, and large before it is scaled down": jpeg(photograph(1500, 1400), progressive=True),
     "large": jpeg(photograph(900, 2300)),
     "elongated": jpeg(photograph(20, 2000)),
 }

@@ -49,7 +49,7 @@ def graphs():
 def loaded(settings, images=None, **changes):
     model = registry.load(settings.model_copy(update=changes))
     if images is not None:
-        model.expect(images)
+        model.expect(images, 2)
     return model
 
 
@@ -139,7 +139,7 @@ model, eager = (
     registry.load(ModelSettings(name=sys.argv[1], device="cpu", precision="fp32", compile=c)) for c in ("on", "off")
 )
 images = torch.rand(32, 3, 32, 32)
-model.expect(1)
+model.expect(1, 1)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     found = [model.embed(images), model.embed(images)]

@@ -31,7 +31,7 @@ class Pixels:
     def __init__(self, finest: bool = False) -> None:
         self.finest = finest
 
-    def expect(self, images: int) -> None:
+    def expect(self, images: int, threads: int) -> None:
         """Nothing to prepare."""
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
