@@ -3,8 +3,9 @@
 python benchmarks/decoding.py [--images FOLDER] [--seconds 2]
 
 JPEGs of three sizes, painted here, through the decoders `exact`, `scaled` and `fast` for a model that resizes to 224
-pixels, with plain Pillow as the ceiling beside them; one thread. Then the memory that one large JPEG takes, and the
-cosines between vectors of each margin's pixels and of all pixels.
+pixels, with plain Pillow as the ceiling beside them; one thread. Then from bytes to what a model takes, beside what
+one writes by hand; the memory that one large JPEG takes; and the cosines between vectors of each margin's pixels and of
+all pixels.
 """
 
 import argparse
@@ -12,9 +13,11 @@ import io
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,14 +29,20 @@ from PIL import Image
 from torchvision.models import ResNet18_Weights, SqueezeNet1_1_Weights
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from pinery.allocator import keep_freed_memory
 from pinery.imaging.decode import decode
+from pinery.imaging.prepare import prepare_on_cpu
 from pinery.imaging.scaling import Decoder, least_side
 from pinery.models.descriptor import Descriptor
+from pinery.models.pixels import Pixels as TorchvisionPixels
+from pinery.models.processors import load_processor
 
 DECODERS: tuple[Decoder, ...] = ("exact", "scaled", "fast")
 """The decoders that run on a CPU."""
 SIDES = (224, 1000, 4000)
+CAMERA = ((224, 224), (1600, 1200), (4032, 3024))
 MODEL_SIDE = 224
+MAX_PIXELS = 64_000_000
 MARGINS = (1, 2, 3, 4)
 UPSCALED = 1600
 LARGE = 8000
@@ -98,6 +107,37 @@ def through(decoder: str) -> Callable[[bytes], Image.Image]:
     """Return a decoder for a model that resizes to MODEL_SIDE."""
     least = least_side(decoder, MODEL_SIDE)
     return lambda data: decode(data, least_side=least)
+
+
+def preparing() -> dict[str, tuple[Callable[[Image.Image], Any], Any]]:
+    """Return for each model what its own library does to an image, and what Pinery does."""
+    transforms = SqueezeNet1_1_Weights.DEFAULT.transforms()
+    pixels = TorchvisionPixels(transforms)
+    squeezenet = SimpleNamespace(preprocess=pixels, centre_crop=pixels.centre_crop, resize_side=256)
+    processor = CLIPImageProcessor()
+    with tempfile.TemporaryDirectory() as folder:
+        processor.save_pretrained(folder)
+        clip = load_processor(Path(folder))
+    return {
+        "squeezenet1_1": (transforms, squeezenet),
+        "CLIP": (lambda image: processor(images=image, return_tensors="pt"), clip),
+    }
+
+
+def prepared(seconds: float) -> str:
+    """Return a table of the speeds from bytes to what a model takes."""
+    rows = []
+    for name, (plain, model) in preparing().items():
+        for width, height in CAMERA:
+            data = jpeg(photograph(width, height, 0))
+            ways: list[Callable[[bytes], object]] = [lambda data, plain=plain: plain(by_pillow(data))]
+            ways += [
+                lambda data, model=model, decoder=decoder: prepare_on_cpu(data, decoder, model, MAX_PIXELS)
+                for decoder in DECODERS
+            ]
+            rates = [f"{per_second(work, data, seconds):,.0f}" for work in ways]
+            rows.append([f"{name}, {width} x {height}", f"{len(data) / 1024:,.0f}", *rates])
+    return table(["model, JPEG", "KiB", "Pillow and its library", *(f"`{decoder}`" for decoder in DECODERS)], rows)
 
 
 def memory() -> str:
@@ -205,12 +245,16 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="a folder of JPEGs to enlarge for the cosines")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each timing")
     given = parser.parse_args()
+    keep_freed_memory()
+    torch.set_num_threads(1)
     samples = samples_of(given.images)
     body = (
         f"Images per second on one thread, for a model that resizes to {MODEL_SIDE} pixels; `scaled` keeps twice that"
         " side, `fast` once. First decoding alone, then with the resizing that models do next, of which a smaller"
         " picture needs less. Medians.\n\n"
-        f"{speeds(given.seconds)}\n\n## Memory of one large JPEG\n\nPeak beside the encoded bytes.\n\n{memory()}\n\n"
+        f"{speeds(given.seconds)}\n\n## To what a model takes\n\nImages per second on one thread, from bytes to pixels,"
+        " of which the values of a batch are made later; its own library, after plain Pillow, makes values at once.\n\n"
+        f"{prepared(given.seconds)}\n\n## Memory of one large JPEG\n\nPeak beside the encoded bytes.\n\n{memory()}\n\n"
         "## What it does to vectors\n\nWorst 1 − cosine between the vector of the scaled picture and that of every"
         f" pixel, over {len(samples)} JPEGs; in brackets how many of them a margin (short side left over, by the side"
         " that the model resizes to) lets be scaled. `auto` asks for at most 1e-04. Random weights tell less than"
