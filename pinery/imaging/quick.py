@@ -20,6 +20,8 @@ from pinery.imaging.turbo import turbo_pixels
 MODES = ("bilinear", "bicubic")
 SCALES = (8, 4, 2)
 """By these libjpeg scales an image down while it decodes it, as Pillow has it do."""
+ROUNDING = 1e-6
+"""This keeps a size that is whole from being rounded down to the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,7 @@ class CentreCrop:
 def decode_quickly(data: bytes, crop: CentreCrop | None, least_side: int | None, max_pixels: int) -> Tensor | None:
     """The pixels of a JPEG, resized and cropped: shape (3, crop, crop), uint8; None for one that can't go this way.
 
-    These are images that aren't plain JPEGs, that are damaged, turned by their EXIF, too small or too large, and those
-    that can't be scaled down to whole pixels.
+    These are images that aren't plain JPEGs, that are damaged, turned by their EXIF, too small or too large.
 
     Args:
         data: an encoded image.
@@ -56,34 +57,45 @@ def decode_quickly(data: bytes, crop: CentreCrop | None, least_side: int | None,
     header = plain_jpeg(data)
     if header is None or crop.crop > crop.size or crop.mode not in MODES:
         return None
-    size = _scaled(header, least_side, max_pixels)
-    if size is None or crop.size * crop.size * max(size) // min(size) > UNCOUNTED_PIXELS:
+    scale, sides = _scale(header, least_side), (header.height, header.width)
+    if _is_large(header, scale, max_pixels) or crop.size * crop.size * max(sides) // min(sides) > UNCOUNTED_PIXELS:
         return None
     try:
-        decoded = turbo_pixels(data, size)
+        decoded = turbo_pixels(data, (-(-header.width // scale), -(-header.height // scale)))
     except BadImageError:  # `decode` finds the damage, too
         return None
-    return None if decoded is None else cropped(torch.from_numpy(decoded), crop)
+    covered = header.height / scale, header.width / scale
+    return None if decoded is None else cropped(torch.from_numpy(decoded), crop, covered)
 
 
-def _scaled(header: PlainJpeg, least_side: int, max_pixels: int) -> tuple[int, int] | None:
-    """The width and height to which `decode` scales a JPEG; None if that needs a budget, or gives no whole pixels."""
-    width, height = header.width, header.height
-    whole = width * height
-    scale = next((scale for scale in SCALES if min(width, height) >= scale * least_side), 1)
-    if whole > (UNCOUNTED_PIXELS if header.progressive else max_pixels) or width % scale or height % scale:
-        return None
-    return None if whole > scale * scale * UNCOUNTED_PIXELS else (width // scale, height // scale)
+def _scale(header: PlainJpeg, least_side: int) -> int:
+    """The number by which `decode` divides the sides of a JPEG while it decodes it."""
+    return next((scale for scale in SCALES if min(header.width, header.height) >= scale * least_side), 1)
 
 
-def cropped(pixels: Tensor, how: CentreCrop) -> Tensor:
-    """The pixels (height, width, 3), uint8, resized and cropped to (3, crop, crop), their channels last in memory."""
-    shape = pixels.shape[:2]
+def _is_large(header: PlainJpeg, scale: int, max_pixels: int) -> bool:
+    """Whether a JPEG has more than `max_pixels`, or takes so much memory that it must be counted."""
+    whole = header.width * header.height
+    return whole > (UNCOUNTED_PIXELS if header.progressive else min(max_pixels, scale * scale * UNCOUNTED_PIXELS))
+
+
+def cropped(pixels: Tensor, how: CentreCrop, covered: tuple[float, float] | None = None) -> Tensor:
+    """The pixels (height, width, 3), uint8, resized and cropped to (3, crop, crop), their channels last in memory.
+
+    `covered` says what height and width of them the picture covers, where the last row and column lie partly beyond it.
+    """
+    shape = covered or (float(pixels.shape[0]), float(pixels.shape[1]))
     short = min(shape)
     target = [how.size if length == short or how.square else int(how.size * length / short) for length in shape]
     # Only a batch made before its axes are permuted is seen to have its channels last; others are turned, and back.
     images = pixels[None].permute(0, 3, 1, 2)
-    if target != list(shape):
+    if shape != pixels.shape[:2]:
+        # The factors are given, for those of the sizes would stretch it; torch rounds down the sizes that they give.
+        factors = [(length + ROUNDING) / side for length, side in zip(target, shape, strict=True)]
+        images = F.interpolate(
+            images, scale_factor=factors, mode=how.mode, antialias=True, recompute_scale_factor=False
+        )
+    elif target != list(pixels.shape[:2]):
         images = F.interpolate(images, target, mode=how.mode, antialias=True)
     margins = ((length - how.crop) / 2 for length in target)
     top, left = (int(margin) if how.floor else round(margin) for margin in margins)

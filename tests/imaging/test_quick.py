@@ -67,6 +67,19 @@ def test_a_jpeg_is_scaled_down_as_pillow_does_it(size: tuple[int, int], kind: tu
     assert difference.mean() < 0.5
 
 
+@given(st.tuples(st.integers(240, 1000), st.integers(240, 1000)), st.sampled_from(["bilinear", "bicubic"]))
+def test_a_jpeg_that_is_scaled_to_parts_of_pixels_is_not_stretched(size: tuple[int, int], mode: str) -> None:
+    data = jpeg(photograph(*size), quality=85)
+    how = CentreCrop(60, 48, mode)
+    found, whole = (decode_quickly(data, how, least, LIMIT) for least in (120, 1000))
+    assert found is not None
+    assert whole is not None
+    assert found.shape == whole.shape == (3, 48, 48)
+    one, other = (pixels.double().flatten() - pixels.double().mean() for pixels in (found, whole))
+    assert torch.cosine_similarity(one, other, dim=0) > 0.999
+    assert (found.int() - whole.int()).abs().float().mean() < 0.8
+
+
 @pytest.mark.parametrize("size", [(300, 260), (256, 256)], ids=["resized", "of that size"])
 def test_images_have_their_channels_last_as_those_of_pillow_do(size: tuple[int, int]) -> None:
     # Where both ways laid them out differently, each image of the one would be turned on its way into a batch.
@@ -85,7 +98,6 @@ LONG_WAY = {
     "cut short": jpeg(PHOTOGRAPH)[:4000],
     "turned": jpeg(PHOTOGRAPH, exif=exif(6)),
     "CMYK": jpeg(PHOTOGRAPH.convert("CMYK")),
-    "to be scaled down to half pixels": jpeg(photograph(1101, 1030)),
     "progressive, and large before it is scaled down": jpeg(photograph(1500, 1400), progressive=True),
     "large": jpeg(photograph(900, 2300)),
     "elongated": jpeg(photograph(20, 2000)),
