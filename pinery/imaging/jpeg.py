@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 ORIENTATION = 0x0112
 """The EXIF tag that says how an image is to be turned."""
+UPRIGHT_ALREADY = 1
+"""The value of that tag where it isn't to be turned."""
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,7 +42,7 @@ FRAME_KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class PlainJpeg:
-    """An upright JPEG in grey or in three colours, with 8 bits each; height and width are in pixels."""
+    """A JPEG in grey or in three colours, with 8 bits each; height and width are in pixels, before it is turned."""
 
     height: int
     width: int
@@ -48,24 +50,33 @@ class PlainJpeg:
     """The identifiers of its components: one for a grey image, three for a coloured one."""
     progressive: bool = False
     """True where all of its coefficients are in memory while it is decoded, however far it is scaled down."""
+    orientation: int = UPRIGHT_ALREADY
+    """How its EXIF says that it is to be turned: UPRIGHT_ALREADY or a key of UPRIGHT."""
 
 
 def plain_jpeg(data: bytes) -> PlainJpeg | None:
-    """The contents of the header of `data`, or None where `data` isn't a plain JPEG."""
-    at, frame = 2, None
+    """The contents of the header of `data`, or None where `data` isn't a plain JPEG.
+
+    One that is turned by anything but a single EXIF before its frame is none.
+    """
+    at, frame, turn = 2, None, UPRIGHT_ALREADY
     if data[:2] != b"\xff\xd8":
         return None
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         segment = data[at + 4 : at + 2 + length]
         if marker == SCAN:
-            return frame
+            return frame and replace(frame, orientation=turn)
         if marker in FRAMES and frame is None:
             frame = _frame(segment, progressive=marker == PROGRESSIVE)
             if frame is None:
                 return None
-        elif marker not in TABLES or length < 2 or segment.startswith(ADOBE) or _turned(segment):
+        elif marker not in TABLES or length < 2 or segment.startswith(ADOBE):
             return None
+        elif (said := _turn(segment)) != UPRIGHT_ALREADY:
+            if said is None or frame or turn != UPRIGHT_ALREADY:
+                return None
+            turn = said
         at += 2 + length
     return None
 
@@ -96,15 +107,17 @@ def _frame(segment: bytes, *, progressive: bool) -> PlainJpeg | None:
     return PlainJpeg(int(height), int(width), components, progressive)
 
 
-def _turned(segment: bytes) -> bool:
+def _turn(segment: bytes) -> int | None:
+    """The turn that a segment asks for; None where it is XMP that asks, or EXIF that can't be read."""
     if segment.startswith(XMP):
         found = XMP_ORIENTATION.search(segment)
-        return found is not None and int(found.group(1)) in UPRIGHT
+        return None if found is not None and int(found.group(1)) in UPRIGHT else UPRIGHT_ALREADY
     if not segment.startswith(EXIF):
-        return False
+        return UPRIGHT_ALREADY
     exif = Image.Exif()
     try:
         exif.load(segment)
-        return exif.get(ORIENTATION) in UPRIGHT
+        value = exif.get(ORIENTATION)
+        return value if value in UPRIGHT else UPRIGHT_ALREADY
     except Exception:  # noqa: BLE001  damaged EXIF is left to `decode`
-        return True
+        return None

@@ -16,7 +16,7 @@ from torch import Tensor
 from pinery.cores import cores
 from pinery.errors import BadImageError
 from pinery.imaging.budget import UNCOUNTED_PIXELS
-from pinery.imaging.jpeg import END, YCBCR, plain_jpeg
+from pinery.imaging.jpeg import END, UPRIGHT_ALREADY, YCBCR, plain_jpeg
 from pinery.imaging.turbo import refuse_damage, turbo_pixels
 
 Finish = Callable[[Tensor], Tensor]
@@ -193,8 +193,9 @@ def _chunks(encoded: Sequence[bytes], max_pixels: int, side: int, at_once: int) 
 def _pixels(data: bytes, max_pixels: int, side: int) -> int:
     """Return the pixels of a JPEG for the device, before or after resizing, if these are more; 0 for other images."""
     header = plain_jpeg(data)
-    # Some decoders don't notice that a JPEG is cut short.
-    if header is None or header.components != YCBCR or not data.endswith(END):
+    if header is None or header.components != YCBCR or header.orientation != UPRIGHT_ALREADY:
+        return 0
+    if not data.endswith(END):  # some decoders don't notice that a JPEG is cut short
         return 0
     short, long = sorted((header.height, header.width))
     pixels, resized = short * long, side * side * long // short

@@ -6,6 +6,7 @@ need not be exact go this way.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,12 +15,22 @@ from torch import Tensor
 
 from pinery.errors import BadImageError
 from pinery.imaging.budget import UNCOUNTED_PIXELS
-from pinery.imaging.jpeg import PlainJpeg, plain_jpeg
+from pinery.imaging.jpeg import UPRIGHT_ALREADY, PlainJpeg, plain_jpeg
 from pinery.imaging.turbo import turbo_pixels
 
 MODES = ("bilinear", "bicubic")
 SCALES = (8, 4, 2)
 """By these libjpeg scales an image down while it decodes it, as Pillow has it do."""
+TURNS: dict[int, Callable[[Tensor], Tensor]] = {
+    2: lambda images: images.flip(-1),
+    3: lambda images: images.flip(-1, -2),
+    4: lambda images: images.flip(-2),
+    5: lambda images: images.transpose(-1, -2),
+    6: lambda images: images.transpose(-1, -2).flip(-1),
+    7: lambda images: images.transpose(-1, -2).flip(-1, -2),
+    8: lambda images: images.transpose(-1, -2).flip(-2),
+}
+"""The effect of UPRIGHT's transpositions on images (..., height, width)."""
 ROUNDING = 1e-6
 """This keeps a size that is whole from being rounded down to the one before."""
 
@@ -44,7 +55,7 @@ class CentreCrop:
 def decode_quickly(data: bytes, crop: CentreCrop | None, least_side: int | None, max_pixels: int) -> Tensor | None:
     """The pixels of a JPEG, resized and cropped: shape (3, crop, crop), uint8; None for one that can't go this way.
 
-    These are images that aren't plain JPEGs, that are damaged, turned by their EXIF, too small or too large.
+    These are images that aren't plain JPEGs, that are damaged, too small or too large.
 
     Args:
         data: an encoded image.
@@ -65,7 +76,7 @@ def decode_quickly(data: bytes, crop: CentreCrop | None, least_side: int | None,
     except BadImageError:  # `decode` finds the damage, too
         return None
     covered = header.height / scale, header.width / scale
-    return None if decoded is None else cropped(torch.from_numpy(decoded), crop, covered)
+    return None if decoded is None else cropped(torch.from_numpy(decoded), crop, covered, header.orientation)
 
 
 def _scale(header: PlainJpeg, least_side: int) -> int:
@@ -79,10 +90,13 @@ def _is_large(header: PlainJpeg, scale: int, max_pixels: int) -> bool:
     return whole > (UNCOUNTED_PIXELS if header.progressive else min(max_pixels, scale * scale * UNCOUNTED_PIXELS))
 
 
-def cropped(pixels: Tensor, how: CentreCrop, covered: tuple[float, float] | None = None) -> Tensor:
+def cropped(
+    pixels: Tensor, how: CentreCrop, covered: tuple[float, float] | None = None, orientation: int = UPRIGHT_ALREADY
+) -> Tensor:
     """The pixels (height, width, 3), uint8, resized and cropped to (3, crop, crop), their channels last in memory.
 
-    `covered` says what height and width of them the picture covers, where the last row and column lie partly beyond it.
+    `covered` says what height and width of them the picture covers, where the last row and column lie partly beyond it;
+    `orientation` how the picture is to be turned, which costs least once it is small.
     """
     shape = covered or (float(pixels.shape[0]), float(pixels.shape[1]))
     short = min(shape)
@@ -97,6 +111,8 @@ def cropped(pixels: Tensor, how: CentreCrop, covered: tuple[float, float] | None
         )
     elif target != list(pixels.shape[:2]):
         images = F.interpolate(images, target, mode=how.mode, antialias=True)
-    margins = ((length - how.crop) / 2 for length in target)
+    if orientation != UPRIGHT_ALREADY:
+        images = TURNS[orientation](images).contiguous(memory_format=torch.channels_last)
+    margins = ((length - how.crop) / 2 for length in images.shape[2:])
     top, left = (int(margin) if how.floor else round(margin) for margin in margins)
     return images[0, :, top : top + how.crop, left : left + how.crop]

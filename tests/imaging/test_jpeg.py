@@ -34,12 +34,19 @@ def test_components_that_are_not_those_of_jfif_are_told() -> None:
 
 
 @pytest.mark.parametrize("orientation", [None, *range(10), 300])
-def test_it_is_upright_exactly_where_decoding_turns_nothing(orientation: int | None) -> None:
+def test_it_is_turned_exactly_where_decoding_turns_it(orientation: int | None) -> None:
     tags = exif(make="a camera") if orientation is None else exif(make="a camera", orientation=orientation)
     data = jpeg(PHOTOGRAPH, exif=tags)
     turned = decode(data).tobytes() != decode(jpeg(PHOTOGRAPH)).tobytes()
-    assert (plain_jpeg(data) is None) == turned
+    found = plain_jpeg(data)
+    assert found is not None
+    assert found.orientation == (orientation if turned else 1)
     assert turned == (orientation in range(2, 9))
+
+
+def test_two_exifs_that_turn_it_are_left_to_pillow() -> None:
+    data, turned = jpeg(PHOTOGRAPH, exif=exif(orientation=6)), exif(orientation=3).tobytes()
+    assert plain_jpeg(data[:2] + segment(0xE1, turned) + data[2:]) is None
 
 
 def segment(marker: int, content: bytes) -> bytes:

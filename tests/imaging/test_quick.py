@@ -80,6 +80,20 @@ def test_a_jpeg_that_is_scaled_to_parts_of_pixels_is_not_stretched(size: tuple[i
     assert (found.int() - whole.int()).abs().float().mean() < 0.8
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(301, 260), (260, 303), (515, 801)])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "vit_b_16"])
+def test_a_jpeg_is_turned_upright(name: str, size: tuple[int, int], orientation: int) -> None:
+    data = jpeg(photograph(*size), quality=85, exif=exif(orientation))
+    found = decode_quickly(data, PIXELS[name].centre_crop, LEAST, LIMIT)
+    exact = PIXELS[name](decode(data))
+    assert found is not None
+    assert found.stride(0) == 1
+    difference = (found.int() - exact.int()).abs().float()
+    assert difference.max() <= 2
+    assert difference.mean() < 0.5
+
+
 @pytest.mark.parametrize("size", [(300, 260), (256, 256)], ids=["resized", "of that size"])
 def test_images_have_their_channels_last_as_those_of_pillow_do(size: tuple[int, int]) -> None:
     # Where both ways laid them out differently, each image of the one would be turned on its way into a batch.
@@ -96,7 +110,7 @@ LONG_WAY = {
     "PNG": b"\x89PNG\r\n\x1a\n" + bytes(100),
     "a JPEG's beginning": jpeg(PHOTOGRAPH)[:15],
     "cut short": jpeg(PHOTOGRAPH)[:4000],
-    "turned": jpeg(PHOTOGRAPH, exif=exif(6)),
+    "turned by XMP": jpeg(PHOTOGRAPH, xmp=b'<rdf:Description tiff:Orientation="6"/>'),
     "CMYK": jpeg(PHOTOGRAPH.convert("CMYK")),
     "progressive, and large before it is scaled down": jpeg(photograph(1500, 1400), progressive=True),
     "large": jpeg(photograph(900, 2300)),
