@@ -45,6 +45,8 @@ PREPROCESSING = (
 SHAPES = ((64, 48), (48, 80), (301, 226))
 """Width and height of images that an image processor is tried on; their tensors must have the same shape."""
 MODES = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
+LIMITS = ("longest_edge", "max_height", "max_width")
+"""The settings of a size that change only what is done to some images."""
 PIXELS: dict[str, Any] = {"do_rescale": False, "do_normalize": False, "return_tensors": "pt"}
 """The options by which a processor leaves pixels as they are."""
 
@@ -157,6 +159,8 @@ def _splits(processor: Any, values: Values, image: Image.Image, whole: Tensor) -
 def _crop_of(processor: Any) -> CentreCrop | None:
     """Return the resizing and cropping that a processor's settings mean, if they are as usual."""
     size, crop = processor.size, getattr(processor, "crop_size", None) or {}
+    if any(size.get(limit) for limit in LIMITS) or getattr(processor, "do_pad", False):
+        return None
     square = size.get("height") == size.get("width") and size.get("height")
     side, mode = square or size.get("shortest_edge"), MODES.get(cast(Any, getattr(processor, "resample", None)))
     cut = crop.get("height") if getattr(processor, "do_center_crop", False) else side

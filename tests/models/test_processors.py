@@ -33,6 +33,7 @@ KINDS: dict[str, Any] = {
     "DINOv2": BitImageProcessor(size={"shortest_edge": 256}, crop_size={"height": 224, "width": 224}),
     "ViT": ViTImageProcessor(),
     "ConvNeXt": ConvNextImageProcessor(size={"shortest_edge": 64}),
+    "with a longest side": CLIPImageProcessor(size={"shortest_edge": 40, "longest_edge": 90}, crop_size=SQUARE),
     "without values": CLIPImageProcessor(do_normalize=False),
     "cropped beyond its size": CLIPImageProcessor(size={"shortest_edge": 24}, crop_size=SQUARE),
     "by nearest neighbours": SiglipImageProcessor(resample=Image.Resampling.NEAREST),
