@@ -9,13 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pinery.checkpoint.own import publish_own
 from pinery.checkpoint.root import ENTRY, IndexPaths, only
 from pinery.checkpoint.store import Store
 from pinery.checkpoint.whole import whole
-from pinery.parquet.files import TableWriter
+from pinery.parquet.files import TableWriter, open_parquet
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA
 
 SNAPSHOT = "snapshot-"
@@ -48,14 +47,17 @@ class Ledger:
         return self._paths.doubts
 
     def newest_entries(self, rows: int) -> list[Path]:
-        """Return local copies of the newest entries since the snapshot, all of one epoch, with `rows` rows or more."""
+        """Return local copies of the newest entries since the snapshot, all of one epoch, with `rows` rows or more.
+
+        Raises DamagedError.
+        """
         names = [name for name in self._current() if not name.startswith(SNAPSHOT)]
         found: list[Path] = []
         for name in reversed(names):
             if rows <= 0 or _epoch(name) != _epoch(names[-1]):
                 break
             found.append(self._store.local(f"{self._paths.ledger}/{name}"))
-            rows -= pq.read_metadata(found[-1]).num_rows
+            rows -= self._rows(name)
         return found
 
     def rejected_files(self) -> list[Path]:
@@ -112,9 +114,9 @@ class Ledger:
         return [name for name in found if name not in current and name != newest]
 
     def wants_snapshot(self) -> bool:
-        """Return whether the entries since the last snapshot have grown past a tenth of it."""
+        """Return whether the entries since the last snapshot have grown past a tenth of it. Raises DamagedError."""
         names = self._current()
-        rows = [pq.read_metadata(self._store.local(f"{self._paths.ledger}/{name}")).num_rows for name in names]
+        rows = [self._rows(name) for name in names]
         held = rows[0] if names and names[0].startswith(SNAPSHOT) else 0
         entries = sum(rows) - held
         count = len(names) - (1 if held else 0)
@@ -127,6 +129,11 @@ class Ledger:
         publish_own(self._store, f"{self._paths.ledger}/{SNAPSHOT}{newest}", path)
         for name in replaced:
             self._store.delete(f"{self._paths.ledger}/{name}")
+
+    def _rows(self, name: str) -> int:
+        path = f"{self._paths.ledger}/{name}"
+        with open_parquet(self._store.open(path), f"{self._store.root}/{path}") as file:
+            return int(file.metadata.num_rows)
 
     def _current(self) -> list[str]:
         names = [name for name in self._entries(self._paths.ledger) if _epoch(name) >= self.first_epoch]

@@ -13,7 +13,7 @@ from pinery.checkpoint.root import PART, only
 from pinery.checkpoint.store import Store
 from pinery.checkpoint.whole import whole
 from pinery.durable import put_in_place
-from pinery.errors import DamagedError
+from pinery.errors import TerminalError
 from pinery.parquet.checksums import CheckedFile, check_file
 from pinery.parquet.files import TableWriter, open_parquet, stream
 from pinery.records import PART_SCHEMA
@@ -114,7 +114,7 @@ class Checkpoint:
             try:
                 check_file(path, str(path))
                 os.utime(path)  # what was used last is what the cache gives up last
-            except (FileNotFoundError, DamagedError):
+            except (FileNotFoundError, TerminalError):  # it is gone, or damaged
                 self._make_narrow_copy(part, path)
         return path
 

@@ -16,6 +16,8 @@ from pinery.durable import put_in_place, sync_path, write_durably
 from pinery.errors import AccessDeniedError, ConflictError, NoRoomError, TerminalError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LISTINGS = 20
+"""How often a folder is listed anew because a file of it went away meanwhile."""
 
 
 class Store(Protocol):
@@ -158,7 +160,13 @@ class LocalStore:
         return sorted(entry.name for entry in self._entries(folder) if entry.is_dir())
 
     def _files(self, folder: str) -> dict[str, os.stat_result]:
-        return {entry.name: entry.stat() for entry in self._entries(folder) if entry.is_file()}
+        for _ in range(LISTINGS):
+            try:
+                return {entry.name: entry.stat() for entry in self._entries(folder) if entry.is_file()}
+            except FileNotFoundError:
+                # A run removed a file just now. To leave it out isn't enough: what took its place may be missing too.
+                continue
+        raise TerminalError(f"{self._root / folder} lost a file each of the {LISTINGS} times that it was listed")
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         try:

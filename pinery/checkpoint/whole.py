@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from pinery.checkpoint.store import Store
-from pinery.errors import TerminalError
 from pinery.parquet.checksums import check_file
 
 
@@ -15,8 +14,5 @@ def whole(store: Store, name: str, columns: list[str] | None = None) -> Path:
     Raises DamagedError, and TerminalError where it is gone.
     """
     path = store.local(name)
-    try:
-        check_file(path, f"{store.root}/{name}", columns)
-    except FileNotFoundError:
-        raise TerminalError(f"{store.root}/{name} does not exist") from None
+    check_file(path, f"{store.root}/{name}", columns)
     return path

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pinery.errors import TerminalError
 from pinery.parquet.damage import damaged
 
 MARK = bytes.fromhex("f1 c5 50 69 6e 65 72 79 5f 73 75 6d 73 5f 31 8e")
@@ -54,9 +55,13 @@ def add_checksums(path: Path) -> None:
 def check_file(path: Path, where: str, columns: Collection[str] | None = None) -> None:
     """Check a local Parquet file, or only what readers of `columns` see of it; `where` is its name in messages.
 
-    Raises DamagedError where it isn't what was written.
+    Raises DamagedError where it isn't what was written, TerminalError where it is gone.
     """
-    with path.open("rb") as source:
+    try:
+        source = path.open("rb")
+    except FileNotFoundError:
+        raise TerminalError(f"{where} does not exist") from None
+    with source:
         CheckedFile(source, where).check(columns)
 
 

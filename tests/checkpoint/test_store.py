@@ -87,6 +87,31 @@ def test_one_of_many_swaps_wins(store: Store) -> None:
     assert found[0] == b"%d" % won[0]
 
 
+def test_a_listing_is_of_one_moment_while_files_take_the_place_of_others(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "state")
+    store.publish("ledger/0", make(store, b"rows"))
+    ended = threading.Event()
+
+    def replace_again_and_again() -> None:
+        try:
+            for number in range(1_000):
+                store.publish(f"ledger/{number + 1}", make(store, b"rows"))
+                store.delete(f"ledger/{number}")
+        finally:
+            ended.set()
+
+    writer = threading.Thread(target=replace_again_and_again)
+    writer.start()
+    seen: list[list[str]] = []
+    try:
+        while not ended.is_set():
+            seen.append(store.names("ledger"))
+    finally:
+        writer.join()
+    assert [] not in seen
+    assert store.names("ledger") == ["1000"]
+
+
 class BrokenDisk(LocalStore):
     """The folder's fsync fails after the file has its name."""
 
