@@ -30,6 +30,9 @@ DECODED_TOGETHER = 8
 """Images that a thread decodes in a row at most: to hand over one takes a tenth of the time to decode it."""
 BATCH_BYTES = 512 << 20
 """Bytes of preprocessed images that `auto` has in memory at most, in all batches together."""
+BATCHES_AT_ONCE, AT_ONCE_SECONDS = 4, 0.25
+"""On a CPU a thread takes at most so many batches at once, and no more than it is done with in about so long. The model
+leaves nothing else in the CPU's caches, so what is done for each batch anew takes many times as long as by itself."""
 
 
 class Embedder:
@@ -71,11 +74,13 @@ class Embedder:
         # With `auto` the model says which size to begin with; until it is loaded, no item in a batch needs it.
         self._batch = None if batch == "auto" else BatchSize(batch, batch, fixed=True)
         self._loading, self._learning = threading.Lock(), threading.Lock()
-        self._turn = threading.Semaphore(1 if alone else at_once)
+        self._alone, self._turn = alone, threading.Semaphore(1 if alone else at_once)
         self._stacks = Stacks(device)
         self._notes: deque[str] = deque()
         self.short_of_memory = False
         """True once a batch didn't fit into memory."""
+        self.batches_at_once = 1
+        """The batches that a thread is to take at once, to decode all of their images and then compute one by one."""
 
     @property
     def batch_size(self) -> int:
@@ -99,6 +104,7 @@ class Embedder:
         if not rows:
             return batch
         model = self._loaded()
+        began = time.perf_counter()
         with clock.measure("decode", self._at_once):
             there = prepare_on_device(encoded, model.card.decoder, model, self._max_pixels)
         stack = Stack(len(rows), self._stacks)
@@ -111,6 +117,8 @@ class Embedder:
                 vectors = self._vectors(images, model)
             good = [row for at, row in enumerate(rows) if at not in bad]
             _put(batch, good, vectors)
+            if not self._alone:
+                self._adapt((time.perf_counter() - began) / len(rows), images[0].nbytes)
         stack.close()
         batch.errors |= {rows[at]: reason for at, reason in bad.items()}
         return batch
@@ -196,6 +204,12 @@ class Embedder:
             found.append(vectors.astype(np.float32, copy=False))
             done += len(chunk)
         return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _adapt(self, seconds: float, size: int) -> None:
+        """Adapt the batches at once to how long an image took, and to how many bytes it has once it is decoded."""
+        fast = int(AT_ONCE_SECONDS / (seconds * self.batch_size))
+        fitting = BATCH_BYTES // (self._at_once * size * self.batch_size)
+        self.batches_at_once = 1 if self.short_of_memory else max(1, min(BATCHES_AT_ONCE, fast, fitting))
 
     def _shrink(self, model: Model, batch: BatchSize, images: int) -> None:
         if images == 1:

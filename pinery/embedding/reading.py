@@ -19,8 +19,9 @@ BYTES_AHEAD = 256 << 20
 """Bytes of encoded images that are read before their turn; those in batches may be as many again."""
 UNKNOWN_BYTES = 4 << 20
 """The size assumed of an item whose source doesn't say it, until a larger one was read."""
-MOST_TOGETHER = 32
-"""Items that a thread reads in a row at most: to hand over one at a time would take as long as to read it."""
+FEW_TOGETHER, MOST_TOGETHER = 8, 32
+"""Items that a thread reads in a row while there are enough for all threads, and the most that large batches allow:
+to hand over one at a time would take as long as to read it."""
 PIECE_BYTES = 1 << 20
 """Bytes that a thread reads in a row at most, unless a single item has more."""
 
@@ -72,8 +73,9 @@ class Reader:
         return self._ready.cut(rows)
 
     def _read_ahead(self, wanted: int) -> None:
-        ahead = min(len(self._sizes), self._taken + 2 * max(wanted, self._threads))
-        together = max(1, min(MOST_TOGETHER, wanted // (2 * self._threads)))
+        left, threads = len(self._sizes) - self._submitted, 2 * self._threads  # two pieces for each, so that none waits
+        together = max(1, min(FEW_TOGETHER, left // threads), min(MOST_TOGETHER, wanted // threads))
+        ahead = min(len(self._sizes), self._taken + 2 * max(wanted, self._threads * together))
         while self._submitted < ahead and (self._bytes_ahead < BYTES_AHEAD or not self._pieces):
             start, size = self._submitted, 0
             while self._submitted < min(ahead, start + together) and size < PIECE_BYTES:

@@ -130,7 +130,7 @@ class Runner:
                 if stop():
                     raise StoppedError(f"stopped after {done:,} of the {count:,} images of this part")
                 while len(computing) < self.in_flight and reader.left:
-                    batch = reader.take(self.batch_size, BYTES_AHEAD // self.in_flight)
+                    batch = reader.take(self._wanted(reader.left), BYTES_AHEAD // self.in_flight)
                     repeats.find(batch)
                     computing.append(submit(batch))
                 batch = computing.popleft().result()
@@ -139,6 +139,10 @@ class Runner:
                 for text in self._embedder.notes():
                     note(text)
                 yield batch
+
+    def _wanted(self, left: int) -> int:
+        """Items that a stream is to take next of those that are left: so many that all streams get some."""
+        return self.batch_size * max(1, min(self._embedder.batches_at_once, left // (self.in_flight * self.batch_size)))
 
     def _start(
         self, stack: ExitStack, sizes: Sequence[int], read: Read, timings: dict[str, float]

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pinery.embedding import reading
+from pinery.embedding import embedder, reading
 from pinery.embedding import runner as batch_runner
 from pinery.embedding.runner import Runner
 from pinery.errors import BadImageError, MovedError, StoppedError, TerminalError, TransientError
@@ -188,7 +188,8 @@ def test_the_model_is_built_once_and_sees_only_what_is_new():
     assert [o.reused for o in outcomes] == [True, False] * 20
 
 
-def test_look_ahead_is_bounded():
+def test_look_ahead_is_bounded(monkeypatch):
+    monkeypatch.setattr(embedder, "BATCHES_AT_ONCE", 1)
     submitted, lock = [], threading.Lock()
 
     def fetch(position):
@@ -199,11 +200,43 @@ def test_look_ahead_is_bounded():
     size, threads = 2, 8
     one = runner(MeanColour(batch_size=size), fetch_threads=threads)
     batches = embed(one, 400, fetch)
-    for done in range(size, 100, size):
-        next(batches)
-        # What was yielded, what the streams have, and two items a thread.
-        assert len(submitted) <= done + one.in_flight * size + 2 * max(size, threads)
+    done = 0
+    while done < 100:
+        done += next(batches).items
+        # What was yielded, what the streams have, and two pieces of eight items a thread.
+        assert len(submitted) <= done + one.in_flight * size + 2 * max(size, 8 * threads)
     batches.close()
+
+
+def test_items_of_which_there_are_few_are_fetched_on_all_threads():
+    """Each item waits for as many as there are threads; if one thread had two of them it would wait for ever."""
+    together = threading.Barrier(8)
+
+    def fetch(position):
+        together.wait(20)
+        return png(colour(position))
+
+    assert len(flat(run(MeanColour(), 8, fetch, fetch_threads=8))) == 8
+
+
+@pytest.mark.parametrize(
+    ("changed", "device", "most"),
+    [({}, "cpu", 4), ({"AT_ONCE_SECONDS": 0}, "cpu", 1), ({"BATCH_BYTES": 1}, "cpu", 1), ({}, "mps", 1)],
+    ids=["a fast model", "a slow one", "large images", "an accelerator"],
+)
+def test_a_fast_model_on_a_cpu_is_given_several_batches_at_once(monkeypatch, changed, device, most):
+    for name, value in ({"AT_ONCE_SECONDS": 1e9} | changed).items():
+        monkeypatch.setattr(embedder, name, value)
+    model = MeanColour(batch_size=4)
+    one = runner(model, device=device, decode_threads=2)
+    batches = list(embed(one, 600))
+    assert [tuple(o.values) for o in flat(batches)] == [colour(i) for i in range(600)]
+    assert max(model.batches) == 4
+    assert max(batch.items for batch in batches) == 4 * most
+    # All streams have work until the end, and in the next part as well.
+    assert [batch.items for batch in (*batches[-one.in_flight :], *embed(one, 4 * one.in_flight))] == [4] * (
+        2 * one.in_flight
+    )
 
 
 @pytest.mark.parametrize("listed", [-1, 0], ids=["unknown", "listed"])
@@ -385,9 +418,10 @@ def test_closing_it_early_ends_its_threads():
 def test_stop_is_asked_between_batches():
     answers = iter([False, False, True])
     seen = []
-    with pytest.raises(StoppedError, match="8 of the 1,000"):
+    with pytest.raises(StoppedError) as stopped:
         seen.extend(run(MeanColour(), 1000, stop=lambda: next(answers)))
-    assert len(flat(seen)) == 8
+    assert len(seen) == 2
+    assert f"after {len(flat(seen))} of the 1,000" in str(stopped.value)
 
 
 def test_out_of_memory_halves_the_batch_for_good_and_is_told():
@@ -402,6 +436,7 @@ def test_out_of_memory_halves_the_batch_for_good_and_is_told():
         "4 images at once don't fit into the memory of cpu; going on with 2",
     ]
     assert one.batch_size == 2
+    assert {batch.items for batch in embed(one, 200)} == {2}, "several batches at once take more memory"
 
 
 def test_out_of_memory_for_one_image_is_terminal():
