@@ -26,7 +26,9 @@ PROGRESSIVE = 0xC2
 FRAMES, TABLES, SCAN = (0xC0, 0xC1, PROGRESSIVE), (0xDB, 0xC4, 0xDD, *range(0xE0, 0xF0), 0xFE), 0xDA
 """JPEG's markers (ITU T.81, table B.1) for the usual frames, for tables and metadata around them, and for a scan."""
 EXIF, XMP, ADOBE = b"Exif", b"http://ns.adobe.com/xap/1.0/\0", b"Adobe"
-"""The beginnings of segments that may turn the image or say that its colours are unusual."""
+"""The beginnings of segments that may turn the image or say how its colours are meant."""
+APP14, YCC = 0xEE, 1
+"""The marker of Adobe's segment, and its last byte where colours are YCbCr, as in JFIF (Adobe TN 5116, section 18)."""
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 YCBCR = (1, 2, 3)
 """The identifiers of the components of a colour image in JFIF."""
@@ -71,7 +73,7 @@ def plain_jpeg(data: bytes) -> PlainJpeg | None:
             frame = _frame(segment, progressive=marker == PROGRESSIVE)
             if frame is None:
                 return None
-        elif marker not in TABLES or length < 2 or segment.startswith(ADOBE):
+        elif marker not in TABLES or length < 2 or (segment.startswith(ADOBE) and not _is_ycc(marker, segment)):
             return None
         elif (said := _turn(segment)) != UPRIGHT_ALREADY:
             if said is None or frame or turn != UPRIGHT_ALREADY:
@@ -105,6 +107,11 @@ def _frame(segment: bytes, *, progressive: bool) -> PlainJpeg | None:
     if bits != 8 or colours not in (1, 3) or not height or not width or len(components) != colours:
         return None
     return PlainJpeg(int(height), int(width), components, progressive)
+
+
+def _is_ycc(marker: int, segment: bytes) -> bool:
+    """Whether a segment of Adobe's, such as Photoshop writes, says of the colours what is usual anyway."""
+    return marker == APP14 and len(segment) >= 12 and segment[11] == YCC
 
 
 def _turn(segment: bytes) -> int | None:

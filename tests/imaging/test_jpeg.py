@@ -69,6 +69,16 @@ def test_what_stands_behind_the_frame_counts_too(marker: int, content: bytes) ->
     assert plain_jpeg(data[:scan] + segment(marker, content) + data[scan:]) is None
 
 
+@pytest.mark.parametrize("marker", [0xEE, 0xED])
+@pytest.mark.parametrize("transform", range(4))
+def test_adobes_segment_is_plain_where_it_says_what_is_usual_anyway(marker: int, transform: int) -> None:
+    data = jpeg(PHOTOGRAPH)
+    marked = data[:2] + segment(marker, b"Adobe\0\x64\0\0\0\0" + bytes([transform])) + data[2 + 18 :]
+    assert (plain_jpeg(marked) is not None) == (marker == 0xEE and transform == 1)
+    if transform == 1:
+        assert decode(marked).tobytes() == decode(data).tobytes()
+
+
 def test_a_header_without_a_picture_is_none() -> None:
     data = jpeg(PHOTOGRAPH)
     assert plain_jpeg(data[: data.index(b"\xff\xda")]) is None
