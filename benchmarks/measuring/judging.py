@@ -71,7 +71,7 @@ def page(
         " started from nothing in every run. The model alone has random pixels in memory, laid out as it wants them,"
         " as PyTorch comes, which is one batch of 32 on all cores in a process whose C library returns what each layer"
         " frees to the system; and as Pinery runs it, which is a batch of 16 for each core, in a process that keeps"
-        " that memory (`pinery/models/runner.py`, `pinery/allocator.py`). The notebook loop is"
+        " that memory (`pinery/embedding/runner.py`, `pinery/allocator.py`). The notebook loop is"
         " torchvision's squeezenet1_1 in fp32 with its weights' transforms, a"
         " DataLoader without workers, batches of 200, and `.tolist()` of every vector; its rate is constant, so it had"
         f" {given.subset:,} images, the first batch not counted. Each is a process of its own with the same"
