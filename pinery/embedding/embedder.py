@@ -31,8 +31,9 @@ DECODED_TOGETHER = 8
 BATCH_BYTES = 512 << 20
 """Bytes of preprocessed images that `auto` has in memory at most, in all batches together."""
 BATCHES_AT_ONCE, AT_ONCE_SECONDS = 4, 0.25
-"""On a CPU a thread takes at most so many batches at once, and no more than it is done with in about so long. The model
-leaves nothing else in the CPU's caches, so what is done for each batch anew takes many times as long as by itself."""
+"""With `auto`, a thread of a CPU takes at most so many batches at once, and no more than it does in about so long. The
+model leaves nothing else in the CPU's caches, so what is done for each batch takes many times as long as by itself.
+"""
 
 
 class Embedder:
@@ -74,7 +75,9 @@ class Embedder:
         # With `auto` the model says which size to begin with; until it is loaded, no item in a batch needs it.
         self._batch = None if batch == "auto" else BatchSize(batch, batch, fixed=True)
         self._loading, self._learning = threading.Lock(), threading.Lock()
-        self._alone, self._turn = alone, threading.Semaphore(1 if alone else at_once)
+        self._turn = threading.Semaphore(1 if alone else at_once)
+        # Who sets a size may have no memory for more.
+        self._adapts = batch == "auto" and not alone
         self._stacks = Stacks(device)
         self._notes: deque[str] = deque()
         self.short_of_memory = False
@@ -117,7 +120,7 @@ class Embedder:
                 vectors = self._vectors(images, model)
             good = [row for at, row in enumerate(rows) if at not in bad]
             _put(batch, good, vectors)
-            if not self._alone:
+            if self._adapts:
                 self._adapt((time.perf_counter() - began) / len(rows), images[0].nbytes)
         stack.close()
         batch.errors |= {rows[at]: reason for at, reason in bad.items()}

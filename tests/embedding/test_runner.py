@@ -220,15 +220,22 @@ def test_items_of_which_there_are_few_are_fetched_on_all_threads():
 
 
 @pytest.mark.parametrize(
-    ("changed", "device", "most"),
-    [({}, "cpu", 4), ({"AT_ONCE_SECONDS": 0}, "cpu", 1), ({"BATCH_BYTES": 1}, "cpu", 1), ({}, "mps", 1)],
-    ids=["a fast model", "a slow one", "large images", "an accelerator"],
+    ("changed", "options", "most"),
+    [
+        ({}, {}, 4),
+        ({"AT_ONCE_SECONDS": 0}, {}, 1),
+        ({"BATCH_BYTES": 1}, {}, 1),
+        ({}, {"batch": 4}, 1),
+        ({}, {"device": "mps"}, 1),
+    ],
+    ids=["a fast model", "a slow one", "large images", "a size that was set", "an accelerator"],
 )
-def test_a_fast_model_on_a_cpu_is_given_several_batches_at_once(monkeypatch, changed, device, most):
-    for name, value in ({"AT_ONCE_SECONDS": 1e9} | changed).items():
+def test_a_fast_model_on_a_cpu_is_given_several_batches_at_once(monkeypatch, changed, options, most):
+    settled = {"FIRST_SIZE": 1, "LARGEST_SIZE": 1, "BATCH_WITHOUT_MODEL": 4}
+    for name, value in (settled | {"AT_ONCE_SECONDS": 1e9} | changed).items():
         monkeypatch.setattr(embedder, name, value)
     model = MeanColour(batch_size=4)
-    one = runner(model, device=device, decode_threads=2)
+    one = runner(model, decode_threads=2, **{"batch": "auto", **options})
     batches = list(embed(one, 600))
     assert [tuple(o.values) for o in flat(batches)] == [colour(i) for i in range(600)]
     assert max(model.batches) == 4
