@@ -9,12 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pinery.checkpoint.own import publish_own
 from pinery.checkpoint.root import ENTRY, IndexPaths, only
 from pinery.checkpoint.store import Store
 from pinery.checkpoint.whole import whole
-from pinery.parquet.files import TableWriter, open_parquet
+from pinery.parquet.files import TableWriter
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA
 
 SNAPSHOT = "snapshot-"
@@ -56,8 +57,8 @@ class Ledger:
         for name in reversed(names):
             if rows <= 0 or _epoch(name) != _epoch(names[-1]):
                 break
-            found.append(self._store.local(f"{self._paths.ledger}/{name}"))
-            rows -= self._rows(name)
+            found.append(self._with_footer(name))
+            rows -= pq.read_metadata(found[-1]).num_rows
         return found
 
     def rejected_files(self) -> list[Path]:
@@ -116,7 +117,7 @@ class Ledger:
     def wants_snapshot(self) -> bool:
         """Return whether the entries since the last snapshot have grown past a tenth of it. Raises DamagedError."""
         names = self._current()
-        rows = [self._rows(name) for name in names]
+        rows = [pq.read_metadata(self._with_footer(name)).num_rows for name in names]
         held = rows[0] if names and names[0].startswith(SNAPSHOT) else 0
         entries = sum(rows) - held
         count = len(names) - (1 if held else 0)
@@ -130,10 +131,9 @@ class Ledger:
         for name in replaced:
             self._store.delete(f"{self._paths.ledger}/{name}")
 
-    def _rows(self, name: str) -> int:
-        path = f"{self._paths.ledger}/{name}"
-        with open_parquet(self._store.open(path), f"{self._store.root}/{path}") as file:
-            return int(file.metadata.num_rows)
+    def _with_footer(self, name: str) -> Path:
+        """Return a local copy of which nothing but the footer is checked. Raises DamagedError."""
+        return whole(self._store, f"{self._paths.ledger}/{name}", columns=[])
 
     def _current(self) -> list[str]:
         names = [name for name in self._entries(self._paths.ledger) if _epoch(name) >= self.first_epoch]

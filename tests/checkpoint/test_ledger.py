@@ -1,5 +1,6 @@
 """The ledger: entries add up, the last one of an id wins, and a snapshot changes nothing."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pinery.checkpoint.ledger import Ledger
 from pinery.checkpoint.root import IndexPaths
 from pinery.checkpoint.store import LocalStore, Store
+from pinery.errors import DamagedError
 from pinery.parquet.files import TableWriter
 from pinery.planning.plan import fold_ledger, snapshot_rows
 from pinery.records import LEDGER_SCHEMA, REJECTED_SCHEMA
@@ -192,3 +194,18 @@ def test_snapshots_at_any_moment_change_nothing(
         if compact and ledger.wants_snapshot():
             snapshot(ledger, folder)
     assert held(ledger) == expected
+
+
+@pytest.mark.parametrize(
+    "count", [lambda one: one.newest_entries(1), lambda one: one.wants_snapshot()], ids=["newest", "all"]
+)
+def test_rows_of_a_damaged_entry_are_not_counted(count: Callable[[Ledger], object], tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "state")
+    ledger = Ledger(store, PATHS, epoch=1, first_epoch=1)
+    ledger.enter(rows([("a", "v1")]), tmp_path)
+    name = ledger.enter(rows([("b", "v1")]), tmp_path)
+    assert count(ledger)
+    entry = store.local(f"{PATHS.ledger}/{name}")
+    entry.write_bytes(entry.read_bytes()[:-1])
+    with pytest.raises(DamagedError, match=f"{name} is damaged.*verify CONFIG --full --repair"):
+        count(ledger)
